@@ -1,0 +1,28 @@
+# Everything a newcomer needs: `make leaderboard` and `make test` set up .venv by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+RESULTS := runs/leaderboard
+
+.PHONY: leaderboard test check clean
+
+leaderboard: .venv/installed  ## train seven techniques on digits, one seed, and print the table
+	$(BIN)/python -m benchmarks.run --protocol digits --seeds 0 --results $(RESULTS)
+	$(BIN)/python -m benchmarks.render --results $(RESULTS) --output $(RESULTS)
+
+test: .venv/installed  ## the tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed  ## what CI asks beside the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m benchmarks.render --check
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,8 @@
+"""What happens around training: scores, pictures, progress."""
+
+from gan_lightning.callbacks.evaluate import Evaluate
+from gan_lightning.callbacks.paths import run_dir
+from gan_lightning.callbacks.progress import StepProgressBar
+from gan_lightning.callbacks.samples import SampleGrid, SampleWriter
+
+__all__ = ["Evaluate", "SampleGrid", "SampleWriter", "StepProgressBar", "run_dir"]

@@ -1,0 +1,161 @@
+"""Frechet distance and Inception score as a callback, outside the module's state."""
+
+import math
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore
+
+from gan_lightning.images import to_uint8
+from gan_lightning.metrics import Extractor, load_extractor
+from gan_lightning.module import GAN, Batch
+
+
+class Evaluate(pl.Callback):
+    """Scores generated samples against the real ones of the validation, or test, loop.
+
+    Logs ``fid`` and ``is`` on Inception features, ``fd_NAME`` and ``is_NAME`` on those of another
+    extractor. Real and generated samples are rounded to uint8, features are float32 without
+    autocast, and torchmetrics sums and compares them in float64. The real samples are read once
+    per fit. Where the sanity check covers the whole loop (``num_sanity_val_steps: -1``), the
+    untrained generator is scored and logged too. Sampling has a seed of its own and leaves the
+    training's random state as it was. Vectors are not scored.
+
+    Args:
+        extractor: ``inception``, ``digits_cnn``, ``none`` for no scores, or ``auto`` for the
+            choice of the data module.
+        weights: a local file for the extractor, where it takes one.
+        num_samples: generated samples; by default as many as real ones.
+        batch_size: samples generated at a time.
+        seed: of the samples.
+
+    Raises:
+        ValueError: there is no such extractor, or its file holds something else.
+        MissingFileError: its weights are neither on disk nor to be had.
+    """
+
+    def __init__(
+        self,
+        extractor: str = "auto",
+        weights: str | None = None,
+        num_samples: int | None = None,
+        batch_size: int = 256,
+        seed: int = 0,
+    ) -> None:
+        self.extractor = extractor
+        self.weights = weights
+        self.num_samples = num_samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self._loaded: Extractor | None = None
+        self._distance: FrechetInceptionDistance | None = None
+        self._real_complete = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Load the extractor, so that missing weights stop a run before it starts."""
+        name = self.extractor
+        if name == "auto":
+            default = "inception" if len(_gan(pl_module).shape) == 3 else None
+            name = getattr(trainer.datamodule, "extractor", default) or "none"  # type: ignore[attr-defined]
+        if stage == "predict" or name == "none":
+            return
+        self._loaded = load_extractor(name, self.weights)
+        self._distance = FrechetInceptionDistance(
+            feature=_Given(self._loaded.num_features), reset_real_features=False
+        )
+        self._real_complete = False
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take in the real samples, the first time."""
+        if self._loaded is None or self._distance is None or self._real_complete:
+            return
+        self._loaded.network.to(pl_module.device)
+        self._distance.to(pl_module.device)
+        features, _ = _extract(self._loaded, batch[0])
+        self._distance.update(features, real=True)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Generate, score and log."""
+        if self._loaded is None or self._distance is None:
+            return
+        if trainer.sanity_checking and trainer.num_sanity_val_steps != math.inf:
+            # Only some of the real samples have been seen.
+            self._distance.reset_real_features = True
+            self._distance.reset()
+            self._distance.reset_real_features = False
+            return
+        self._real_complete = True
+        gan = _gan(pl_module)
+        gan.log_scalars(self._score(trainer, gan, self._loaded, self._distance))
+
+    on_test_epoch_end = on_validation_epoch_end
+
+    @torch.no_grad()
+    def _score(
+        self,
+        trainer: pl.Trainer,
+        gan: GAN,
+        extractor: Extractor,
+        distance: FrechetInceptionDistance,
+    ) -> dict[str, float]:
+        score = InceptionScore(feature=_Given(0)).to(gan.device)
+        with isolate_rng():
+            torch.manual_seed(self.seed + trainer.global_rank)
+            remaining = self._share(trainer, distance)
+            while remaining:
+                n = min(remaining, self.batch_size)
+                features, logits = _extract(extractor, gan.sample(n))
+                distance.update(features, real=False)
+                score.update(logits.double())
+                remaining -= n
+            # The score shuffles with the global random state.
+            torch.manual_seed(self.seed)
+            scores = {
+                extractor.frechet: distance.compute().item(),
+                extractor.score: score.compute()[0].item(),
+            }
+        distance.reset()
+        return scores
+
+    def _share(self, trainer: pl.Trainer, distance: FrechetInceptionDistance) -> int:
+        """How many samples this rank generates."""
+        if self.num_samples is None:
+            return int(distance.real_features_num_samples)
+        return len(range(trainer.global_rank, self.num_samples, trainer.world_size))
+
+
+class _Given(nn.Module):
+    """Hands torchmetrics features that are extracted already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+@torch.no_grad()
+def _extract(extractor: Extractor, x: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.autocast(x.device.type, enabled=False):
+        features, logits = extractor.network(to_uint8(x.float()))
+    return features, logits
+
+
+def _gan(pl_module: pl.LightningModule) -> GAN:
+    if not isinstance(pl_module, GAN):
+        raise TypeError(f"only a GAN can be evaluated, not {type(pl_module).__name__}")
+    return pl_module

@@ -1,0 +1,14 @@
+"""Where a run's files go."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+
+def run_dir(trainer: pl.Trainer) -> Path:
+    """The folder of one run: the logger's, with its name and version, as checkpoints have it."""
+    logger = trainer.logger
+    if logger is None:
+        return Path(trainer.default_root_dir)
+    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+    return Path(logger.save_dir or trainer.default_root_dir, str(logger.name), version)

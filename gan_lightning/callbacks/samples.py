@@ -1,0 +1,129 @@
+"""Pictures of what a generator makes: during training, and on demand from a checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import BasePredictionWriter
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.seed import isolate_rng
+from torch import Tensor
+
+from gan_lightning.callbacks.paths import run_dir
+from gan_lightning.images import image_grid, save_image, scatter_plot, to_uint8
+from gan_lightning.module import GAN, Batch
+
+COLUMNS = 8
+ROWS = 8
+POINTS = 1000
+
+
+class SampleGrid(pl.Callback):
+    """Writes ``grids/step_N.png`` at each validation, from the same latents every time.
+
+    Images are a grid of 8 rows; with up to 16 classes, a column for each. Vectors are a scatter
+    plot with real ones. A ``WandbLogger`` gets the same picture.
+
+    Args:
+        seed: of the latents.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self._real: Tensor | None = None
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep some real vectors to plot."""
+        if batch[0].dim() == 2 and (self._real is None or len(self._real) < POINTS):
+            kept = [batch[0]] if self._real is None else [self._real, batch[0]]
+            self._real = torch.cat(kept)[:POINTS]
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw and write."""
+        if not trainer.is_global_zero or not isinstance(pl_module, GAN):
+            return
+        path = run_dir(trainer) / "grids" / f"step_{trainer.global_step:06d}.png"
+        with isolate_rng():
+            torch.manual_seed(self.seed)
+            self._write(pl_module, path)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("samples", [str(path)], step=trainer.global_step)
+
+    def _write(self, gan: GAN, path: Path) -> None:
+        if len(gan.shape) == 1:
+            if self._real is not None:
+                scatter_plot(self._real, gan.sample(POINTS), path)
+            return
+        classes = gan.num_classes if 0 < gan.num_classes <= 16 else 0
+        columns = classes or COLUMNS
+        y = torch.arange(classes, device=gan.device).repeat(ROWS) if classes else None
+        save_image(image_grid(gan.sample(columns * ROWS, y), columns), path)
+
+
+class SampleWriter(BasePredictionWriter):
+    """Writes what ``predict`` draws: single PNGs and a grid of the first 64, or a table of vectors.
+
+    Args:
+        output: the folder; by default ``samples`` in the run's own.
+    """
+
+    def __init__(self, output: str | None = None) -> None:
+        super().__init__(write_interval="batch")
+        self.output = output
+        self._written = 0
+        self._first: list[Tensor] = []
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start counting, and give every rank samples of its own."""
+        self._written, self._first = 0, []
+        if trainer.world_size > 1:
+            torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        prediction: Any,  # noqa: ANN401
+        batch_indices: Sequence[int] | None,
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write a batch; ranks number their samples in turn."""
+        folder = self._folder(trainer)
+        if prediction.dim() == 2:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / f"samples_rank{trainer.global_rank}.csv").open("a") as file:
+                file.writelines(",".join(map(str, row)) + "\n" for row in prediction.tolist())
+            self._written += len(prediction)
+            return
+        for image in to_uint8(prediction):
+            number = self._written * trainer.world_size + trainer.global_rank
+            save_image(image, folder / f"{number:06d}.png")
+            self._written += 1
+        if sum(map(len, self._first)) < ROWS * COLUMNS:
+            self._first.append(prediction)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the grid, and say where everything is."""
+        folder = self._folder(trainer)
+        if trainer.is_global_zero and self._first:
+            first = torch.cat(self._first)[: ROWS * COLUMNS]
+            save_image(image_grid(first, COLUMNS), folder / "grid.png")
+        rank_zero_info(f"{self._written * trainer.world_size} samples are in {folder}")
+
+    def _folder(self, trainer: pl.Trainer) -> Path:
+        return Path(self.output) if self.output else run_dir(trainer) / "samples"

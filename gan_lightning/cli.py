@@ -1,0 +1,171 @@
+"""The command line: ``gan-lightning fit | validate | test | predict``, a LightningCLI."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import yaml
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+
+from gan_lightning.callbacks import Evaluate, SampleGrid, SampleWriter, StepProgressBar, run_dir
+from gan_lightning.cli_errors import explain, root_message
+from gan_lightning.data import GANDataModule
+from gan_lightning.errors import UserError
+from gan_lightning.module import GAN
+from gan_lightning.techniques import TECHNIQUES  # noqa: F401  (the classes that --model knows)
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "default_root_dir": "runs",
+    "max_steps": 10_000,
+    "max_epochs": -1,
+    "val_check_interval": 1000,
+    "check_val_every_n_epoch": None,
+    # The untrained generator is scored too, by the code that will score the trained one.
+    "num_sanity_val_steps": -1,
+}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command; without ``args``, the process's own.
+
+    Exits with 2 and one line for what the command line or a config has wrong, and with 1 and one
+    line for data or weights that are missing.
+    """
+    _quieten()
+    args = _with_saved_config(sys.argv[1:] if args is None else list(args))
+    try:
+        GANCLI(
+            GAN,
+            GANDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            parser_class=_Parser,
+            parser_kwargs={"prog": "gan-lightning"},
+            save_config_callback=_SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults=TRAINER_DEFAULTS,
+            args=list(args),
+        )
+    except (UserError, MisconfigurationException) as error:
+        _stop(str(error), code=1)
+
+
+class _Parser(LightningArgumentParser):
+    """Answers a mistake with one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        _stop(explain(message, self), code=2)
+
+
+class GANCLI(LightningCLI):
+    """LightningCLI with the callbacks, and the data's shape and classes linked to the model."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """``--evaluate.*``, ``--checkpoint.*`` and ``--samples.*`` configure callbacks."""
+        parser.add_lightning_class_args(Evaluate, "evaluate")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults({"checkpoint.filename": "{step}", "checkpoint.save_last": "link"})
+        parser.add_lightning_class_args(SampleWriter, "samples")
+        for name in ("shape", "num_classes"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Let the config and the command line stand; a checkpoint brings weights and state."""
+
+    def instantiate_classes(self) -> None:
+        """Build everything; a class that refuses its arguments is the command line's mistake."""
+        try:
+            super().instantiate_classes()
+        except UserError:
+            raise
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            self.parser.error(root_message(error))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+        """A trainer that works for a GAN by default."""
+        config = self._get(self.config_init, "trainer")
+        if config["logger"] in (None, True):
+            name = f"{type(self.datamodule).__name__}-{type(self.model).__name__}"
+            kwargs["logger"] = CSVLogger(config["default_root_dir"], name)
+        if config["strategy"] == "auto" and _several_devices(config):
+            # In each of the two phases the other network has no gradients.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+        interval = config["val_check_interval"]
+        if isinstance(interval, int) and 0 < config["max_steps"] < interval:
+            kwargs["val_check_interval"] = config["max_steps"]
+        callbacks = [*(config["callbacks"] or []), SampleGrid()]
+        if config["enable_progress_bar"] is not False:
+            callbacks.append(StepProgressBar())
+        return super().instantiate_trainer(**kwargs, callbacks=callbacks)
+
+
+class _SaveConfig(SaveConfigCallback):
+    """Keeps the resolved config of a fit beside its checkpoints, and in W&B."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        path = run_dir(trainer) / self.config_filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, path, skip_none=False, overwrite=True)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(yaml.safe_load(path.read_text()))
+
+
+def _several_devices(config: Any) -> bool:  # noqa: ANN401
+    if config["num_nodes"] > 1:
+        return True
+    match config["devices"]:
+        case "auto" | -1 | "-1":
+            return (
+                config["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 1
+            )
+        case int(count) | [int(count)]:
+            return config["devices"] == count and count > 1
+        case str(text):
+            return text != "1"
+        case several:
+            return len(several) > 1
+
+
+def _with_saved_config(args: list[str]) -> list[str]:
+    """For a command on a checkpoint alone, the config that was saved with it."""
+    given = {arg.split("=")[0] for arg in args}
+    if not args or args[0] == "fit" or given & {"-c", "--config", "--model", "--print_config"}:
+        return args
+    for arg, value in zip(args, [*args[1:], ""], strict=True):
+        path = value if arg == "--ckpt_path" else arg.removeprefix("--ckpt_path=")
+        if "--ckpt_path" not in arg:
+            continue
+        for folder in list(Path(path).parents)[:2]:
+            if (config := folder / "config.yaml").is_file():
+                return [args[0], "--config", str(config), *args[1:]]
+    return args
+
+
+def _quieten() -> None:
+    """Leave out what libraries say of themselves, and Lightning's hints that do not apply here."""
+    warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
+    warnings.filterwarnings("ignore", ".*Metric `InceptionScore` will save all extracted.*")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    print(f"gan-lightning: {message}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,100 @@
+"""What was wrong with a command line, in one line that names the nearest right thing."""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.cli import LightningArgumentParser
+from pytorch_lightning.loggers import Logger
+
+from gan_lightning.data import GANDataModule
+from gan_lightning.module import GAN
+
+#: The kind of class that an option names.
+KINDS: dict[str, type] = {
+    "model": GAN,
+    "data": GANDataModule,
+    "trainer.logger": Logger,
+    "trainer.callbacks": Callback,
+}
+
+
+def explain(message: str, parser: LightningArgumentParser) -> str:
+    """jsonargparse's ``message`` in one line, with a suggestion where something is misspelt."""
+    if found := re.search(r"unrecognized arguments: (\S+)", message):
+        return _no_option(found[1].split("=")[0], _options(parser))
+    if found := re.search(r"does not accept option '([^']+)'", message):
+        return _no_option("--" + found[1], _options(parser))
+    if found := re.search(r"[Oo]ption '([^']+)' is not accepted", message):
+        return _no_option(found[1], _arguments())
+    if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*?)\)", message):
+        return _no_such("command", found[1], re.findall(r"'([^']+)'", found[2]))
+    if found := re.search(r"to be one of \{(.*?)\}", message):
+        return f"a command is missing: {', '.join(found[1].split(','))}"
+    if found := re.search(r"arguments are required: (.*)", message):
+        missing = " and ".join("--" + name.split(".", 1)[-1] for name in found[1].split(", "))
+        return f"{missing} missing: give a config (--config FILE) or name the class"
+    if found := re.search(r"dot import path string: (\S+)|has no attribute '(\w+)'", message):
+        key = re.search(r'Parser key "([\w.]+)"', message)
+        kind = KINDS.get(key[1]) if key else None
+        if kind is not None:
+            name = found[1] or found[2]
+            return f"--{key[1]}: " + _no_such("class", name, _class_names(kind)) if key else name
+    if found := re.search(r'Parser key "([\w.]+)":\s+Expected an? (.*)\. Got value: (.*)', message):
+        wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[2]).replace("typing.", "")
+        return f"{found[1]}: expected {wanted}, got {found[3]}"
+    return " ".join(message.split())
+
+
+def root_message(error: BaseException) -> str:
+    """The message of the first error in a chain: what the class itself said."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return " ".join(str(error).split())
+
+
+def _no_option(name: str, options: Iterable[str]) -> str:
+    return _no_such("option", name, options, listed=False)
+
+
+def _no_such(what: str, name: str, choices: Iterable[str], listed: bool = True) -> str:
+    choices = sorted(set(choices))
+    near = get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.7)
+    answer = f"there is no {what} {name}"
+    if near:
+        answer += f": did you mean {next(c for c in choices if c.lower() == near[0])}?"
+    if listed:
+        answer += f"{'' if near else '.'} Choose from {', '.join(choices)}."
+    elif not near:
+        answer += ": --help lists them"
+    return answer
+
+
+def _options(parser: LightningArgumentParser) -> Iterator[str]:
+    """Every option of the command, those of the classes it can choose included."""
+    commands = [a.choices for a in parser._actions if isinstance(a.choices, dict)]
+    for one in [parser, *(sub for choices in commands for sub in choices.values())]:
+        yield from (option for option in one._option_string_actions if option.startswith("--"))
+    for key in ("model", "data"):
+        yield from (f"--{key}.{name}" for name in _arguments(KINDS[key]))
+
+
+def _arguments(*kinds: type) -> Iterator[str]:
+    """The names that classes of these kinds take."""
+    for kind in kinds or (GAN, GANDataModule):
+        for cls in _concrete_subclasses(kind):
+            yield from (name for name in inspect.signature(cls).parameters if name != "shape")
+
+
+def _class_names(kind: type) -> list[str]:
+    return [cls.__name__ for cls in _concrete_subclasses(kind)]
+
+
+def _concrete_subclasses(kind: type) -> Iterator[type]:
+    cls: type
+    for cls in kind.__subclasses__():
+        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
+            yield cls
+        yield from _concrete_subclasses(cls)

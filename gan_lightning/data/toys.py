@@ -1,0 +1,117 @@
+"""Distributions in the plane, to see modes with one's eyes."""
+
+import math
+from abc import abstractmethod
+
+import torch
+from sklearn.datasets import make_swiss_roll
+from torch import Tensor
+
+from gan_lightning.data.base import GANDataModule, Split
+
+
+class Toy(GANDataModule):
+    """Points in the plane, about within [-1, 1]; another fixed draw is the test split.
+
+    Args:
+        num_samples: points in each split.
+        batch_size: real samples of one critic update, on each device.
+        conditional: hand out the mode's number, and have the model use it.
+        predict_samples: how many samples ``predict`` draws.
+    """
+
+    shape = (2,)
+
+    def __init__(
+        self,
+        num_samples: int = 10_000,
+        batch_size: int = 64,
+        conditional: bool = False,
+        predict_samples: int = 1000,
+    ) -> None:
+        super().__init__(batch_size, conditional, predict_samples)
+        self.num_samples = num_samples
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """``num_samples`` points ``(N, 2)``, and their modes ``(N,)`` where there are modes."""
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
+        """The same points in every run."""
+        return self.draw(torch.Generator().manual_seed(0 if split == "train" else 1))
+
+
+class _Mixture(Toy):
+    std: float
+
+    @abstractmethod
+    def centres(self) -> Tensor:
+        """``(modes, 2)``."""
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Modes drawn evenly, normal noise around each."""
+        modes = torch.randint(self.classes, (self.num_samples,), generator=generator)
+        noise = torch.randn(self.num_samples, 2, generator=generator)
+        return self.centres()[modes] + self.std * noise, modes
+
+
+class Ring(_Mixture):
+    """8 narrow Gaussians on the unit circle.
+
+    Metz et al. 2017, arXiv:1611.02163, at half the scale.
+
+    Args:
+        num_samples: points in each split.
+        batch_size: real samples of one critic update, on each device.
+        conditional: hand out the mode's number, and have the model use it.
+        predict_samples: how many samples ``predict`` draws.
+    """
+
+    classes = 8
+    std = 0.01
+
+    def centres(self) -> Tensor:
+        """At equal angles."""
+        angles = torch.arange(self.classes) * (2 * math.pi / self.classes)
+        return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+class Grid(_Mixture):
+    """25 narrow Gaussians on a 5 x 5 grid over [-1, 1].
+
+    Srivastava et al. 2017, arXiv:1705.07761, at a quarter of the scale.
+
+    Args:
+        num_samples: points in each split.
+        batch_size: real samples of one critic update, on each device.
+        conditional: hand out the mode's number, and have the model use it.
+        predict_samples: how many samples ``predict`` draws.
+    """
+
+    classes = 25
+    std = 0.0125
+
+    def centres(self) -> Tensor:
+        """Row by row."""
+        line = torch.linspace(-1, 1, 5)
+        return torch.cartesian_prod(line, line)
+
+
+class SwissRoll(Toy):
+    """A spiral without modes.
+
+    Gulrajani et al. 2017, arXiv:1704.00028, figure 1.
+
+    Args:
+        num_samples: points in each split.
+        batch_size: real samples of one critic update, on each device.
+        conditional: must be false: a spiral has no classes.
+        predict_samples: how many samples ``predict`` draws.
+    """
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, None]:
+        """scikit-learn's roll, seen from the side, over its radius."""
+        points, _ = make_swiss_roll(
+            self.num_samples, noise=0.25, random_state=generator.initial_seed()
+        )
+        return torch.from_numpy(points[:, [0, 2]]).float() / (4.5 * math.pi), None

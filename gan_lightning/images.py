@@ -1,0 +1,45 @@
+"""Samples as pictures: the one rounding to uint8, grids and scatter plots."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Images in [-1, 1] to uint8: scaled to [0, 255], rounded once, clamped."""
+    return x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def save_image(image: Tensor, path: Path) -> None:
+    """Write a uint8 image ``(C, H, W)``, C 1 or 3, as a PNG."""
+    pixels = image.cpu().permute(1, 2, 0).squeeze(2).contiguous().numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def image_grid(x: Tensor, columns: int) -> Tensor:
+    """Images ``(N, C, H, W)`` in [-1, 1] side by side, uint8 ``(3, H', W')``.
+
+    Small ones are enlarged, pixel by pixel, to about 32.
+    """
+    scale = max(1, round(32 / x.shape[-1]))
+    enlarged = F.interpolate(x, scale_factor=scale, mode="nearest")
+    return make_grid(to_uint8(enlarged), nrow=columns, padding=2, pad_value=255)
+
+
+def scatter_plot(real: Tensor, fake: Tensor, path: Path) -> None:
+    """Write the first two coordinates of real and generated vectors ``(N, D)`` as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 4), dpi=100, layout="tight")
+    axes = figure.add_subplot(aspect="equal")
+    for points, label in ((real, "real"), (fake, "generated")):
+        second = points[:, min(1, points.shape[1] - 1)]
+        axes.scatter(points[:, 0].cpu(), second.cpu(), s=3, alpha=0.5, linewidths=0, label=label)
+    axes.legend(loc="upper right", markerscale=4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)

@@ -1,0 +1,86 @@
+"""Losses on the critic's numbers: free functions of scores ``(N,)``, each a scalar to minimise."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def logistic_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log s(real)] - E[log(1 - s(fake))], s the sigmoid; scores are logits ``(N,)``.
+
+    Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
+    """
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def logistic_generator_loss(fake: Tensor) -> Tensor:
+    """-E[log s(fake)], the non-saturating form; scores are logits ``(N,)``.
+
+    Goodfellow et al. 2014, arXiv:1406.2661, section 3.
+    """
+    return F.softplus(-fake).mean()
+
+
+def wasserstein_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """E[fake] - E[real], minus the Wasserstein-1 estimate of a Lipschitz critic; scores ``(N,)``.
+
+    Arjovsky et al. 2017, arXiv:1701.07875, eq. 2 and Algorithm 1.
+    """
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator_loss(fake: Tensor) -> Tensor:
+    """-E[fake]; scores ``(N,)``.
+
+    Arjovsky et al. 2017, arXiv:1701.07875, Algorithm 1.
+    """
+    return -fake.mean()
+
+
+def least_squares_critic_loss(
+    real: Tensor, fake: Tensor, fake_target: float = 0.0, real_target: float = 1.0
+) -> Tensor:
+    """1/2 E[(real - b)^2] + 1/2 E[(fake - a)^2], a the fake and b the real target; scores ``(N,)``.
+
+    Mao et al. 2017, arXiv:1611.04076, eq. 2; its eq. 9 takes a = 0, b = 1.
+    """
+    return ((real - real_target).square().mean() + (fake - fake_target).square().mean()) / 2
+
+
+def least_squares_generator_loss(fake: Tensor, target: float = 1.0) -> Tensor:
+    """1/2 E[(fake - c)^2], c the target; scores ``(N,)``.
+
+    Mao et al. 2017, arXiv:1611.04076, eq. 2; its eq. 9 takes c = 1.
+    """
+    return (fake - target).square().mean() / 2
+
+
+def hinge_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """E[max(0, 1 - real)] + E[max(0, 1 + fake)]; scores ``(N,)``.
+
+    Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, eq. 16.
+    """
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_generator_loss(fake: Tensor) -> Tensor:
+    """-E[fake]; scores ``(N,)``.
+
+    Miyato et al. 2018, arXiv:1802.05957, eq. 17.
+    """
+    return -fake.mean()
+
+
+def equilibrium_critic_loss(real: Tensor, fake: Tensor, k: Tensor | float) -> Tensor:
+    """E[real] - k E[fake]; scores are reconstruction errors ``(N,)``, k in [0, 1].
+
+    Berthelot et al. 2017, arXiv:1703.10717, section 3.4.
+    """
+    return real.mean() - k * fake.mean()
+
+
+def equilibrium_generator_loss(fake: Tensor) -> Tensor:
+    """E[fake]; scores are reconstruction errors ``(N,)``.
+
+    Berthelot et al. 2017, arXiv:1703.10717, section 3.4.
+    """
+    return fake.mean()

@@ -1,0 +1,121 @@
+"""Networks that turn images into the features and class logits that scores compare, by name."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torch_fidelity.feature_extractor_inceptionv3 import (
+    URL_INCEPTION_V3,
+    FeatureExtractorInceptionV3,
+)
+
+from gan_lightning.errors import MissingFileError
+from gan_lightning.metrics.digits_cnn import load_digits_cnn
+
+INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A network, and what distances and scores measured with it are called.
+
+    ``network`` maps uint8 images ``(N, C, H, W)`` to features ``(N, num_features)`` and class
+    logits ``(N, K)``, both float32.
+    """
+
+    network: nn.Module
+    num_features: int
+    frechet: str
+    score: str
+
+
+class Inception(nn.Module):
+    """Inception v3 as FID and IS are defined on it: TensorFlow's weights and bilinear resize.
+
+    The network and the resize are torch-fidelity's. Grey images are repeated to three channels.
+    """
+
+    num_features = 2048
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        super().__init__()
+        self.net = FeatureExtractorInceptionV3(
+            "inception-v3-compat",
+            ["2048", "logits_unbiased"],
+            feature_extractor_weights_path=str(_inception_weights(weights)),
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``(N, 2048)`` and logits without their bias ``(N, 1008)``."""
+        features, logits = self.net(images.expand(-1, 3, -1, -1))
+        return features, logits
+
+
+def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
+    """The extractor of that name, in eval mode.
+
+    Args:
+        name: ``inception`` or ``digits_cnn``.
+        weights: a local file for ``inception``.
+
+    Raises:
+        ValueError: there is no extractor of that name, or the file holds something else.
+        MissingFileError: the weights are neither on disk nor to be had.
+    """
+    if name not in EXTRACTORS:
+        raise ValueError(f"no extractor is called {name!r}: choose from {', '.join(EXTRACTORS)}")
+    extractor = EXTRACTORS[name](weights)
+    extractor.network.eval().requires_grad_(False)
+    return extractor
+
+
+def _inception(weights: str | Path | None) -> Extractor:
+    return Extractor(Inception(weights), Inception.num_features, "fid", "is")
+
+
+def _digits_cnn(weights: str | Path | None) -> Extractor:
+    if weights is not None:
+        raise ValueError("digits_cnn brings its weights: it takes no file")
+    network = load_digits_cnn()
+    return Extractor(network, network.num_features, "fd_digits_cnn", "is_digits_cnn")
+
+
+EXTRACTORS: dict[str, Callable[[str | Path | None], Extractor]] = {
+    "inception": _inception,
+    "digits_cnn": _digits_cnn,
+}
+
+
+def _inception_weights(weights: str | Path | None) -> Path:
+    """The file given, or named by the environment, or downloaded into torch's cache."""
+    name = Path(URL_INCEPTION_V3).name
+    given = weights or os.environ.get(INCEPTION_VARIABLE)
+    path = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not path.is_file():
+        if given:
+            raise MissingFileError(f"the Inception weights {path} do not exist")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix="6726825d")
+        except (URLError, OSError, RuntimeError) as error:
+            raise MissingFileError(
+                f"FID and IS need {name}, which could not be downloaded ({error}). Put it at "
+                f"{path} (from {URL_INCEPTION_V3}), or name a copy with --evaluate.weights or "
+                f"{INCEPTION_VARIABLE}, or train without scores: --evaluate.extractor none"
+            ) from error
+    _check_loads(path)
+    return path
+
+
+def _check_loads(path: Path) -> None:
+    """Refuse a file that holds more than tensors before torch-fidelity unpickles it."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path} does not hold Inception weights: {error}") from error
+    if "Mixed_7c.branch_pool.conv.weight" not in state:
+        raise ValueError(f"{path} does not hold Inception weights in torch-fidelity's layout")

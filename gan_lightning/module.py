@@ -1,0 +1,330 @@
+"""The base of every technique: one loop that alternates critic and generator updates."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_lightning.distributed import gather_rng_states, restore_rng_state
+from gan_lightning.ema import update_average
+
+Terms = dict[str, Tensor]
+Batch = tuple[Tensor, Tensor | None]
+
+
+class GAN(pl.LightningModule, ABC):
+    """A critic ``(x, y) -> (N,)`` and a generator ``(z, y) -> x``, trained in turn.
+
+    Samples ``x`` are images ``(N, C, H, W)`` in [-1, 1] or vectors ``(N, D)``; labels ``y`` are
+    int64 ``(N,)``, or None where ``num_classes`` is 0; latents ``z`` are ``(N, latent_dim)``.
+
+    One ``training_step`` is one generator update, with its ``n_critic`` critic updates before it,
+    on a batch ``(x, y)`` of ``n_critic`` times as many samples as one update takes. So
+    ``max_steps``, ``global_step``, the loggers' axis and a checkpoint's step count generator
+    updates.
+
+    A technique is a subclass with its two losses, its networks and its paper's hyperparameters as
+    defaults; ``penalty``, ``after_critic_step``, ``draw_latents`` and ``make_optimizer`` are there
+    for those that need them.
+
+    Args:
+        shape: of one sample: ``(C, size, size)`` with C 1 or 3 and size 8 to 128, or ``(D,)``.
+        num_classes: 0 trains without labels.
+        latent_dim: the length of z.
+        n_critic: critic updates per generator update.
+        critic_lr: the critic's learning rate.
+        generator_lr: the generator's learning rate.
+        betas: Adam's, for both.
+        generator_width: channels, or hidden units, that the generator's family scales with.
+        critic_width: the same for the critic.
+        ema_decay: of the generator's exponential moving average, from which ``sample`` draws;
+            0 keeps none.
+
+    Raises:
+        ValueError: no network fits ``shape``, or a hyperparameter is out of its range.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        num_classes: int = 0,
+        *,
+        latent_dim: int,
+        n_critic: int,
+        critic_lr: float,
+        generator_lr: float,
+        betas: Sequence[float] = (0.9, 0.999),
+        generator_width: int,
+        critic_width: int,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.automatic_optimization = False
+        self.shape = _checked_shape(shape)
+        self.num_classes = _at_least(0, num_classes=num_classes)
+        self.latent_dim = _at_least(1, latent_dim=latent_dim)
+        self.n_critic = _at_least(1, n_critic=n_critic)
+        self.critic_lr = critic_lr
+        self.generator_lr = generator_lr
+        self.betas = (betas[0], betas[1])
+        self.generator_width = _at_least(1, generator_width=generator_width)
+        self.critic_width = _at_least(1, critic_width=critic_width)
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {ema_decay}")
+        self.ema_decay = ema_decay
+
+        self.generator, self.critic = self.build_networks()
+        self.generator_ema: nn.Module | None = None
+        if ema_decay:
+            self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
+        self._rng_states: list[dict[str, Tensor]] | None = None
+
+    # What a technique says.
+
+    @abstractmethod
+    def build_networks(self) -> tuple[nn.Module, nn.Module]:
+        """The generator and the critic for ``self.shape``, initialised."""
+
+    @abstractmethod
+    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The critic's loss, a scalar, of its numbers ``(N,)`` on real and generated samples."""
+
+    @abstractmethod
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        """The generator's loss, a scalar, of the critic's numbers ``(N,)`` on its samples."""
+
+    def penalty(self, x: Tensor, y: Tensor | None, fake: Tensor) -> Tensor | None:
+        """What the critic's loss gets on top, weighted; None where the paper has no penalty."""
+        return None
+
+    def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
+        """Called after each critic update, with the mean scores (scalars) that led to it."""
+
+    def draw_latents(self, n: int) -> Tensor:
+        """``(n, latent_dim)`` latents, standard normal."""
+        return torch.randn(n, self.latent_dim, device=self.device)
+
+    def make_optimizer(self, parameters: Iterator[nn.Parameter], lr: float) -> Optimizer:
+        """The optimiser of one network: Adam with ``self.betas``."""
+        return torch.optim.Adam(parameters, lr=lr, betas=self.betas, fused=True)
+
+    # The two objectives: tensors in, a scalar to minimise and the terms to log out.
+
+    def critic_objective(self, x: Tensor, y: Tensor | None, z: Tensor) -> tuple[Tensor, Terms]:
+        """The critic's loss with its penalty, on real ``x`` and on the samples of ``z``."""
+        with torch.no_grad():
+            generated = self.generator(z, y)
+        real, fake = self.critic(x, y).float(), self.critic(generated, y).float()
+        loss = self.critic_loss(real, fake)
+        terms = {"score/real": real.detach().mean(), "score/fake": fake.detach().mean()}
+        penalty = self.penalty(x, y, generated)
+        if penalty is not None:
+            loss = loss + penalty
+            terms["penalty"] = penalty.detach()
+        terms["loss/critic"] = loss.detach()
+        return loss, terms
+
+    def generator_objective(self, y: Tensor | None, z: Tensor) -> tuple[Tensor, Terms]:
+        """The generator's loss on the samples of ``z``."""
+        loss = self.generator_loss(self.critic(self.generator(z, y), y).float())
+        return loss, {"loss/generator": loss.detach()}
+
+    # The loop.
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """The critic's optimiser and the generator's, in this order."""
+        return [
+            self.make_optimizer(self.critic.parameters(), self.critic_lr),
+            self.make_optimizer(self.generator.parameters(), self.generator_lr),
+        ]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """``n_critic`` critic updates, each on its share of the batch, and a generator update."""
+        critic_optimizer, generator_optimizer = self._optimizers()
+        x, y = self._unpack(batch)
+        parts = torch.tensor_split(x, self.n_critic)
+        labels = (None,) * self.n_critic if y is None else torch.tensor_split(y, self.n_critic)
+        for x, y in zip(parts, labels, strict=True):
+            loss, critic_terms = self.critic_objective(x, y, self.draw_latents(len(x)))
+            self._update(critic_optimizer, loss)
+            self.after_critic_step(critic_terms["score/real"], critic_terms["score/fake"])
+
+        with _frozen(self.critic):
+            loss, generator_terms = self.generator_objective(y, self.draw_latents(len(x)))
+            self._update(generator_optimizer, loss)
+        if self.generator_ema is not None:
+            update_average(self.generator_ema, self.generator, self.ema_decay)
+        every = self.trainer.log_every_n_steps
+        if every and self.global_step % every == 0:
+            self.log_scalars(critic_terms | generator_terms)
+
+    def _optimizers(self) -> tuple[LightningOptimizer, LightningOptimizer]:
+        critic_optimizer, generator_optimizer = self.optimizers()  # type: ignore[attr-defined]
+        # Lightning counts every step of every optimiser into global_step, and re-installs these
+        # hooks before each training_step: the critic's are not to be counted.
+        critic_optimizer._on_before_step = critic_optimizer._on_after_step = _do_nothing
+        return critic_optimizer, generator_optimizer
+
+    def _update(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def log_scalars(self, values: Mapping[str, Tensor | float]) -> None:
+        """Hand values to callbacks, and to the loggers at the number of updates done.
+
+        Lightning's own axis counts from 0.
+        """
+        self.log_dict(values, logger=False)
+        scalars = {name: float(value) for name, value in values.items()}
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=self.global_step)
+            logger.save()
+
+    def _unpack(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            raise TypeError(f"a batch must be a pair (x, y), y possibly None; got {type(batch)}")
+        x, y = batch
+        if x.shape[1:] != self.shape:
+            raise ValueError(
+                f"the model is built for samples of shape {self.shape}, "
+                f"the batch holds {tuple(x.shape[1:])}"
+            )
+        if len(x) < self.n_critic:
+            raise ValueError(
+                f"a batch feeds {self.n_critic} critic updates and holds only {len(x)} samples"
+            )
+        if self.num_classes and y is None:
+            raise ValueError(f"the model has {self.num_classes} classes, the batch has no labels")
+        return x, y if self.num_classes else None
+
+    # Samples.
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """Draw ``n`` samples ``(n, *shape)``, images in [-1, 1], from the averaged generator.
+
+        It is the generator itself where there is no average, in eval mode either way. ``y`` holds
+        ``n`` labels; by default a class-conditional model draws them uniformly.
+        """
+        generator = self.generator if self.generator_ema is None else self.generator_ema
+        if self.num_classes and y is None:
+            y = torch.randint(self.num_classes, (n,), device=self.device)
+        training = generator.training
+        generator.eval()
+        try:
+            x = generator(self.draw_latents(n), y if self.num_classes else None)
+        finally:
+            generator.train(training)
+        return x.clamp(-1, 1) if len(self.shape) == 3 else x
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Nothing: callbacks score samples against the batches of the validation loop."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Nothing: callbacks score samples against the batches of the test loop."""
+
+    def predict_step(self, batch: int, batch_idx: int) -> Tensor:
+        """As many samples as the batch, a number, says."""
+        return self.sample(int(batch))
+
+    # Checkpoints: the class to load them with, and every rank's random state.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an exact resume needs beyond what Lightning saves."""
+        checkpoint["technique"] = _class_name(type(self))
+        checkpoint["rng_states"] = gather_rng_states()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random states until training starts."""
+        self._rng_states = checkpoint.get("rng_states")
+
+    def on_fit_start(self) -> None:
+        """Refuse a precision whose loss scaling two optimisers would share."""
+        if self.trainer.precision in ("16-mixed", "16-true"):
+            raise ValueError(
+                f"precision {self.trainer.precision} is not supported: use bf16-mixed or 32-true"
+            )
+
+    def on_train_start(self) -> None:
+        """Restore the random state of a checkpoint, or give each rank noise of its own."""
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        if self._rng_states is not None and len(self._rng_states) == world_size:
+            restore_rng_state(self._rng_states[rank])
+        elif world_size > 1:
+            torch.manual_seed(torch.initial_seed() + rank)
+        self._rng_states = None
+
+
+def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
+    """The module that a checkpoint holds, of the technique that wrote it.
+
+    A class of one's own must be imported first.
+
+    Raises:
+        ValueError: the file is not a checkpoint of a known technique.
+    """
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    name = checkpoint.get("technique")
+    for technique in _subclasses(GAN):
+        if _class_name(technique) == name:
+            return technique.load_from_checkpoint(
+                path, map_location=map_location, weights_only=True
+            )
+    raise ValueError(f"{path} holds {name or 'no technique'}, which is not imported here")
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """Keep gradients from the network's parameters."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _class_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _subclasses(cls: type) -> Iterator[type[GAN]]:
+    subclass: type[GAN]
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
+def _at_least(least: int, **named: int) -> int:
+    ((name, value),) = named.items()
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return value
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    match tuple(int(n) for n in shape):
+        case (dim,) as vector if dim >= 1:
+            return vector
+        case (1 | 3, height, width) as image if height == width and 8 <= height <= 128:
+            return image
+    raise ValueError(
+        "shape must be (C, size, size) with 1 or 3 channels and size 8 to 128, "
+        f"or (D,) for vectors; got {tuple(shape)}"
+    )

@@ -1,0 +1,13 @@
+"""The sizes an image passes through, so that every size from 8 to 128 fits every family."""
+
+
+def halvings(size: int, smallest: int, at_least: int = 0) -> list[int]:
+    """``size`` and its halves, rounded up, down to the first below ``2 * smallest``.
+
+    ``at_least`` halvings are made whatever the size: ``halvings(32, 4) == [32, 16, 8, 4]``,
+    ``halvings(28, 4) == [28, 14, 7]``, ``halvings(8, 4, at_least=2) == [8, 4, 2]``.
+    """
+    sizes = [size]
+    while sizes[-1] >= 2 * smallest or len(sizes) <= at_least:
+        sizes.append((sizes[-1] + 1) // 2)
+    return sizes

@@ -1,0 +1,69 @@
+"""SAGAN: self-attention in both networks, and two learning rates."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_lightning.losses import hinge_critic_loss, hinge_generator_loss
+from gan_lightning.module import GAN
+from gan_lightning.networks import resnet_networks, spectral_normalize
+
+
+class SAGAN(GAN):
+    """Self-attention GAN.
+
+    Zhang et al. 2019, "Self-attention generative adversarial networks", arXiv:1805.08318.
+
+    Defaults are of section 4: hinge, Adam with betas 0 and 0.9 at 4e-4 for the critic and 1e-4 for
+    the generator, 1 critic update, 128 latents; 64 channels are of the authors' code. With classes
+    the generator's batch normalisation is conditional and the critic projects.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        num_classes: int = 0,
+        *,
+        latent_dim: int = 128,
+        n_critic: int = 1,
+        critic_lr: float = 4e-4,
+        generator_lr: float = 1e-4,
+        betas: tuple[float, float] = (0.0, 0.9),
+        generator_width: int = 64,
+        critic_width: int = 64,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            shape,
+            num_classes,
+            latent_dim=latent_dim,
+            n_critic=n_critic,
+            critic_lr=critic_lr,
+            generator_lr=generator_lr,
+            betas=betas,
+            generator_width=generator_width,
+            critic_width=critic_width,
+            ema_decay=ema_decay,
+        )
+
+    def build_networks(self) -> tuple[nn.Module, nn.Module]:
+        """Residual with attention, spectrally normalised both, section 3 and 3.1."""
+        generator, critic = resnet_networks(
+            self.shape,
+            self.latent_dim,
+            self.num_classes,
+            self.generator_width,
+            self.critic_width,
+            taper=True,
+            attention=True,
+        )
+        # The generator's embeddings are scales and shifts, not matrices.
+        return spectral_normalize(generator, embeddings=False), spectral_normalize(critic)
+
+    def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Hinge, eq. 4."""
+        return hinge_critic_loss(real, fake)
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        """-E[fake], eq. 4."""
+        return hinge_generator_loss(fake)
