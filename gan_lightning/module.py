@@ -163,7 +163,7 @@ class GAN(pl.LightningModule, ABC):
             self._update(generator_optimizer, loss)
         if self.generator_ema is not None:
             update_average(self.generator_ema, self.generator, self.ema_decay)
-        every = self.trainer.log_every_n_steps
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.global_step % every == 0:
             self.log_scalars(critic_terms | generator_terms)
 

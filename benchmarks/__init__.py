@@ -1,0 +1,1 @@
+"""Train techniques under a frozen protocol, record each run, and render the records."""

@@ -1,0 +1,93 @@
+"""One immutable JSON record per run, with a picture of its samples beside it."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.protocol import Protocol
+
+Scores = dict[str, float]
+Status = Literal["finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one (protocol, technique, seed) gave, and all that it takes to run it again.
+
+    Args:
+        protocol: its name.
+        protocol_version: its version.
+        technique: the key in ``TECHNIQUES``.
+        seed: of the run.
+        status: ``finished``; ``diverged``, when the last scores are not finite; or ``failed``.
+        message: the last line of a failed run's output.
+        untrained: scores before the first update.
+        last: scores after the last update, which rank.
+        best: scores at the update with the smallest distance.
+        curve: scores at every evaluation, with ``update`` and ``images``.
+        budget: ``generator_updates``, ``critic_updates`` and real ``images`` seen.
+        wall_seconds: of the whole process, its start and evaluations included.
+        peak_memory_bytes: the largest resident size of the process.
+        device: what it ran on.
+        versions: of Python and the libraries that compute.
+        commit: of this repository, with ``-dirty`` behind it when files had changed.
+        config: resolved, every default written out.
+    """
+
+    protocol: str
+    protocol_version: int
+    technique: str
+    seed: int
+    status: Status
+    message: str
+    untrained: Scores
+    last: Scores
+    best: Scores
+    curve: list[Scores]
+    budget: dict[str, int]
+    wall_seconds: float
+    peak_memory_bytes: int
+    device: dict[str, Any]
+    versions: dict[str, str]
+    commit: str
+    config: dict[str, Any]
+
+
+def record_path(results: Path, protocol: str, technique: str, seed: int) -> Path:
+    """Where the record is; its picture has the suffix ``.png``."""
+    return results / protocol / technique / f"seed{seed}.json"
+
+
+def write_record(record: Record, results: Path) -> Path:
+    """Write a record at once or not at all."""
+    path = record_path(results, record.protocol, record.technique, record.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+    os.replace(part, path)
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        ValueError: the file is not a record.
+    """
+    try:
+        return Record(**json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a record: {error}") from error
+
+
+def read_records(results: Path, protocol: Protocol) -> list[Record]:
+    """The records of this version of a protocol, in the order of techniques and seeds."""
+    paths = (
+        record_path(results, protocol.name, technique, seed)
+        for technique in protocol.techniques
+        for seed in protocol.seeds
+    )
+    records = [read_record(path) for path in paths if path.is_file()]
+    return [record for record in records if record.protocol_version == protocol.version]

@@ -1,0 +1,138 @@
+"""Records to tables: ``python -m benchmarks.render``.
+
+Writes ``LEADERBOARD.md`` and ``leaderboard.html``, and the table in ``README.md`` between its two
+marks. With ``--check`` it writes nothing and exits with 1 when one of them is not what the records
+give.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.page import page
+from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
+from benchmarks.records import read_records
+from benchmarks.table import Row, rows, short, spread, thousands
+
+BEGIN, END = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Write, or check, and print the tables."""
+    parser = argparse.ArgumentParser(prog="benchmarks.render", description=__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of records")
+    parser.add_argument("--output", type=Path, default=ROOT, help="where to write")
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    options = parser.parse_args(args)
+
+    tables = [
+        (protocol, rows(read_records(options.results, protocol), protocol, options.results))
+        for protocol in PROTOCOLS.values()
+        if (options.results / protocol.name).is_dir()
+    ]
+    files = _files(tables, options.output)
+    if options.check:
+        stale = [path for path, text in files.items() if not _holds(path, text)]
+        if stale:
+            names = ", ".join(path.name for path in stale)
+            raise SystemExit(f"{names}: not what the records give; run python -m benchmarks.render")
+        return
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for protocol, table in tables:
+        _print(protocol, table)
+    print("\n".join(f"wrote {path}" for path in files))
+
+
+def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path, str]:
+    """What each file is to hold."""
+    files = {
+        output / "LEADERBOARD.md": _leaderboard(tables, output),
+        output / "leaderboard.html": page(tables),
+    }
+    readme = output / "README.md"
+    if readme.is_file():
+        before, begin, rest = readme.read_text().partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if begin and end:
+            block = "\n\n".join(_markdown(*table, output) for table in tables)
+            files[readme] = f"{before}{BEGIN}\n{block}\n{END}{after}"
+    return files
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
+
+
+def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
+    parts = [
+        "# Leaderboard",
+        "Written by `python -m benchmarks.render` from the records under `benchmarks/results`; "
+        "`leaderboard.html` has the learning curves too.",
+    ]
+    for protocol, table in tables:
+        parts += [f"## {protocol.title}", protocol.description, _markdown(protocol, table, output)]
+        troubles = [f"- {row.name}, {trouble}" for row in table for trouble in row.troubles()]
+        if troubles:
+            parts.append("Not finished:\n\n" + "\n".join(troubles))
+    return "\n\n".join(parts) + "\n"
+
+
+def _heads(protocol: Protocol) -> list[str]:
+    names = ["#", "technique", f"`{protocol.distance}` last", "best", "untrained"]
+    return [*names, f"`{protocol.score}`", "updates", "real images", "minutes", "seeds"]
+
+
+def _cells(rank: int, row: Row, protocol: Protocol) -> list[str]:
+    done = row.finished
+    return [
+        str(rank),
+        row.name,
+        *(spread(row.values(which, protocol.distance)) for which in ("last", "best", "untrained")),
+        spread(row.values("last", protocol.score)),
+        thousands(mean(run.budget["generator_updates"] for run in done)) if done else "-",
+        thousands(mean(run.budget["images"] for run in done)) if done else "-",
+        short(mean(run.wall_seconds for run in done) / 60) if done else "-",
+        str(len(done)),
+    ]
+
+
+def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
+    """The table, and the pictures of its techniques in one row."""
+    heads = _heads(protocol)
+    lines = [heads, ["---:" if i != 1 else "---" for i in range(len(heads))]]
+    lines += [_cells(i, row, protocol) for i, row in enumerate(table, start=1)]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    shown = [row for row in table if row.picture is not None]
+    pictures = [f"![{row.name}]({_relative(row.picture, output)})" for row in shown if row.picture]
+    if not shown:
+        return text
+    grid = [[row.name for row in shown], ["---"] * len(shown), pictures]
+    return text + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in grid)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _print(protocol: Protocol, table: list[Row]) -> None:
+    shown = Table(title=protocol.title)
+    for i, name in enumerate(_heads(protocol)):
+        shown.add_column(name.replace("`", ""), justify="left" if i == 1 else "right")
+    for i, row in enumerate(table, start=1):
+        shown.add_row(*_cells(i, row, protocol))
+    console = Console()
+    console.print(shown)
+    for row in table:
+        for trouble in row.troubles():
+            console.print(f"{row.name}, {trouble}", markup=False)
+
+
+if __name__ == "__main__":
+    main()
