@@ -7,6 +7,7 @@ give.
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -127,7 +128,8 @@ def _print(protocol: Protocol, table: list[Row]) -> None:
         shown.add_column(name.replace("`", ""), justify="left" if i == 1 else "right")
     for i, row in enumerate(table, start=1):
         shown.add_row(*_cells(i, row, protocol))
-    console = Console()
+    # A log file has no width of its own to fold the table into.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(shown)
     for row in table:
         for trouble in row.troubles():

@@ -10,7 +10,10 @@ from torchvision.utils import make_grid
 
 
 def to_uint8(x: Tensor) -> Tensor:
-    """Images in [-1, 1] to uint8: scaled to [0, 255], rounded once, clamped."""
+    """Images in [-1, 1] to uint8: scaled to [0, 255], rounded once, clamped.
+
+    What is not a number becomes 0: check for it before.
+    """
     return x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 

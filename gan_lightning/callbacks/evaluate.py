@@ -116,11 +116,11 @@ class Evaluate(pl.Callback):
             torch.manual_seed(self.seed + trainer.global_rank)
             remaining = self._share(trainer, distance)
             while remaining:
-                n = min(remaining, self.batch_size)
-                features, logits = _extract(extractor, gan.sample(n))
+                x = gan.sample(min(remaining, self.batch_size))
+                features, logits = _extract(extractor, x)
                 distance.update(features, real=False)
                 score.update(logits.double())
-                remaining -= n
+                remaining -= len(x)
             # The score shuffles with the global random state.
             torch.manual_seed(self.seed)
             scores = {
@@ -152,7 +152,9 @@ class _Given(nn.Module):
 def _extract(extractor: Extractor, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.autocast(x.device.type, enabled=False):
         features, logits = extractor.network(to_uint8(x.float()))
-    return features, logits
+    # uint8 has no NaN: a sample that is not finite must not pass as a black one.
+    bad = ~torch.isfinite(x).flatten(1).all(dim=1, keepdim=True)
+    return features.masked_fill(bad, math.nan), logits.masked_fill(bad, math.nan)
 
 
 def _gan(pl_module: pl.LightningModule) -> GAN:

@@ -1,0 +1,73 @@
+"""The committed records, and how records are written and read."""
+
+import dataclasses
+import json
+
+import pytest
+
+from benchmarks.protocol import PROTOCOLS, RESULTS
+from benchmarks.records import read_record, read_records, record_path, write_record
+from gan_lightning import TECHNIQUES
+
+DIGITS = PROTOCOLS["digits"]
+
+
+@pytest.mark.parametrize("seed", DIGITS.seeds)
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_committed_digits_run_is_ten_times_better_than_untrained(technique, seed):
+    path = record_path(RESULTS, "digits", technique, seed)
+    record = read_record(path)
+    assert record.status == "finished"
+    assert (record.protocol, record.technique, record.seed) == ("digits", technique, seed)
+    assert record.protocol_version == DIGITS.version
+    assert record.last[DIGITS.distance] * 10 <= record.untrained[DIGITS.distance]
+    assert record.commit
+    assert not record.commit.endswith("-dirty")
+    assert path.with_suffix(".png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_committed_runs_of_a_technique_differ_by_nothing_but_the_seed(technique):
+    records = [r for r in read_records(RESULTS, DIGITS) if r.technique == technique]
+    assert len(records) == len(DIGITS.seeds)
+    models = [json.dumps([r.config["model"], r.config["data"], r.budget]) for r in records]
+    assert len(set(models)) == 1
+    assert len({json.dumps(r.last) for r in records}) == len(records)
+
+
+def test_budget_and_best_agree_with_the_curve():
+    for record in read_records(RESULTS, DIGITS):
+        assert record.budget["generator_updates"] == record.config["trainer"]["max_steps"]
+        assert record.curve[-1]["update"] == record.budget["generator_updates"]
+        assert record.curve[-1]["images"] == record.budget["images"]
+        assert record.best[DIGITS.distance] == min(p[DIGITS.distance] for p in record.curve)
+        assert record.curve[0]["update"] == 0
+
+
+def test_record_reads_back_as_it_was_written(tmp_path, record):
+    path = write_record(record, tmp_path)
+    assert path == record_path(tmp_path, "digits", record.technique, record.seed)
+    assert read_record(path) == record
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_earlier_record(tmp_path, record):
+    path = write_record(record, tmp_path)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_record(dataclasses.replace(record, last={"fd_digits_cnn": float("nan")}), tmp_path)
+    assert read_record(path) == record
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"protocol": "digits"}', "3"])
+def test_what_is_not_a_record_is_named(tmp_path, text):
+    path = tmp_path / "seed0.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"seed0\.json is not a record"):
+        read_record(path)
+
+
+def test_records_of_another_version_do_not_count(tmp_path, record):
+    write_record(dataclasses.replace(record, protocol_version=0), tmp_path)
+    assert read_records(tmp_path, DIGITS) == []
+    write_record(record, tmp_path)
+    assert read_records(tmp_path, DIGITS) == [record]

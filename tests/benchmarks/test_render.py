@@ -1,0 +1,131 @@
+import dataclasses
+import itertools
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from PIL import Image
+
+from benchmarks import render
+from benchmarks.chart import HEIGHT, Line, _apart, line_chart
+from benchmarks.protocol import PROTOCOLS, ROOT
+from benchmarks.records import record_path, write_record
+from benchmarks.table import rows, short, spread, thousands
+
+DIGITS = PROTOCOLS["digits"]
+
+
+@pytest.fixture
+def results(tmp_path, record, failed):
+    """DCGAN on two seeds, a better LSGAN on one, a failed WGAN."""
+    folder = tmp_path / "results"
+    other = dataclasses.replace(record, seed=1, last={"fd_digits_cnn": 11.0, "is_digits_cnn": 6.0})
+    better = dataclasses.replace(
+        record, technique="lsgan", last={"fd_digits_cnn": 3.0, "is_digits_cnn": 8.0}
+    )
+    for one in (record, other, better, failed):
+        path = write_record(one, folder)
+        if one.status == "finished":
+            Image.new("RGB", (4, 4)).save(path.with_suffix(".png"))
+    return folder
+
+
+def _render(results, output, *arguments):
+    render.main(["--results", str(results), "--output", str(output), *arguments])
+
+
+def test_leaderboard_ranks_by_mean_distance_and_drops_nothing(results, tmp_path, capsys):
+    _render(results, tmp_path)
+    lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
+    table = [line.split(" | ") for line in lines if re.match(r"\| \d", line)]
+    assert [row[1] for row in table[:2]] == ["LSGAN", "DCGAN"]
+    assert len(table) == len(DIGITS.techniques)
+    assert table[1][2] == "10.0 ± 1.41"
+    text = "\n".join(lines)
+    assert "WGAN, seed 0 failed" in text
+    assert "WGAN, seed 1, 2 not run" in text
+    assert "SAGAN, seed 0, 1, 2 not run" in text
+    assert "![DCGAN](results/digits/dcgan/seed0.png)" in text
+    assert "10.0 ± 1.41" in capsys.readouterr().out
+
+
+def test_page_is_self_contained_and_escapes(results, tmp_path):
+    _render(results, tmp_path)
+    text = (tmp_path / "leaderboard.html").read_text()
+    assert "&lt;b&gt;out of memory&lt;/b&gt;" in text
+    assert "<b>out" not in text
+    assert text.count("data:image/png;base64,") == 2
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    svg = ET.fromstring(re.search(r"<svg.*?</svg>", text, re.DOTALL)[0])
+    labels = {element.text for element in svg.iter("text")}
+    assert {"LSGAN", "DCGAN"} <= labels
+    assert "WGAN" not in labels
+
+
+def test_readme_gets_the_table_between_its_marks(results, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{render.BEGIN}\nold\n{render.END}\nafter\n")
+    _render(results, tmp_path)
+    text = readme.read_text()
+    assert text.startswith(f"before\n{render.BEGIN}\n| # |")
+    assert text.endswith(f"\n{render.END}\nafter\n")
+    assert "old" not in text
+
+
+def test_check_passes_on_what_was_written_and_fails_on_any_change(results, tmp_path, record):
+    _render(results, tmp_path)
+    _render(results, tmp_path, "--check")
+    page = (tmp_path / "leaderboard.html").read_text()
+    write_record(dataclasses.replace(record, wall_seconds=999.0), results)
+    with pytest.raises(SystemExit, match=r"LEADERBOARD\.md, leaderboard\.html: not what"):
+        _render(results, tmp_path, "--check")
+    assert (tmp_path / "leaderboard.html").read_text() == page
+
+
+def test_check_fails_where_nothing_was_written(results, tmp_path):
+    with pytest.raises(SystemExit, match=r"LEADERBOARD\.md"):
+        _render(results, tmp_path, "--check")
+    assert not (tmp_path / "LEADERBOARD.md").exists()
+
+
+def test_committed_files_are_what_the_committed_records_give():
+    render.main(["--check"])
+    assert render.BEGIN in (ROOT / "README.md").read_text()
+
+
+def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
+    changed = dataclasses.replace(
+        record,
+        seed=1,
+        curve=[point | {"fd_digits_cnn": point["fd_digits_cnn"] * 3} for point in record.curve],
+    )
+    from benchmarks.page import _line
+
+    (row,) = [r for r in rows([record, changed], DIGITS, results) if r.technique == "dcgan"]
+    line = _line(row, "fd_digits_cnn")
+    assert line.points == [(0, 2000, 4000, 6000), (1600, 8, 16, 24), (3200, 9, 18, 27)]
+
+
+def test_chart_puts_larger_values_higher_and_later_points_further_right():
+    lines = [Line("a", [(0, 90, 100, 110), (10, 9, 10, 11)]), Line("b", [(0, 50, 50, 50)])]
+    svg = ET.fromstring(line_chart(lines, "x", "y"))
+    (first, last), _ = [
+        [tuple(map(float, p.split(","))) for p in line.get("points").split()]
+        for line in svg.iter("polyline")
+    ]
+    assert first[0] < last[0]
+    assert first[1] < last[1]  # SVG's y grows downwards
+    assert all(0 < y < HEIGHT for _, y in (first, last))
+
+
+def test_labels_keep_apart_and_in_sight():
+    placed = sorted(_apart([100, 101, 102, HEIGHT, HEIGHT]))
+    assert all(b - a >= 16 for a, b in itertools.pairwise(placed))
+    assert placed[-1] <= HEIGHT
+
+
+def test_numbers_are_short():
+    assert [short(x) for x in (1234.5, 99.94, 9.994)] == ["1234", "99.9", "9.99"]
+    assert [spread(v) for v in ([], [2.0], [1.0, 3.0])] == ["-", "2.00", "2.00 ± 1.41"]
+    assert [thousands(x) for x in (999, 1000, 192_000)] == ["999", "1k", "192k"]
+    assert record_path(ROOT, "p", "t", 3) == ROOT / "p" / "t" / "seed3.json"

@@ -1,0 +1,94 @@
+import csv
+import dataclasses
+
+import pytest
+import yaml
+
+from benchmarks import run
+from benchmarks.protocol import PROTOCOLS
+from benchmarks.records import read_record, record_path, write_record
+
+TINY = {
+    "model": {
+        "class_path": "WGAN",
+        "init_args": {"generator_width": 4, "critic_width": 4},
+    },
+    "data": {"class_path": "Digits", "init_args": {"batch_size": 8}},
+    "trainer": {"max_steps": 4, "val_check_interval": 2},
+}
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """The digits protocol with configs that train for a moment."""
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    protocol = dataclasses.replace(PROTOCOLS["digits"], configs=configs)
+    monkeypatch.setitem(run.PROTOCOLS, "digits", protocol)
+    (configs / "wgan.yaml").write_text(yaml.safe_dump(TINY))
+    return protocol
+
+
+def _run(tmp_path, *arguments):
+    results = tmp_path / "results"
+    run.main(["--results", str(results), "--work", str(tmp_path / "work"), *arguments])
+    return results
+
+
+@pytest.mark.timeout(120)
+def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
+    results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
+    path = record_path(results, "digits", "wgan", 5)
+    record = read_record(path)
+    assert record.status == "finished"
+    assert record.budget == {"generator_updates": 4, "critic_updates": 20, "images": 160}
+    assert [point["update"] for point in record.curve] == [0, 2, 4]
+    assert [point["images"] for point in record.curve] == [0, 80, 160]
+    assert record.config["seed_everything"] == 5
+    assert record.config["model"]["init_args"]["clip"] == 0.01
+    assert record.untrained["fd_digits_cnn"] > 0
+    assert record.peak_memory_bytes > 50_000_000
+    assert path.with_suffix(".png").is_file()
+    # The record holds what the run logged.
+    logged = tmp_path / "work" / "digits" / "wgan" / "seed5" / "metrics.csv"
+    with logged.open() as file:
+        last = [row for row in csv.DictReader(file) if row["fd_digits_cnn"]][-1]
+    assert float(last["fd_digits_cnn"]) == record.last["fd_digits_cnn"]
+
+    before = path.stat().st_mtime_ns
+    _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
+    assert path.stat().st_mtime_ns == before
+    assert "1 of 1 runs have a record" in capfd.readouterr().out
+
+
+@pytest.mark.timeout(120)
+def test_a_failing_run_is_recorded_and_the_exit_code_tells(tiny, tmp_path):
+    broken = TINY | {"data": {"class_path": "Digits", "init_args": {"batch_size": 5000}}}
+    tiny.config("wgan").write_text(yaml.safe_dump(broken))
+    with pytest.raises(SystemExit) as stop:
+        _run(tmp_path, "--techniques", "wgan", "--seeds", "0")
+    assert stop.value.code == 1
+    record = read_record(record_path(tmp_path / "results", "digits", "wgan", 0))
+    assert record.status == "failed"
+    assert "1797 samples do not fill one batch" in record.message
+    assert record.last == {}
+
+
+@pytest.mark.timeout(120)
+def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
+    wild = {"class_path": "DCGAN", "init_args": {"generator_lr": 1e30, "critic_lr": 1e30}}
+    tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"model": wild}))
+    with pytest.raises(SystemExit):
+        _run(tmp_path, "--techniques", "wgan", "--seeds", "0")
+    record = read_record(record_path(tmp_path / "results", "digits", "wgan", 0))
+    assert record.status == "diverged"
+    assert record.untrained["fd_digits_cnn"] > 0
+
+
+def test_a_record_of_an_older_version_is_made_again(tmp_path, record):
+    protocol = PROTOCOLS["digits"]
+    todo = run.Run(protocol, "dcgan", 0)
+    write_record(dataclasses.replace(record, protocol_version=0), tmp_path)
+    assert not run._has_record(todo, tmp_path)
+    write_record(record, tmp_path)
+    assert run._has_record(todo, tmp_path)

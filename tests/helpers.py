@@ -1,0 +1,67 @@
+"""Small models, and a bare trainer to run them in."""
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from gan_lightning import TECHNIQUES
+
+VECTOR, IMAGE = (2,), (1, 8, 8)
+CLASSES = 3
+# There is no conditional BEGAN.
+CONDITIONAL = [name for name in TECHNIQUES if name != "began"]
+# Every technique with every kind of sample, without labels and with.
+CASES = [
+    (name, shape, num_classes)
+    for name in TECHNIQUES
+    for shape in (VECTOR, IMAGE)
+    for num_classes in ((0, CLASSES) if name in CONDITIONAL else (0,))
+]
+
+
+def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):
+    defaults = {"latent_dim": 4, "generator_width": 8, "critic_width": 8}
+    return TECHNIQUES[name](shape, num_classes, **(defaults | hyperparameters))
+
+
+def samples(shape=VECTOR, n=40):
+    """``n`` samples in [-1, 1] with labels in turn, the same at every call."""
+    x = torch.rand(n, *shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return x, torch.arange(n) % CLASSES
+
+
+def batches(shape=VECTOR, batch_size=10, shuffle=False):
+    return DataLoader(TensorDataset(*samples(shape)), batch_size, shuffle=shuffle)
+
+
+def train(model, loader, max_steps, ckpt_path=None, **arguments):
+    quiet = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = pl.Trainer(max_steps=max_steps, **(quiet | arguments))
+    trainer.fit(model, loader, ckpt_path=ckpt_path)
+    return trainer
+
+
+def state(module):
+    """A copy of the module's state, to compare with later."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def differences(one, other):
+    """The names of what two nested states hold differently, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return [] if torch.equal(one, other) else [""]
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        pairs = [(key, one[key], other[key]) for key in one]
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        pairs = [(i, a, b) for i, (a, b) in enumerate(zip(one, other, strict=True))]
+    else:
+        return [] if one == other else [""]
+    return [f"{key}.{name}" for key, a, b in pairs for name in differences(a, b)]
