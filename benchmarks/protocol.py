@@ -25,6 +25,7 @@ class Protocol:
         seeds: that a complete table has.
         distance: the Frechet distance that ranks; lower is better.
         score: the Inception-like score beside it; higher is better.
+        accelerator: as the trainer names it.
         threads: of each run on a CPU, so that its bits do not depend on the machine's cores.
     """
 
@@ -36,6 +37,7 @@ class Protocol:
     seeds: tuple[int, ...]
     distance: str
     score: str
+    accelerator: str
     threads: int
 
     def config(self, technique: str) -> Path:
@@ -66,6 +68,7 @@ PROTOCOLS = {
             seeds=(0, 1, 2),
             distance="fd_digits_cnn",
             score="is_digits_cnn",
+            accelerator="cpu",
             threads=1,
         ),
     )

@@ -27,6 +27,7 @@ import yaml
 
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
 from benchmarks.records import Record, Scores, Status, read_record, record_path, write_record
+from gan_lightning import TECHNIQUES
 
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "gan-lightning")
 
@@ -74,9 +75,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
     parser.add_argument("--protocol", choices=PROTOCOLS, default="digits")
-    parser.add_argument(
-        "--techniques", nargs="+", choices=PROTOCOLS["digits"].techniques, help="default: all"
-    )
+    parser.add_argument("--techniques", nargs="+", choices=TECHNIQUES, help="default: all")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: the protocol's")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of records")
     parser.add_argument(
@@ -156,6 +155,7 @@ def _train(run: Run, folder: Path) -> tuple[int, int, str]:
         *(sys.executable, "-m", "gan_lightning", "fit"),
         f"--config={run.protocol.config(run.technique)}",
         f"--seed_everything={run.seed}",
+        f"--trainer.accelerator={run.protocol.accelerator}",
         "--trainer.logger=CSVLogger",
         f"--trainer.logger.save_dir={folder.parent.parent}",
         f"--trainer.logger.name={run.technique}",
@@ -219,9 +219,9 @@ def _in_short(scores: Scores) -> str:
 
 
 def _device(protocol: Protocol) -> dict[str, Any]:
-    if torch.cuda.is_available():
-        return {"name": torch.cuda.get_device_name(), "count": 1}
-    return {"name": _processor(), "threads": protocol.threads}
+    if protocol.accelerator == "cpu":
+        return {"name": _processor(), "threads": protocol.threads}
+    return {"name": torch.cuda.get_device_name(), "count": 1}
 
 
 def _processor() -> str:

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from gan_lightning.distributed import gather_rng_states, restore_rng_state
 from gan_lightning.ema import update_average
@@ -47,6 +48,8 @@ class GAN(pl.LightningModule, ABC):
         critic_width: the same for the critic.
         ema_decay: of the generator's exponential moving average, from which ``sample`` draws;
             0 keeps none.
+        decay_steps: generator updates over which both learning rates fall linearly to 0; 0 keeps
+            them constant.
 
     Raises:
         ValueError: no network fits ``shape``, or a hyperparameter is out of its range.
@@ -65,6 +68,7 @@ class GAN(pl.LightningModule, ABC):
         generator_width: int,
         critic_width: int,
         ema_decay: float = 0.0,
+        decay_steps: int = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -81,6 +85,7 @@ class GAN(pl.LightningModule, ABC):
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {ema_decay}")
         self.ema_decay = ema_decay
+        self.decay_steps = _at_least(0, decay_steps=decay_steps)
 
         self.generator, self.critic = self.build_networks()
         self.generator_ema: nn.Module | None = None
@@ -140,12 +145,17 @@ class GAN(pl.LightningModule, ABC):
 
     # The loop.
 
-    def configure_optimizers(self) -> list[Optimizer]:
-        """The critic's optimiser and the generator's, in this order."""
-        return [
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+        """The critic's optimiser and the generator's, in this order, and their schedules."""
+        optimizers = [
             self.make_optimizer(self.critic.parameters(), self.critic_lr),
             self.make_optimizer(self.generator.parameters(), self.generator_lr),
         ]
+        schedules = [LambdaLR(o, self._rate) for o in optimizers] if self.decay_steps else []
+        return optimizers, schedules
+
+    def _rate(self, update: int) -> float:
+        return max(0.0, 1 - update / self.decay_steps)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """``n_critic`` critic updates, each on its share of the batch, and a generator update."""
@@ -161,6 +171,9 @@ class GAN(pl.LightningModule, ABC):
         with _frozen(self.critic):
             loss, generator_terms = self.generator_objective(y, self.draw_latents(len(x)))
             self._update(generator_optimizer, loss)
+        if self.decay_steps:
+            for schedule in self.lr_schedulers():  # type: ignore[union-attr]
+                schedule.step()
         if self.generator_ema is not None:
             update_average(self.generator_ema, self.generator, self.ema_decay)
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]

@@ -1,13 +1,16 @@
 """What all tests share: one thread, a folder of their own, and data sets in their real formats."""
 
+import csv
 import gzip
 import hashlib
 import os
 import pickle
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torchvision import datasets
 
@@ -45,6 +48,49 @@ def fit(tmp_path):
         return new.pop() if new else None
 
     return call
+
+
+@pytest.fixture
+def metrics():
+    """``metrics(folder)``: what a run's metrics.csv says, by update."""
+
+    def read(folder):
+        rows = {}
+        with (folder / "metrics.csv").open() as file:
+            for row in csv.DictReader(file):
+                values = {name: float(value) for name, value in row.items() if value}
+                rows.setdefault(int(values.pop("step")), {}).update(values)
+        return rows
+
+    return read
+
+
+@pytest.fixture
+def make_trainer():
+    """``make_trainer(*callbacks, **arguments)``: a silent trainer that writes nothing itself."""
+    silent = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+
+    def make(*callbacks, **arguments):
+        return pl.Trainer(callbacks=list(callbacks), **(silent | arguments))
+
+    return make
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Every download of torch and torchvision fails at once, as it does offline."""
+
+    def refuse(*args, **kwargs):
+        raise URLError("no network in tests")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
 
 
 @pytest.fixture(scope="session")

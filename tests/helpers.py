@@ -34,7 +34,12 @@ def batches(shape=VECTOR, batch_size=10, shuffle=False):
     return DataLoader(TensorDataset(*samples(shape)), batch_size, shuffle=shuffle)
 
 
-def train(model, loader, max_steps, ckpt_path=None, **arguments):
+def given(batch):
+    """A loader of this one batch, whatever it is."""
+    return DataLoader([batch], batch_size=None)
+
+
+def train(model, loader, max_steps, val_loader=None, ckpt_path=None, **arguments):
     quiet = {
         "accelerator": "cpu",
         "logger": False,
@@ -43,7 +48,7 @@ def train(model, loader, max_steps, ckpt_path=None, **arguments):
         "enable_model_summary": False,
     }
     trainer = pl.Trainer(max_steps=max_steps, **(quiet | arguments))
-    trainer.fit(model, loader, ckpt_path=ckpt_path)
+    trainer.fit(model, loader, val_loader, ckpt_path=ckpt_path)
     return trainer
 
 

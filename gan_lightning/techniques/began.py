@@ -44,6 +44,7 @@ class BEGAN(GAN):
         generator_width: int = 64,
         critic_width: int = 64,
         ema_decay: float = 0.0,
+        decay_steps: int = 0,
     ) -> None:
         if num_classes:
             raise ValueError(
@@ -60,6 +61,7 @@ class BEGAN(GAN):
             generator_width=generator_width,
             critic_width=critic_width,
             ema_decay=ema_decay,
+            decay_steps=decay_steps,
         )
         self.gamma = gamma
         self.lambda_k = lambda_k

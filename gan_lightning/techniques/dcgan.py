@@ -33,6 +33,7 @@ class DCGAN(GAN):
         generator_width: int = 128,
         critic_width: int = 64,
         ema_decay: float = 0.0,
+        decay_steps: int = 0,
     ) -> None:
         super().__init__(
             shape,
@@ -45,6 +46,7 @@ class DCGAN(GAN):
             generator_width=generator_width,
             critic_width=critic_width,
             ema_decay=ema_decay,
+            decay_steps=decay_steps,
         )
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:

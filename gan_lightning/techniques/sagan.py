@@ -32,6 +32,7 @@ class SAGAN(GAN):
         generator_width: int = 64,
         critic_width: int = 64,
         ema_decay: float = 0.0,
+        decay_steps: int = 0,
     ) -> None:
         super().__init__(
             shape,
@@ -44,6 +45,7 @@ class SAGAN(GAN):
             generator_width=generator_width,
             critic_width=critic_width,
             ema_decay=ema_decay,
+            decay_steps=decay_steps,
         )
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:

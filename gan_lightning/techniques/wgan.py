@@ -36,6 +36,7 @@ class WGAN(GAN):
         generator_width: int = 128,
         critic_width: int = 64,
         ema_decay: float = 0.0,
+        decay_steps: int = 0,
     ) -> None:
         super().__init__(
             shape,
@@ -47,6 +48,7 @@ class WGAN(GAN):
             generator_width=generator_width,
             critic_width=critic_width,
             ema_decay=ema_decay,
+            decay_steps=decay_steps,
         )
         self.clip = clip
         self._clip_critic()

@@ -37,6 +37,7 @@ class WGANGP(GAN):
         generator_width: int = 128,
         critic_width: int = 128,
         ema_decay: float = 0.0,
+        decay_steps: int = 0,
     ) -> None:
         super().__init__(
             shape,
@@ -49,6 +50,7 @@ class WGANGP(GAN):
             generator_width=generator_width,
             critic_width=critic_width,
             ema_decay=ema_decay,
+            decay_steps=decay_steps,
         )
         self.penalty_weight = penalty_weight
 

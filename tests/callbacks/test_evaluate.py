@@ -1,0 +1,319 @@
+"""Evaluate: scores against other arithmetic, when they are measured, what they leave alone."""
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import IMAGE, tiny
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from scipy.linalg import sqrtm
+from torch import nn
+from torchmetrics import Metric
+
+from gan_lightning import GAN
+from gan_lightning.callbacks import Evaluate
+from gan_lightning.data import Digits, Ring, TensorLoader
+from gan_lightning.data.base import GANDataModule
+from gan_lightning.images import to_uint8
+from gan_lightning.metrics import load_extractor
+
+SCORES = ["fd_digits_cnn", "is_digits_cnn"]
+EVERY_UPDATE = {"val_check_interval": 1, "check_val_every_n_epoch": None}
+
+
+class _Known(GAN):
+    """Hands out the images it was given, over and over."""
+
+    def __init__(self, images):
+        super().__init__(
+            tuple(images.shape[1:]),
+            latent_dim=1,
+            n_critic=1,
+            critic_lr=0.0,
+            generator_lr=0.0,
+            generator_width=1,
+            critic_width=1,
+        )
+        self.images = images
+        self.asked = []
+
+    def build_networks(self):
+        return nn.Identity(), nn.Identity()
+
+    def critic_loss(self, real, fake):
+        raise NotImplementedError
+
+    def generator_loss(self, fake):
+        raise NotImplementedError
+
+    def sample(self, n, y=None):
+        start = sum(self.asked)
+        self.asked.append(n)
+        return self.images[torch.arange(start, start + n) % len(self.images)]
+
+
+class _Images(GANDataModule):
+    """The uint8 images that it was given."""
+
+    shape = IMAGE
+    extractor = "digits_cnn"
+
+    def __init__(self, images):
+        super().__init__(batch_size=100)
+        self.images = images
+
+    def load(self, split):
+        return self.images, None
+
+
+@pytest.fixture
+def digits():
+    """All of them as floats ``(1797, 1, 8, 8)``, and once more as bytes."""
+    images, _ = Digits().load("train")
+    ((floats, _),) = TensorLoader(images, None, len(images))
+    return floats, images
+
+
+@pytest.fixture
+def scores(make_trainer):
+    """``scores(model, data)``: what a validation outside a fit logs."""
+
+    def measure(model, data, evaluate=None):
+        trainer = make_trainer(evaluate or Evaluate())
+        (logged,) = trainer.validate(model, data, verbose=False)
+        return logged
+
+    return measure
+
+
+@pytest.fixture
+def logged_fit(make_trainer, metrics, tmp_path):
+    """``logged_fit(model)`` trains on digits and returns what was logged by update."""
+
+    def fit(model, *callbacks, **arguments):
+        logger = CSVLogger(tmp_path, "logs")
+        defaults = {"max_steps": 4, "num_sanity_val_steps": -1, "log_every_n_steps": 0}
+        trainer = make_trainer(
+            Evaluate(), *callbacks, logger=logger, **(EVERY_UPDATE | defaults | arguments)
+        )
+        trainer.fit(model, Digits(batch_size=8))
+        assert set(SCORES) <= set(trainer.callback_metrics)
+        return metrics(Path(logger.log_dir))
+
+    return fit
+
+
+def frechet_distance(real, fake):
+    """The definition, of bytes, in float64."""
+    network = load_extractor("digits_cnn").network
+    one, other = (network(x)[0].double().numpy() for x in (real, fake))
+    first, second = (np.cov(features, rowvar=False) for features in (one, other))
+    root = sqrtm(first @ second).real
+    return np.sum((one.mean(0) - other.mean(0)) ** 2) + np.trace(first + second - 2 * root)
+
+
+def random_states():
+    return torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()  # noqa: NPY002
+
+
+# Arithmetic
+
+
+def test_the_distance_is_the_definitions(digits, scores):
+    floats, images = digits
+    fake = (floats[700:] + 0.3 * torch.randn(1097, *IMAGE)).clamp(-1, 1)
+    known = scores(_Known(fake), _Images(images[:700]), Evaluate(num_samples=1097))
+    rounded = torch.from_numpy(np.rint((fake.double().numpy() + 1) * 127.5).astype(np.uint8))
+    expected = frechet_distance(images[:700], rounded)
+    assert expected > 1
+    assert known["fd_digits_cnn"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_real_samples_are_no_distance_from_themselves(digits, scores):
+    floats, images = digits
+    known = scores(_Known(floats), _Images(images))
+    assert abs(known["fd_digits_cnn"]) < 1e-3
+    # Ten digits, told apart with ease.
+    assert 9 < known["is_digits_cnn"] <= 10
+
+
+def test_one_picture_over_and_over_has_the_least_score(digits, scores):
+    floats, images = digits
+    known = scores(_Known(floats[:1]), _Images(images))
+    assert known["is_digits_cnn"] == pytest.approx(1)
+    assert known["fd_digits_cnn"] > 100
+
+
+def test_a_sample_that_is_not_finite_does_not_pass_for_a_picture(digits, scores):
+    floats, images = digits
+    broken = floats.clone()
+    broken[5, 0, 3, 3] = math.nan
+    assert all(math.isnan(score) for score in scores(_Known(broken), _Images(images)).values())
+
+
+@pytest.mark.parametrize(
+    ("x", "byte"),
+    [
+        (-1, 0),
+        (1, 255),
+        (-7, 0),
+        (7, 255),
+        (-1 + 0.6 / 127.5, 1),
+        (-1 + 0.4 / 127.5, 0),
+        (0.01, 129),
+    ],
+)
+def test_rounding_is_to_the_nearest_byte(x, byte):
+    rounded = to_uint8(torch.tensor([x]))
+    assert (rounded.item(), rounded.dtype) == (byte, torch.uint8)
+
+
+def test_rounding_undoes_the_loader():
+    every = torch.arange(256, dtype=torch.uint8).view(-1, 1, 1, 1)
+    ((floats, _),) = TensorLoader(every, None, 256)
+    assert torch.equal(to_uint8(floats), every)
+
+
+# What is drawn
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "asked"), [(None, [70, 30]), (7, [7]), (150, [70, 70, 10])]
+)
+def test_as_many_samples_are_drawn_as_asked_for(digits, scores, num_samples, asked):
+    floats, images = digits
+    model = _Known(floats)
+    scores(model, _Images(images[:100]), Evaluate(num_samples=num_samples, batch_size=70))
+    assert model.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("num_samples", 1), ("num_samples", 0), ("batch_size", 0)]
+)
+def test_numbers_that_cannot_be_scored_are_refused_at_once(option, value):
+    with pytest.raises(ValueError, match=option):
+        Evaluate(**{option: value})
+
+
+def test_the_seed_decides_the_samples(scores):
+    model = tiny("wgan_gp", IMAGE)
+    first, second, other = (
+        scores(model, Digits(), Evaluate(num_samples=50, seed=seed)) for seed in (0, 0, 1)
+    )
+    assert first == second
+    assert first != other
+
+
+def test_the_same_weights_score_the_same_throughout_a_fit(logged_fit):
+    # BEGAN's generator has no running statistics that would move without a learning rate.
+    rows = logged_fit(tiny("began", IMAGE, generator_lr=0.0), max_steps=2)
+    assert len(rows) == 3
+    assert rows[0] == rows[1] == rows[2]
+
+
+# What it touches
+
+
+def test_an_evaluation_leaves_all_random_state_alone(scores):
+    model = tiny("wgan_gp", IMAGE, num_classes=10)
+    before = random_states()
+    scores(model, Digits(conditional=True))
+    assert random_states() == before
+
+
+def test_training_is_the_same_with_evaluations_as_without(logged_fit, make_trainer):
+    def model():
+        torch.manual_seed(0)
+        return tiny("wgan_gp", IMAGE)
+
+    evaluated, alone = model(), model()
+    torch.manual_seed(5)
+    logged_fit(evaluated, max_steps=2)
+    torch.manual_seed(5)
+    make_trainer(max_steps=2, limit_val_batches=0).fit(alone, Digits(batch_size=8))
+    for name, tensor in alone.state_dict().items():
+        assert torch.equal(tensor, evaluated.state_dict()[name]), name
+
+
+def test_an_evaluation_leaves_the_mode_of_the_networks_alone(scores):
+    model = tiny("dcgan", IMAGE)
+    scores(model, Digits(), Evaluate(num_samples=20))
+    assert model.generator.training
+
+
+def test_the_module_holds_no_part_of_a_metric(scores, make_trainer, tmp_path):
+    model = tiny("wgan_gp", IMAGE)
+    names = list(model.state_dict()), [name for name, _ in model.named_parameters()]
+    trainer = make_trainer(Evaluate(), max_steps=1)
+    trainer.fit(model, Digits(batch_size=8))
+    assert (list(model.state_dict()), [name for name, _ in model.named_parameters()]) == names
+    assert not any(isinstance(module, Metric) for module in model.modules())
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    checkpoint = torch.load(tmp_path / "one.ckpt", weights_only=True)
+    assert list(checkpoint["state_dict"]) == names[0]
+
+
+# When and where
+
+
+def test_scores_are_named_after_the_extractor(scores):
+    assert sorted(scores(tiny("wgan_gp", IMAGE), Digits())) == SCORES
+
+
+def test_the_test_loop_is_scored_against_the_test_split(digits, make_trainer):
+    floats, images = digits
+
+    class Halves(_Images):
+        def load(self, split):
+            return (images[:900] if split == "train" else images[900:]), None
+
+    trainer = make_trainer(Evaluate())
+    (tested,) = trainer.test(_Known(floats[900:]), Halves(images), verbose=False)
+    assert abs(tested["fd_digits_cnn"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "extractor"),
+    [(tiny("wgan_gp", IMAGE), Digits, "none"), (tiny("wgan_gp"), Ring, "auto")],
+    ids=["none", "vectors"],
+)
+def test_nothing_is_scored_without_an_extractor(scores, model, data, extractor):
+    assert scores(model, data(), Evaluate(extractor)) == {}
+
+
+def test_drawing_samples_needs_no_weights(make_trainer):
+    trainer = make_trainer(Evaluate("inception", weights="nowhere.pth"))
+    drawn = trainer.predict(tiny("wgan_gp", IMAGE), Digits(predict_samples=3))
+    assert [len(x) for x in drawn] == [3]
+
+
+def test_the_untrained_generator_is_scored_where_the_sanity_check_is_whole(logged_fit, scores):
+    torch.manual_seed(0)
+    untrained = scores(tiny("wgan_gp", IMAGE), Digits())
+    torch.manual_seed(0)
+    rows = logged_fit(tiny("wgan_gp", IMAGE), max_steps=2)
+    assert list(rows) == [0, 1, 2]
+    assert rows[0] == untrained
+
+
+@pytest.mark.parametrize("sanity_batches", [-1, 0, 2])
+def test_a_fits_score_is_measured_against_all_real_samples(logged_fit, scores, sanity_batches):
+    model = tiny("wgan_gp", IMAGE)
+    rows = logged_fit(model, max_steps=1, num_sanity_val_steps=sanity_batches)
+    assert list(rows) == ([0, 1] if sanity_batches == -1 else [1])
+    fresh = scores(model, Digits(batch_size=100))
+    assert rows[1] == pytest.approx(fresh, rel=1e-6)
+
+
+@pytest.mark.parametrize(("mode", "best"), [("min", min), ("max", max)])
+def test_the_best_checkpoint_is_kept(logged_fit, tmp_path, mode, best):
+    keep = ModelCheckpoint(tmp_path / "kept", "{step}", monitor="fd_digits_cnn", mode=mode)
+    rows = logged_fit(tiny("wgan_gp", IMAGE, generator_lr=1e-2), keep, enable_checkpointing=True)
+    distances = {step: row["fd_digits_cnn"] for step, row in rows.items() if step > 0}
+    step = best(distances, key=distances.get)
+    assert keep.best_model_score.item() == pytest.approx(distances[step])
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [f"step={step}.ckpt"]

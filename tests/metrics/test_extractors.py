@@ -1,0 +1,222 @@
+"""The feature extractors: what they map, and what they say of files that are not theirs."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch_fidelity import feature_extractor_inceptionv3 as torch_fidelity
+
+from gan_lightning.data import Digits
+from gan_lightning.errors import MissingFileError
+from gan_lightning.metrics import digits_cnn, load_extractor
+from gan_lightning.metrics.extractors import INCEPTION_VARIABLE
+
+OPTION = "--evaluate.weights"
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory):
+    """Weights of the right architecture that nothing trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch_fidelity, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(
+            torch_fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None
+        )
+        network = torch_fidelity.FeatureExtractorInceptionV3("random", ["2048"])
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            # Keeps the size of activations, so that different images have different features.
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    path = tmp_path_factory.mktemp("inception") / "random.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """torch's cache of downloads, without any."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(INCEPTION_VARIABLE, raising=False)
+    return tmp_path / "cache" / "hub" / "checkpoints"
+
+
+def refusal(path, error=ValueError):
+    """The message with which ``path`` is refused as Inception's weights."""
+    with pytest.raises(error) as refused:
+        load_extractor("inception", path)
+    return str(refused.value)
+
+
+def images(channels=3, n=2):
+    return torch.randint(256, (n, channels, 16, 16), dtype=torch.uint8)
+
+
+def test_an_unknown_name_lists_the_choices():
+    with pytest.raises(ValueError, match=r"'resnet'.*inception, digits_cnn"):
+        load_extractor("resnet")
+
+
+# digits_cnn
+
+
+def test_the_digits_network_knows_the_digits():
+    x, y = Digits().load("train")
+    _, logits = load_extractor("digits_cnn").network(x)
+    assert (logits.argmax(dim=1) == y).float().mean() >= 0.98
+
+
+def test_the_digits_network_gives_features_and_logits_of_ten_classes():
+    extractor = load_extractor("digits_cnn")
+    features, logits = extractor.network(Digits().load("train")[0][:3])
+    assert (features.shape, logits.shape) == ((3, 64), (3, 10))
+    assert features.dtype == logits.dtype == torch.float32
+    assert (extractor.num_features, extractor.frechet, extractor.score) == (
+        64,
+        "fd_digits_cnn",
+        "is_digits_cnn",
+    )
+    assert features.min() >= 0
+    # The logits are those of the features.
+    torch.testing.assert_close(extractor.network.classifier(features), logits)
+
+
+def test_the_digits_network_is_the_same_every_time_and_learns_nothing():
+    x = Digits().load("train")[0][:50]
+    first, second = (load_extractor("digits_cnn").network for _ in range(2))
+    assert not first.training
+    assert not any(parameter.requires_grad for parameter in first.parameters())
+    for one, other in zip(first(x), second(x), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_digits_network_fits_into_the_package():
+    assert digits_cnn.WEIGHTS.parent == Path(digits_cnn.__file__).parent
+    assert digits_cnn.WEIGHTS.stat().st_size <= 500_000
+
+
+def test_a_changed_digits_network_is_refused(tmp_path, monkeypatch):
+    changed = bytearray(digits_cnn.WEIGHTS.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    path = tmp_path / "changed.pt"
+    path.write_bytes(changed)
+    monkeypatch.setattr(digits_cnn, "WEIGHTS", path)
+    with pytest.raises(ValueError, match=rf"{path} .*SHA-256"):
+        load_extractor("digits_cnn")
+
+
+def test_the_digits_network_takes_no_file(inception_file):
+    with pytest.raises(ValueError, match=r"digits_cnn .*no file"):
+        load_extractor("digits_cnn", inception_file)
+
+
+# Inception
+
+
+def test_inception_gives_features_and_logits_without_bias(inception_file):
+    extractor = load_extractor("inception", inception_file)
+    features, logits = extractor.network(images())
+    assert (features.shape, logits.shape) == ((2, 2048), (2, 1008))
+    assert features.dtype == logits.dtype == torch.float32
+    assert features.isfinite().all()
+    assert features[0].dist(features[1]) > 0.01 * features[0].norm() > 0
+    torch.testing.assert_close(logits, features @ extractor.network.net.fc.weight.T)
+    assert (extractor.num_features, extractor.frechet, extractor.score) == (2048, "fid", "is")
+    assert not any(module.training for module in extractor.network.modules())
+    assert not any(parameter.requires_grad for parameter in extractor.network.parameters())
+
+
+def test_inception_is_found_through_the_environment(inception_file, empty_cache, monkeypatch):
+    monkeypatch.setenv(INCEPTION_VARIABLE, str(inception_file))
+    named = load_extractor("inception").network
+    given = load_extractor("inception", inception_file).network
+    x = images(n=1)
+    for one, other in zip(named(x), given(x), strict=True):
+        assert torch.equal(one, other)
+    assert not empty_cache.exists()
+
+
+def test_inception_is_found_where_torch_keeps_downloads(inception_file, empty_cache):
+    empty_cache.mkdir(parents=True)
+    name = Path(torch_fidelity.URL_INCEPTION_V3).name
+    (empty_cache / name).symlink_to(inception_file)
+    assert load_extractor("inception").num_features == 2048
+
+
+def test_the_option_goes_before_the_environment(inception_file, monkeypatch):
+    monkeypatch.setenv(INCEPTION_VARIABLE, "elsewhere.pth")
+    assert load_extractor("inception", inception_file).num_features == 2048
+
+
+def test_grey_images_count_as_colour_ones(inception_file):
+    network = load_extractor("inception", inception_file).network
+    grey = images(channels=1)
+    for one, other in zip(network(grey), network(grey.repeat(1, 3, 1, 1)), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_file_that_does_not_exist_is_named_with_its_option():
+    message = refusal("nowhere.pth", MissingFileError)
+    assert "nowhere.pth" in message
+    assert OPTION in message
+
+
+def test_a_missing_file_from_the_environment_is_named_with_its_variable(monkeypatch):
+    monkeypatch.setenv(INCEPTION_VARIABLE, "nowhere.pth")
+    message = refusal(None, MissingFileError)
+    assert "nowhere.pth" in message
+    assert INCEPTION_VARIABLE in message
+
+
+@pytest.mark.usefixtures("no_network")
+def test_offline_the_error_says_what_to_put_where(empty_cache):
+    message = refusal(None, MissingFileError)
+    url = torch_fidelity.URL_INCEPTION_V3
+    for words in (str(empty_cache / Path(url).name), url, OPTION, INCEPTION_VARIABLE):
+        assert words in message
+    assert "\n" not in message
+    assert list(empty_cache.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(lambda path: path.write_text("<html>"), id="a web page"),
+        pytest.param(lambda path: torch.save({"weight": torch.zeros(1)}, path), id="other weights"),
+        pytest.param(lambda path: torch.save(torch.zeros(1), path), id="a tensor"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_option(content, tmp_path):
+    path = tmp_path / "wrong.pth"
+    content(path)
+    message = refusal(path)
+    assert f"{path} does not hold Inception weights" in message
+    assert OPTION in message
+    assert "\n" not in message
+
+
+def test_weights_that_lack_a_layer_are_a_wrong_file(inception_file, tmp_path):
+    state = torch.load(inception_file, weights_only=True)
+    del state["fc.weight"]
+    torch.save(state, tmp_path / "short.pth")
+    assert "short.pth does not hold Inception weights" in refusal(tmp_path / "short.pth")
+
+
+class _Dangerous:
+    def __reduce__(self):
+        return Path.touch, (Path("unpickled"),)
+
+
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))]
+)
+def test_a_pickle_of_more_than_tensors_is_never_run(save, tmp_path):
+    path = tmp_path / "dangerous.pth"
+    save({"Mixed_7c.branch_pool.conv.weight": _Dangerous()}, path)
+    message = refusal(path)
+    assert not Path("unpickled").exists()
+    assert f"{path} does not hold Inception weights" in message
+    assert OPTION in message
+    assert "\n" not in message

@@ -1,0 +1,536 @@
+"""The loop that every technique shares: what it counts, changes, logs, saves and refuses."""
+
+import copy
+import csv
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from helpers import (
+    CASES,
+    CLASSES,
+    CONDITIONAL,
+    IMAGE,
+    VECTOR,
+    batches,
+    differences,
+    given,
+    samples,
+    state,
+    tiny,
+    train,
+)
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import MixedPrecision
+
+from gan_lightning import DCGAN, GAN, TECHNIQUES, load
+from gan_lightning.data import TensorLoader
+
+every_technique = pytest.mark.parametrize("name", TECHNIQUES)
+every_conditional = pytest.mark.parametrize("name", CONDITIONAL)
+every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
+
+
+def classes_of(name):
+    return CLASSES if name in CONDITIONAL else 0
+
+
+def copies(tensors):
+    return [None if tensor is None else tensor.clone() for tensor in tensors]
+
+
+def same(one, other):
+    """Which of two lists of tensors, or Nones, are equal."""
+    return [
+        a is b if a is None or b is None else torch.equal(a, b)
+        for a, b in zip(one, other, strict=True)
+    ]
+
+
+class StepRecorder(pl.Callback):
+    """Notes at each optimiser's step whose it was, and what it did to either network."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_start(self, trainer, pl_module):
+        networks = {"critic": pl_module.critic, "generator": pl_module.generator}
+        parameters = {key: list(network.parameters()) for key, network in networks.items()}
+        gradients = {key: [None] * len(values) for key, values in parameters.items()}
+
+        def before(whose):
+            other = "generator" if whose == "critic" else "critic"
+            of_other = [p.grad for p in parameters[other]]
+            self.steps.append(
+                {
+                    "whose": whose,
+                    "no gradient": [p.grad is None for p in parameters[whose]],
+                    "other's gradients": all(same(of_other, gradients[other])),
+                }
+            )
+            gradients[whose] = copies(p.grad for p in parameters[whose])
+            self.before = {key: copies(values) for key, values in parameters.items()}
+
+        def after():
+            for key, values in parameters.items():
+                self.steps[-1][f"{key} unchanged"] = same(values, self.before[key])
+
+        for whose, optimizer in zip(("critic", "generator"), trainer.optimizers, strict=True):
+            optimizer.register_step_pre_hook(lambda *_, whose=whose: before(whose))
+            optimizer.register_step_post_hook(lambda *_: after())
+
+
+# Steps.
+
+
+@pytest.mark.parametrize("n_critic", [1, 3])
+@every_technique
+def test_a_step_is_one_generator_update(name, n_critic):
+    model = tiny(name, n_critic=n_critic)
+    trainer = train(model, batches(), max_steps=5)
+    assert trainer.global_step == model.global_step == 5
+    critic_optimizer, generator_optimizer = trainer.optimizers
+    for optimizer, network, steps in (
+        (critic_optimizer, model.critic, 5 * n_critic),
+        (generator_optimizer, model.generator, 5),
+    ):
+        assert {optimizer.state[p]["step"].item() for p in network.parameters()} == {steps}
+
+
+@every_case
+def test_each_step_changes_its_own_network_alone(name, shape, num_classes):
+    model = tiny(name, shape, num_classes, n_critic=2)
+    recorder = StepRecorder()
+    train(model, batches(shape), max_steps=3, callbacks=recorder)
+    assert [s["whose"] for s in recorder.steps] == ["critic", "critic", "generator"] * 3
+    for step in recorder.steps:
+        other = "generator" if step["whose"] == "critic" else "critic"
+        assert not any(step["no gradient"])
+        assert step["other's gradients"], "the other network's gradients were touched"
+        assert all(step[f"{other} unchanged"])
+        assert not all(step[f"{step['whose']} unchanged"])
+
+
+@every_technique
+def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
+    model = tiny(name, num_classes=classes_of(name), n_critic=3)
+    shares, generator_calls = [], []
+    critic_objective, generator_objective = model.critic_objective, model.generator_objective
+
+    def record_critic(x, y, z):
+        shares.append((x, y, z))
+        return critic_objective(x, y, z)
+
+    def record_generator(y, z):
+        generator_calls.append((y, z))
+        return generator_objective(y, z)
+
+    monkeypatch.setattr(model, "critic_objective", record_critic)
+    monkeypatch.setattr(model, "generator_objective", record_generator)
+    x, y = samples(n=8)
+    train(model, given((x, y)), max_steps=1)
+    assert [len(part) for part, _, _ in shares] == [3, 3, 2]
+    assert torch.equal(torch.cat([part for part, _, _ in shares]), x)
+    ((generator_labels, generator_latents),) = generator_calls
+    if name in CONDITIONAL:
+        assert torch.equal(torch.cat([labels for _, labels, _ in shares]), y)
+        assert torch.equal(generator_labels, y[6:])
+    # Every update draws latents of its own, as many as it has samples.
+    latents = torch.cat([z for _, _, z in shares] + [generator_latents])
+    assert latents.shape == (8 + 2, 4)
+    assert len(latents.unique(dim=0)) == 10
+
+
+@every_technique
+def test_without_classes_the_labels_of_a_batch_are_ignored(name):
+    x, y = samples()
+    finals = []
+    for labels in (y, None):
+        torch.manual_seed(0)
+        model = tiny(name)
+        train(model, given((x, labels)), max_steps=1)
+        finals.append(state(model))
+    assert not differences(*finals)
+
+
+@every_case
+def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
+    model = tiny(name, shape, num_classes)
+    restated = copy.deepcopy(model)
+    x, y = samples(shape, 6)
+    y = y if num_classes else None
+    z = model.draw_latents(6)
+
+    torch.manual_seed(1)
+    loss, terms = model.critic_objective(x, y, z)
+    torch.manual_seed(1)
+    # Each kind of sample passes alone, so batch normalisation does not mix them.
+    with torch.no_grad():
+        fake = restated.generator(z, y)
+    real_scores, fake_scores = restated.critic(x, y), restated.critic(fake, y)
+    penalty = restated.penalty(x, y, fake)
+    expected = restated.critic_loss(real_scores, fake_scores)
+    if penalty is not None:
+        expected = expected + penalty
+        assert penalty != 0
+        torch.testing.assert_close(terms["penalty"], penalty.detach())
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(terms["loss/critic"], expected.detach())
+    torch.testing.assert_close(terms["score/real"], real_scores.mean().detach())
+    torch.testing.assert_close(terms["score/fake"], fake_scores.mean().detach())
+    assert ("penalty" in terms) is (penalty is not None)
+
+    loss, terms = model.generator_objective(y, z)
+    expected = restated.generator_loss(restated.critic(restated.generator(z, y), y))
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(terms["loss/generator"], expected.detach())
+
+
+@every_technique
+def test_bfloat16_trains_to_finite_weights(name):
+    model = tiny(name, IMAGE, classes_of(name), n_critic=2)
+    before = state(model)
+    train(model, batches(IMAGE), max_steps=2, precision="bf16-mixed")
+    assert differences(before, state(model))
+    assert all(p.isfinite().all() and p.dtype == torch.float32 for p in model.parameters())
+
+
+@every_technique
+def test_the_same_seed_gives_the_same_bits(name):
+    def run(seed):
+        torch.manual_seed(seed)
+        model = tiny(name, IMAGE, classes_of(name), n_critic=2)
+        train(model, batches(IMAGE, shuffle=True), max_steps=3)
+        return state(model)
+
+    first = run(0)
+    assert not differences(first, run(0))
+    assert differences(first, run(1))
+
+
+# Logs.
+
+
+@every_technique
+def test_logs_are_at_the_number_of_generator_updates(name, tmp_path):
+    model = tiny(name, n_critic=3)
+    trainer = train(
+        model,
+        batches(),
+        max_steps=5,
+        logger=CSVLogger(tmp_path, name="", version=""),
+        log_every_n_steps=2,
+    )
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [2, 4]
+    terms = {"loss/critic", "loss/generator", "score/real", "score/fake"}
+    if TECHNIQUES[name].penalty is not GAN.penalty:
+        terms.add("penalty")
+    assert rows[0].keys() == terms | {"step"}
+    # Callbacks see the last of the same values.
+    for term in terms:
+        logged = trainer.callback_metrics[term].item()
+        assert float(rows[-1][term]) == pytest.approx(logged, rel=1e-6)
+
+
+# The average.
+
+
+@every_technique
+def test_the_average_follows_each_generator_update(name):
+    model = tiny(name, IMAGE, ema_decay=0.75, n_critic=2)
+    start = state(model.generator)
+    assert not differences(start, state(model.generator_ema))
+    train(model, batches(IMAGE), max_steps=1)
+    averaged = dict(model.generator_ema.named_parameters())
+    for key, parameter in model.generator.named_parameters():
+        torch.testing.assert_close(averaged[key], 0.75 * start[key] + 0.25 * parameter, msg=key)
+    assert differences(start, state(model.generator_ema))
+
+
+@every_technique
+def test_the_average_is_not_trained(name):
+    model = tiny(name, ema_decay=0.5)
+    assert not any(p.requires_grad for p in model.generator_ema.parameters())
+    trained = {p for o in model.configure_optimizers() for g in o.param_groups for p in g["params"]}
+    assert trained == {*model.generator.parameters(), *model.critic.parameters()}
+    assert tiny(name).generator_ema is None
+
+
+# Checkpoints.
+
+
+@every_case
+def test_a_checkpoint_loads_as_the_technique_that_wrote_it(name, shape, num_classes, tmp_path):
+    model = tiny(name, shape, num_classes, n_critic=2, ema_decay=0.5)
+    trainer = train(model, batches(shape), max_steps=5)
+    path = tmp_path / "some.ckpt"
+    trainer.save_checkpoint(path)
+    assert torch.load(path, weights_only=True)["global_step"] == 5
+    loaded = load(path)
+    assert type(loaded) is TECHNIQUES[name]
+    assert loaded.hparams == model.hparams
+    assert not differences(state(model), state(loaded))
+    drawn = []
+    for module in (model, loaded):
+        torch.manual_seed(1)
+        drawn.append(module.sample(3))
+    assert torch.equal(*drawn)
+
+
+class OfOnesOwn(DCGAN):
+    pass
+
+
+def test_a_technique_of_ones_own_loads_where_it_is_imported(tmp_path):
+    model = OfOnesOwn(VECTOR, latent_dim=4, generator_width=8, critic_width=8)
+    path = tmp_path / "some.ckpt"
+    train(model, batches(), max_steps=1).save_checkpoint(path)
+    assert type(load(path)) is OfOnesOwn
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["technique"] = "elsewhere.Unknown"
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r"elsewhere\.Unknown, which is not imported"):
+        load(path)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(ValueError, match="no technique"):
+        load(path)
+
+
+def resumable(name, seed):
+    torch.manual_seed(seed)
+    return tiny(name, IMAGE, classes_of(name), n_critic=2, ema_decay=0.5)
+
+
+def tensor_loader(batches_per_epoch):
+    x, y = samples(IMAGE, 6 * batches_per_epoch)
+    return TensorLoader(x, y, 6, seed=3)
+
+
+def everything(model, trainer):
+    return {"model": state(model), "optimizers": [o.state_dict() for o in trainer.optimizers]}
+
+
+def assert_resuming_goes_on(name, path, batches_per_epoch, **arguments):
+    """Resumed at update 3 from ``path``, six updates must end as six in one go do."""
+    straight = resumable(name, seed=0)
+    expected = everything(straight, train(straight, tensor_loader(batches_per_epoch), 6))
+    # Another seed: all that matters must come from the checkpoint.
+    resumed = resumable(name, seed=9)
+    loader = tensor_loader(batches_per_epoch)
+    trainer = train(resumed, loader, 6, ckpt_path=path, **arguments)
+    assert trainer.global_step == 6
+    changed = differences(expected, everything(resumed, trainer))
+    assert changed == []
+
+
+@pytest.mark.parametrize("batches_per_epoch", [4, 3], ids=["mid-epoch", "at an epoch's end"])
+@every_technique
+def test_a_resumed_run_equals_one_in_one_go(name, batches_per_epoch, tmp_path):
+    path = tmp_path / "3.ckpt"
+    stopped = resumable(name, seed=0)
+    train(stopped, tensor_loader(batches_per_epoch), 3).save_checkpoint(path)
+    assert_resuming_goes_on(name, path, batches_per_epoch)
+
+
+VALIDATED = {
+    "val_loader": TensorLoader(*samples(IMAGE, 6), 6),
+    "val_check_interval": 3,
+    "check_val_every_n_epoch": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("when", "batches_per_epoch", "arguments"),
+    [
+        ({"every_n_train_steps": 3}, 4, {}),
+        ({"every_n_train_steps": 3}, 3, {}),
+        ({"every_n_epochs": 1}, 3, {}),
+        ({}, 4, VALIDATED),
+        ({}, 3, VALIDATED),
+    ],
+)
+def test_a_checkpoint_written_on_the_way_resumes_too(
+    when, batches_per_epoch, arguments, tmp_path
+):
+    name = next(iter(TECHNIQUES))
+    writer = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, **when)
+    train(
+        resumable(name, seed=0),
+        tensor_loader(batches_per_epoch),
+        6,
+        enable_checkpointing=True,
+        callbacks=writer,
+        **arguments,
+    )
+    assert_resuming_goes_on(name, tmp_path / "step=3.ckpt", batches_per_epoch, **arguments)
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        # On a CPU, Lightning takes "16-mixed" for bfloat16 unless the plugin is given.
+        ("16-mixed", {"plugins": MixedPrecision("16-mixed", "cpu")}),
+        ("16-true", {"precision": "16-true"}),
+    ],
+)
+def test_half_precision_is_refused(message, arguments):
+    with pytest.raises(ValueError, match=f"precision {message} is not supported: use bf16-mixed"):
+        train(tiny(next(iter(TECHNIQUES))), batches(), 1, **arguments)
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (0,), (2, 8, 8), (3, 8, 9), (3, 7, 7), (3, 129, 129), (3, 8), (1, 3, 8, 8)]
+)
+@every_technique
+def test_a_shape_that_no_network_fits_is_refused(name, shape):
+    with pytest.raises(ValueError, match="shape must be"):
+        tiny(name, shape)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("latent_dim", 0),
+        ("n_critic", 0),
+        ("generator_width", 0),
+        ("critic_width", 0),
+        ("ema_decay", 1.0),
+        ("ema_decay", -0.1),
+    ],
+)
+@every_technique
+def test_a_hyperparameter_out_of_its_range_is_refused(name, argument, value):
+    with pytest.raises(ValueError, match=f"{argument} must be .* got {value}"):
+        tiny(name, **{argument: value})
+
+
+@every_technique
+def test_a_negative_number_of_classes_is_refused(name):
+    with pytest.raises(ValueError, match=r"num_classes must be .* got -1"):
+        tiny(name, num_classes=-1)
+
+
+@pytest.mark.parametrize("name", [name for name in TECHNIQUES if name not in CONDITIONAL])
+def test_a_technique_without_conditional_form_refuses_labels(name):
+    with pytest.raises(ValueError, match="without labels: num_classes must be 0, got 3"):
+        tiny(name, num_classes=CLASSES)
+
+
+X, Y = samples()
+
+
+@pytest.mark.parametrize(
+    ("batch", "error", "message"),
+    [
+        (X, TypeError, r"a batch must be a pair \(x, y\)"),
+        ((X,), TypeError, r"a batch must be a pair \(x, y\)"),
+        ({"x": X, "y": Y}, TypeError, r"a batch must be a pair \(x, y\)"),
+        ((X[:, :1], Y), ValueError, r"of shape \(2,\), the batch holds \(1,\)"),
+        ((X[:, None], Y), ValueError, r"of shape \(2,\), the batch holds \(1, 2\)"),
+        ((X[:3], Y[:3]), ValueError, "feeds 4 critic updates and holds only 3 samples"),
+    ],
+)
+@every_technique
+def test_a_wrong_batch_is_refused(name, batch, error, message):
+    with pytest.raises(error, match=message):
+        train(tiny(name, n_critic=4), given(batch), 1)
+
+
+@every_conditional
+def test_a_batch_without_labels_is_refused_where_the_model_has_classes(name):
+    with pytest.raises(ValueError, match="has 3 classes, the batch has no labels"):
+        train(tiny(name, num_classes=CLASSES), given((X, None)), 1)
+
+
+# Samples.
+
+
+def spread(module):
+    """Make the networks' outputs large."""
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=10)
+    return module
+
+
+@every_case
+def test_samples_have_the_models_shape_and_no_gradient(name, shape, num_classes):
+    x = tiny(name, shape, num_classes).sample(5)
+    assert x.shape == (5, *shape)
+    assert x.dtype == torch.float32
+    assert not x.requires_grad
+    assert len(x.flatten(1).unique(dim=0)) == 5
+
+
+@every_technique
+def test_images_are_in_range_and_vectors_anywhere(name):
+    assert spread(tiny(name, IMAGE)).sample(16).abs().max() == 1
+    assert spread(tiny(name, VECTOR)).sample(16).abs().max() > 1
+
+
+@pytest.mark.parametrize("ema_decay", [0, 0.5], ids=["without average", "with average"])
+@pytest.mark.parametrize("training", [True, False])
+@every_technique
+def test_sampling_is_in_eval_mode_and_puts_the_mode_back(name, training, ema_decay):
+    model = tiny(name, IMAGE, ema_decay=ema_decay).train(training)
+    drawing = model.generator_ema if ema_decay else model.generator
+    modes = []
+    drawing.register_forward_hook(lambda module, *_: modes.append(module.training))
+    before = state(model)
+    model.sample(4)
+    assert modes == [False]
+    assert drawing.training is training
+    assert not differences(before, state(model))
+
+
+@every_conditional
+def test_the_mode_is_put_back_after_an_error(name):
+    model = tiny(name, num_classes=CLASSES)
+    with pytest.raises((IndexError, RuntimeError)):
+        model.sample(1, torch.tensor([CLASSES]))
+    assert model.generator.training
+
+
+@every_technique
+def test_samples_are_drawn_from_the_average(name):
+    model = tiny(name, ema_decay=0.5)
+    spread(model.generator_ema)
+    torch.manual_seed(1)
+    drawn = model.sample(4)
+    torch.manual_seed(1)
+    assert torch.equal(drawn, model.generator_ema.eval()(model.draw_latents(4)))
+
+
+@every_conditional
+def test_given_labels_are_used(name):
+    model = spread(tiny(name, num_classes=CLASSES))
+    y = torch.tensor([2, 0, 1])
+    torch.manual_seed(1)
+    drawn = model.sample(3, y)
+    torch.manual_seed(1)
+    expected = model.generator.eval()(model.draw_latents(3), y)
+    assert torch.equal(drawn, expected)
+
+
+@every_conditional
+def test_labels_are_drawn_evenly_where_none_are_given(name):
+    model = tiny(name, num_classes=CLASSES)
+    seen = []
+    model.generator.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
+    model.sample(300)
+    assert len(seen[0]) == 300
+    # Five standard deviations about 100.
+    assert all(60 < n < 140 for n in torch.bincount(seen[0], minlength=CLASSES))
+    assert seen[0].max() < CLASSES
+
+
+@every_technique
+def test_predict_draws_as_many_as_it_is_told(name):
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    drawn = trainer.predict(tiny(name), [4, 1])
+    assert [x.shape for x in drawn] == [(4, *VECTOR), (1, *VECTOR)]
