@@ -352,9 +352,7 @@ VALIDATED = {
         ({}, 3, VALIDATED),
     ],
 )
-def test_a_checkpoint_written_on_the_way_resumes_too(
-    when, batches_per_epoch, arguments, tmp_path
-):
+def test_a_checkpoint_written_on_the_way_resumes_too(when, batches_per_epoch, arguments, tmp_path):
     name = next(iter(TECHNIQUES))
     writer = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, **when)
     train(

@@ -1,0 +1,131 @@
+"""StepProgressBar: what a terminal, or a log file, gets to read."""
+
+import pytest
+import torch
+from helpers import IMAGE, tiny
+from pytorch_lightning import Callback
+
+from gan_lightning.callbacks import Evaluate, StepProgressBar
+from gan_lightning.data import Digits, Ring
+
+
+class _Stop(Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        raise RuntimeError("stopped")
+
+
+@pytest.fixture
+def train(make_trainer, monkeypatch):
+    """``train(model, data, *callbacks)`` for 4 updates with a bar."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(model, data, *callbacks, bar=None, **arguments):
+        defaults = {
+            "max_steps": 4,
+            "val_check_interval": 2,
+            "check_val_every_n_epoch": None,
+            "num_sanity_val_steps": -1,
+            "enable_progress_bar": True,
+            "log_every_n_steps": 1,
+        }
+        trainer = make_trainer(*callbacks, bar or StepProgressBar(), **(defaults | arguments))
+        trainer.fit(model, data)
+        return trainer
+
+    return run
+
+
+def scored(lines):
+    return [line for line in lines if line.startswith("update ")]
+
+
+def test_every_validation_leaves_a_line_with_its_scores(train, capsys):
+    train(tiny("wgan_gp", IMAGE), Digits(batch_size=8), Evaluate())
+    lines = scored(capsys.readouterr().out.splitlines())
+    assert [line.split(": ")[0] for line in lines] == ["update 0", "update 2", "update 4"]
+    for line in lines:
+        name, distance, other, score = line.split(": ")[1].split()
+        assert (name, other) == ("fd_digits_cnn", "is_digits_cnn")
+        assert float(distance) > 100
+        assert 1 <= float(score) <= 10
+
+
+def test_the_last_line_holds_the_scores_that_the_fit_ended_with(train, capsys):
+    trainer = train(tiny("wgan_gp", IMAGE), Digits(batch_size=8), Evaluate())
+    last = scored(capsys.readouterr().out.splitlines())[-1]
+    for name, value in trainer.callback_metrics.items():
+        assert (f"{name} {value:.3f}" in last) == name.endswith("digits_cnn")
+
+
+def test_the_finished_bar_shows_the_updates_and_the_last_losses(train, capsys):
+    trainer = train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8))
+    (bar,) = [line for line in capsys.readouterr().out.splitlines() if "WGANGP" in line]
+    assert "4/4" in bar
+    for name in ("loss/critic", "loss/generator"):
+        assert f"{name} {trainer.callback_metrics[name]:.3f}" in bar
+
+
+def test_without_losses_and_scores_there_is_a_bar_all_the_same(train, capsys):
+    train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), log_every_n_steps=0)
+    lines = capsys.readouterr().out.splitlines()
+    assert scored(lines) == []
+    assert any("4/4" in line for line in lines)
+
+
+def test_a_resumed_bar_starts_where_the_run_goes_on(train, capsys, tmp_path):
+    data = Ring(num_samples=100, batch_size=8)
+    train(tiny("wgan_gp"), data, max_steps=2).save_checkpoint(tmp_path / "two.ckpt")
+    capsys.readouterr()
+    started = []
+
+    class Look(Callback):
+        def on_train_start(self, trainer, pl_module):
+            started.append(bar._progress.tasks[0].completed)
+
+    bar = StepProgressBar()
+    trainer = train(tiny("wgan_gp"), data, bar=bar, max_steps=2)
+    trainer.fit_loop.epoch_loop.max_steps = 4
+    trainer.callbacks.append(Look())
+    trainer.fit(tiny("wgan_gp"), data, ckpt_path=tmp_path / "two.ckpt")
+    assert started == [2]
+    assert "4/4" in capsys.readouterr().out
+
+
+def test_a_disabled_bar_is_silent(train, capsys):
+    bar = StepProgressBar()
+    bar.disable()
+    train(tiny("wgan_gp", IMAGE), Digits(batch_size=8), Evaluate(), bar=bar)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_enabled_bar_speaks_again(train, capsys):
+    bar = StepProgressBar()
+    bar.disable()
+    bar.enable()
+    train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), bar=bar)
+    assert "4/4" in capsys.readouterr().out
+
+
+def test_an_error_gives_the_terminal_back(train):
+    bar = StepProgressBar()
+    with pytest.raises(RuntimeError, match="stopped"):
+        train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), _Stop(), bar=bar)
+    assert bar._progress is None
+
+
+def test_the_bar_reads_losses_only_when_they_are_logged(train, monkeypatch):
+    read = []
+    reading = torch.Tensor.__float__
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda x: read.append(1) or reading(x))
+    for every in (1, 4):
+        read.clear()
+        train(
+            tiny("lsgan"),
+            Ring(num_samples=100, batch_size=8),
+            log_every_n_steps=every,
+            limit_val_batches=0,
+        )
+        reads = len(read)
+        if every == 1:
+            often = reads
+    assert often == 4 * reads > 0

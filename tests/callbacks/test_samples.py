@@ -1,0 +1,201 @@
+"""SampleGrid and SampleWriter: which pictures are written where, and that they are comparable."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import IMAGE, tiny
+from PIL import Image
+from pytorch_lightning.loggers import CSVLogger
+
+from gan_lightning import WGANGP
+from gan_lightning.callbacks import SampleGrid
+from gan_lightning.data import Digits, FashionMNIST, Ring
+from gan_lightning.images import image_grid
+
+SMALL = [
+    "--model=WGANGP",
+    "--model.generator_width=8",
+    "--model.critic_width=8",
+    "--data.batch_size=8",
+    "--trainer.max_steps=1",
+]
+# Pixels from one 8 x 8 picture, four times enlarged, to the next.
+PITCH = 34
+
+
+class _Painted(WGANGP):
+    """Paints every sample in the grey of its label."""
+
+    def sample(self, n, y=None):
+        assert len(y) == n
+        return (y / 5 - 1).view(-1, 1, 1, 1).expand(-1, *self.shape)
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def size(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return image.size
+
+
+def grids(run):
+    return sorted(path.name for path in (run / "grids").iterdir())
+
+
+@pytest.fixture
+def picture(make_trainer, tmp_path):
+    """``picture(model, data)``: the file that one validation writes."""
+
+    def draw(model, data, name="pictures"):
+        logger = CSVLogger(tmp_path, name)
+        trainer = make_trainer(SampleGrid(), logger=logger, limit_val_batches=2)
+        trainer.validate(model, data, verbose=False)
+        (path,) = (Path(logger.log_dir) / "grids").iterdir()
+        return path
+
+    return draw
+
+
+# SampleGrid
+
+
+def test_a_fit_writes_a_grid_at_every_evaluation(fit):
+    run = fit(*SMALL, "--data=Digits", "--trainer.max_steps=4", "--trainer.val_check_interval=2")
+    assert grids(run) == ["step_000000.png", "step_000002.png", "step_000004.png"]
+    drawn = [pixels(run / "grids" / name) for name in grids(run)]
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[1], drawn[2])
+
+
+@pytest.mark.parametrize(
+    ("shape", "pitch"), [(IMAGE, PITCH), ((1, 28, 28), 30), ((3, 64, 64), 66), ((3, 12, 12), 38)]
+)
+def test_small_pictures_are_enlarged_to_about_32_pixels(shape, pitch):
+    grid = image_grid(torch.zeros(11, *shape), columns=8)
+    assert (grid.shape, grid.dtype) == ((3, 2 * pitch + 2, 8 * pitch + 2), torch.uint8)
+
+
+def test_a_grid_shows_its_pictures_row_by_row_with_every_pixel():
+    images = torch.rand(6, *IMAGE) * 2 - 1
+    grid = image_grid(images, columns=4)
+    shown = grid[:, 2 + PITCH : 2 + PITCH + 32 : 4, 2 + PITCH : 2 + PITCH + 32 : 4]
+    assert torch.equal(shown, ((images[5] + 1) * 127.5).round().byte().expand(3, -1, -1))
+    assert (grid[:, :2] == 255).all()
+
+
+@pytest.mark.parametrize("data", [Digits, FashionMNIST])
+def test_a_grid_is_eight_by_eight(picture, fashion_mnist_dir, data):
+    module = data(fashion_mnist_dir) if data is FashionMNIST else data()
+    pitch = {Digits: PITCH, FashionMNIST: 30}[data]
+    assert size(picture(tiny("wgan_gp", data.shape), module)) == (8 * pitch + 2, 8 * pitch + 2)
+
+
+@pytest.mark.parametrize(("model", "data"), [(IMAGE, Digits), ((2,), Ring)])
+def test_the_latents_are_the_same_every_time(picture, model, data):
+    model = tiny("wgan_gp", model)
+    first = picture(model, data(), "one").read_bytes()
+    torch.manual_seed(99)
+    assert picture(model, data(), "other").read_bytes() == first
+
+
+def test_drawing_leaves_the_training_random_state_alone(picture):
+    model = tiny("wgan_gp", IMAGE, num_classes=10)
+    before = torch.get_rng_state()
+    picture(model, Digits(conditional=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_class_has_a_column(picture):
+    model = _Painted(IMAGE, 10, latent_dim=4, generator_width=8, critic_width=8)
+    path = picture(model, Digits(conditional=True))
+    assert size(path) == (10 * PITCH + 2, 8 * PITCH + 2)
+    middles = pixels(path)[PITCH // 2 :: PITCH, PITCH // 2 :: PITCH, 0]
+    greys = [round(label / 5 * 127.5) for label in range(10)]
+    assert middles.tolist() == [greys] * 8
+
+
+def test_more_classes_than_fit_into_a_row_are_mixed(picture):
+    model = tiny("wgan_gp", IMAGE, num_classes=17)
+    assert size(picture(model, Digits(conditional=True))) == (8 * PITCH + 2, 8 * PITCH + 2)
+
+
+def test_vectors_are_scattered_with_real_ones(picture):
+    path = picture(tiny("wgan_gp"), Ring())
+    assert size(path) == (400, 400)
+    # White, black letters and axes, and the dots of two sorts.
+    colours = np.unique(pixels(path)[..., :3].reshape(-1, 3), axis=0).astype(int)
+    blue, orange = colours - [31, 119, 180], colours - [255, 127, 14]
+    assert min(abs(blue).sum(axis=1).min(), 99) < 60
+    assert min(abs(orange).sum(axis=1).min(), 99) < 60
+
+
+# SampleWriter
+
+
+def test_predict_writes_the_asked_number_of_pictures_and_a_grid(fit):
+    run = fit(*SMALL, "--data=Digits", "--evaluate.extractor=none")
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    folder = fit("--ckpt_path", checkpoint, "--data.predict_samples=11", command="predict")
+    written = sorted((folder / "samples").iterdir())
+    assert [path.name for path in written] == [*(f"{i:06d}.png" for i in range(11)), "grid.png"]
+    assert {size(path) for path in written[:-1]} == {(8, 8)}
+    # The grid shows them in order: the ninth begins the second row.
+    grid = pixels(folder / "samples" / "grid.png")
+    assert grid.shape == (2 * PITCH + 2, 8 * PITCH + 2, 3)
+    assert np.array_equal(grid[2 + PITCH : PITCH + 34 : 4, 2:34:4, 0], pixels(written[8]))
+    assert len({path.read_bytes() for path in written}) == 12
+
+
+def test_predict_draws_the_same_samples_again(fit, tmp_path):
+    run = fit(*SMALL, "--data=Digits", "--evaluate.extractor=none")
+    contents = []
+    for name in ("one", "other"):
+        fit(
+            "--ckpt_path",
+            run / "checkpoints" / "last.ckpt",
+            "--data.predict_samples=3",
+            f"--samples.output={tmp_path / name}",
+            command="predict",
+        )
+        contents.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 4
+
+
+@pytest.fixture
+def table(fit, tmp_path):
+    """Predicts 11 vectors from a checkpoint into the same folder, and reads what is there."""
+    run = fit(*SMALL, "--data=Ring", "--data.num_samples=200")
+
+    def predict():
+        fit(
+            "--ckpt_path",
+            run / "checkpoints" / "last.ckpt",
+            "--data.predict_samples=11",
+            f"--samples.output={tmp_path / 'vectors'}",
+            command="predict",
+        )
+        (path,) = (tmp_path / "vectors").iterdir()
+        with path.open() as file:
+            return path.name, [[float(value) for value in row] for row in csv.reader(file)]
+
+    return predict
+
+
+def test_predict_writes_a_table_of_vectors(table):
+    name, rows = table()
+    assert name == "samples_rank0.csv"
+    assert np.isfinite(np.array(rows)).all()
+    assert np.array(rows).shape == (11, 2)
+    assert len({tuple(row) for row in rows}) == 11
+
+
+def test_predicting_again_replaces_the_table(table):
+    assert table() == table()
