@@ -29,6 +29,8 @@ from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
 from benchmarks.records import Record, Scores, Status, read_record, record_path, write_record
 from gan_lightning import TECHNIQUES
 
+#: What a run's numbers come from.
+SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "gan-lightning")
 
 
@@ -235,7 +237,7 @@ def _commit() -> str:
     """The commit, or an empty string outside a git checkout."""
     try:
         head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--", "gan_lightning", "configs", "*.py", "*.toml")
+        changed = _git("status", "--porcelain", "--", *SOURCES)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head + "-dirty" * bool(changed)

@@ -209,6 +209,29 @@ def test_the_same_seed_gives_the_same_bits(name):
     assert differences(first, run(1))
 
 
+class RateRecorder(pl.Callback):
+    """Notes the rates that each update starts with, the critic's and the generator's."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_train_batch_start(self, trainer, *_):
+        self.rates.append([o.param_groups[0]["lr"] for o in trainer.optimizers])
+
+
+@pytest.mark.parametrize(
+    ("decay_steps", "factors"), [(4, [1, 0.75, 0.5, 0.25, 0, 0]), (0, [1] * 6)]
+)
+@every_technique
+def test_the_rates_fall_linearly_over_generator_updates(name, decay_steps, factors):
+    rates = {"critic_lr": 0.25, "generator_lr": 0.125}
+    model = tiny(name, n_critic=2, decay_steps=decay_steps, **rates)
+    recorder = RateRecorder()
+    # Two updates an epoch: an epoch's end changes nothing.
+    train(model, batches(batch_size=20), max_steps=6, callbacks=recorder)
+    assert recorder.rates == [[0.25 * factor, 0.125 * factor] for factor in factors]
+
+
 # Logs.
 
 
@@ -254,7 +277,8 @@ def test_the_average_follows_each_generator_update(name):
 def test_the_average_is_not_trained(name):
     model = tiny(name, ema_decay=0.5)
     assert not any(p.requires_grad for p in model.generator_ema.parameters())
-    trained = {p for o in model.configure_optimizers() for g in o.param_groups for p in g["params"]}
+    optimizers, _ = model.configure_optimizers()
+    trained = {p for o in optimizers for g in o.param_groups for p in g["params"]}
     assert trained == {*model.generator.parameters(), *model.critic.parameters()}
     assert tiny(name).generator_ema is None
 
@@ -301,7 +325,7 @@ def test_a_technique_of_ones_own_loads_where_it_is_imported(tmp_path):
 
 def resumable(name, seed):
     torch.manual_seed(seed)
-    return tiny(name, IMAGE, classes_of(name), n_critic=2, ema_decay=0.5)
+    return tiny(name, IMAGE, classes_of(name), n_critic=2, ema_decay=0.5, decay_steps=8)
 
 
 def tensor_loader(batches_per_epoch):
@@ -398,6 +422,7 @@ def test_a_shape_that_no_network_fits_is_refused(name, shape):
         ("n_critic", 0),
         ("generator_width", 0),
         ("critic_width", 0),
+        ("decay_steps", -1),
         ("ema_decay", 1.0),
         ("ema_decay", -0.1),
     ],

@@ -86,8 +86,10 @@ class StepProgressBar(ProgressBar):
         self._scores = _in_short(trainer.callback_metrics, [n for n in names if n != "penalty"])
         if self._enabled and self._scores:
             self._console.print(f"update {trainer.global_step}: {self._scores}", highlight=False)
-        if self._progress is not None:
-            self._draw(trainer.global_step)
+        self._draw(trainer.global_step)
+        if trainer.global_step == trainer.max_steps:
+            # Before Lightning writes that it has stopped, or the bar would be drawn around that.
+            self._stop()
 
     on_test_end = on_validation_end
 

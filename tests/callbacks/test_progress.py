@@ -3,15 +3,10 @@
 import pytest
 import torch
 from helpers import IMAGE, tiny
-from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import LambdaCallback
 
 from gan_lightning.callbacks import Evaluate, StepProgressBar
 from gan_lightning.data import Digits, Ring
-
-
-class _Stop(Callback):
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        raise RuntimeError("stopped")
 
 
 @pytest.fixture
@@ -19,7 +14,7 @@ def train(make_trainer, monkeypatch):
     """``train(model, data, *callbacks)`` for 4 updates with a bar."""
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(model, data, *callbacks, bar=None, **arguments):
+    def run(model, data, *callbacks, bar=None, ckpt_path=None, **arguments):
         defaults = {
             "max_steps": 4,
             "val_check_interval": 2,
@@ -29,7 +24,7 @@ def train(make_trainer, monkeypatch):
             "log_every_n_steps": 1,
         }
         trainer = make_trainer(*callbacks, bar or StepProgressBar(), **(defaults | arguments))
-        trainer.fit(model, data)
+        trainer.fit(model, data, ckpt_path=ckpt_path)
         return trainer
 
     return run
@@ -76,18 +71,19 @@ def test_a_resumed_bar_starts_where_the_run_goes_on(train, capsys, tmp_path):
     data = Ring(num_samples=100, batch_size=8)
     train(tiny("wgan_gp"), data, max_steps=2).save_checkpoint(tmp_path / "two.ckpt")
     capsys.readouterr()
-    started = []
+    shown = []
 
-    class Look(Callback):
-        def on_train_start(self, trainer, pl_module):
-            started.append(bar._progress.tasks[0].completed)
+    def look(trainer, *_):
+        (bar,) = (c for c in trainer.callbacks if isinstance(c, StepProgressBar))
+        shown.append(bar._progress.tasks[0].completed)
 
-    bar = StepProgressBar()
-    trainer = train(tiny("wgan_gp"), data, bar=bar, max_steps=2)
-    trainer.fit_loop.epoch_loop.max_steps = 4
-    trainer.callbacks.append(Look())
-    trainer.fit(tiny("wgan_gp"), data, ckpt_path=tmp_path / "two.ckpt")
-    assert started == [2]
+    train(
+        tiny("wgan_gp"),
+        data,
+        LambdaCallback(on_train_batch_start=look),
+        ckpt_path=tmp_path / "two.ckpt",
+    )
+    assert shown[0] == 2
     assert "4/4" in capsys.readouterr().out
 
 
@@ -107,9 +103,13 @@ def test_an_enabled_bar_speaks_again(train, capsys):
 
 
 def test_an_error_gives_the_terminal_back(train):
+    def stop(*_):
+        raise RuntimeError("stopped")
+
     bar = StepProgressBar()
+    fails = LambdaCallback(on_train_batch_end=stop)
     with pytest.raises(RuntimeError, match="stopped"):
-        train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), _Stop(), bar=bar)
+        train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), fails, bar=bar)
     assert bar._progress is None
 
 

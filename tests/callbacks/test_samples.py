@@ -19,8 +19,8 @@ SMALL = [
     "--model=WGANGP",
     "--model.generator_width=8",
     "--model.critic_width=8",
-    "--data.batch_size=8",
     "--trainer.max_steps=1",
+    "--evaluate.extractor=none",
 ]
 # Pixels from one 8 x 8 picture, four times enlarged, to the next.
 PITCH = 34
@@ -31,7 +31,7 @@ class _Painted(WGANGP):
 
     def sample(self, n, y=None):
         assert len(y) == n
-        return (y / 5 - 1).view(-1, 1, 1, 1).expand(-1, *self.shape)
+        return (y / 4.5 - 1).view(-1, 1, 1, 1).expand(-1, *self.shape)
 
 
 def pixels(path):
@@ -67,7 +67,13 @@ def picture(make_trainer, tmp_path):
 
 
 def test_a_fit_writes_a_grid_at_every_evaluation(fit):
-    run = fit(*SMALL, "--data=Digits", "--trainer.max_steps=4", "--trainer.val_check_interval=2")
+    run = fit(
+        *SMALL,
+        "--data=Digits",
+        "--data.batch_size=8",
+        "--trainer.max_steps=4",
+        "--trainer.val_check_interval=2",
+    )
     assert grids(run) == ["step_000000.png", "step_000002.png", "step_000004.png"]
     drawn = [pixels(run / "grids" / name) for name in grids(run)]
     assert not np.array_equal(drawn[0], drawn[1])
@@ -117,7 +123,7 @@ def test_every_class_has_a_column(picture):
     path = picture(model, Digits(conditional=True))
     assert size(path) == (10 * PITCH + 2, 8 * PITCH + 2)
     middles = pixels(path)[PITCH // 2 :: PITCH, PITCH // 2 :: PITCH, 0]
-    greys = [round(label / 5 * 127.5) for label in range(10)]
+    greys = [round(label / 9 * 255) for label in range(10)]
     assert middles.tolist() == [greys] * 8
 
 
@@ -140,7 +146,7 @@ def test_vectors_are_scattered_with_real_ones(picture):
 
 
 def test_predict_writes_the_asked_number_of_pictures_and_a_grid(fit):
-    run = fit(*SMALL, "--data=Digits", "--evaluate.extractor=none")
+    run = fit(*SMALL, "--data=Digits", "--data.batch_size=8")
     checkpoint = run / "checkpoints" / "last.ckpt"
     folder = fit("--ckpt_path", checkpoint, "--data.predict_samples=11", command="predict")
     written = sorted((folder / "samples").iterdir())
@@ -154,7 +160,7 @@ def test_predict_writes_the_asked_number_of_pictures_and_a_grid(fit):
 
 
 def test_predict_draws_the_same_samples_again(fit, tmp_path):
-    run = fit(*SMALL, "--data=Digits", "--evaluate.extractor=none")
+    run = fit(*SMALL, "--data=Digits", "--data.batch_size=8")
     contents = []
     for name in ("one", "other"):
         fit(
@@ -172,7 +178,7 @@ def test_predict_draws_the_same_samples_again(fit, tmp_path):
 @pytest.fixture
 def table(fit, tmp_path):
     """Predicts 11 vectors from a checkpoint into the same folder, and reads what is there."""
-    run = fit(*SMALL, "--data=Ring", "--data.num_samples=200")
+    run = fit(*SMALL, "--data=Ring", "--data.batch_size=8")
 
     def predict():
         fit(
