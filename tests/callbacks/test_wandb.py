@@ -78,6 +78,7 @@ def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):
     written = list(records(file))
     history = [read(record.history.item) for record in written if record.HasField("history")]
 
+    print("HHH", len(written), [sorted(row) for row in history])
     losses = {row["trainer/global_step"]: row for row in history if "loss/critic" in row}
     assert sorted(losses) == [1, 2]
     scores = {row["trainer/global_step"]: row for row in history if "fd_digits_cnn" in row}
