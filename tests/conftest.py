@@ -39,6 +39,7 @@ def fit(tmp_path):
             [
                 command,
                 f"--trainer.default_root_dir={root}",
+                "--trainer.accelerator=cpu",
                 "--trainer.enable_progress_bar=false",
                 "--trainer.enable_model_summary=false",
                 *map(str, arguments),

@@ -113,6 +113,37 @@ def test_each_step_changes_its_own_network_alone(name, shape, num_classes):
 
 
 @every_technique
+def test_each_step_follows_the_gradient_of_its_own_loss_alone(name, monkeypatch):
+    model = tiny(name, n_critic=2)
+    expected, taken = [], []
+
+    def recording(objective, network):
+        def record(*args):
+            loss, terms = objective(*args)
+            expected.append(torch.autograd.grad(loss, network.parameters(), retain_graph=True))
+            return loss, terms
+
+        return record
+
+    for key in ("critic", "generator"):
+        objective, network = getattr(model, f"{key}_objective"), getattr(model, key)
+        monkeypatch.setattr(model, f"{key}_objective", recording(objective, network))
+
+    class Taken(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            for optimizer in trainer.optimizers:
+                (group,) = optimizer.param_groups
+                optimizer.register_step_pre_hook(
+                    lambda *_, group=group: taken.append([p.grad.clone() for p in group["params"]])
+                )
+
+    train(model, batches(), max_steps=2, callbacks=Taken())
+    assert len(taken) == len(expected) == 6
+    for gradients, of_loss in zip(taken, expected, strict=True):
+        torch.testing.assert_close(gradients, list(of_loss))
+
+
+@every_technique
 def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
     model = tiny(name, num_classes=classes_of(name), n_critic=3)
     shares, generator_calls = [], []
@@ -128,30 +159,32 @@ def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
 
     monkeypatch.setattr(model, "critic_objective", record_critic)
     monkeypatch.setattr(model, "generator_objective", record_generator)
-    x, y = samples(n=8)
+    x, y = samples(n=11)
     train(model, given((x, y)), max_steps=1)
-    assert [len(part) for part, _, _ in shares] == [3, 3, 2]
+    assert [len(part) for part, _, _ in shares] == [4, 4, 3]
     assert torch.equal(torch.cat([part for part, _, _ in shares]), x)
     ((generator_labels, generator_latents),) = generator_calls
     if name in CONDITIONAL:
         assert torch.equal(torch.cat([labels for _, labels, _ in shares]), y)
-        assert torch.equal(generator_labels, y[6:])
+        assert torch.equal(generator_labels, y[8:])
     # Every update draws latents of its own, as many as it has samples.
     latents = torch.cat([z for _, _, z in shares] + [generator_latents])
-    assert latents.shape == (8 + 2, 4)
-    assert len(latents.unique(dim=0)) == 10
+    assert latents.shape == (11 + 3, 4)
+    assert len(latents.unique(dim=0)) == 14
 
 
+@pytest.mark.parametrize("labelled", [True, False])
 @every_technique
-def test_without_classes_the_labels_of_a_batch_are_ignored(name):
+def test_without_classes_the_networks_see_no_labels(name, labelled):
+    model = tiny(name)
+    seen = []
+    for network in (model.generator, model.critic):
+        network.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
     x, y = samples()
-    finals = []
-    for labels in (y, None):
-        torch.manual_seed(0)
-        model = tiny(name)
-        train(model, given((x, labels)), max_steps=1)
-        finals.append(state(model))
-    assert not differences(*finals)
+    train(model, given((x, y if labelled else None)), max_steps=1)
+    model.sample(len(y), y)
+    assert seen
+    assert all(label is None for label in seen)
 
 
 @every_case
@@ -235,17 +268,29 @@ def test_the_rates_fall_linearly_over_generator_updates(name, decay_steps, facto
 # Logs.
 
 
+class RowCounter(pl.Callback):
+    """Counts the rows that are on disk after each update."""
+
+    def __init__(self, path):
+        self.path = path
+        self.rows = []
+
+    def on_train_batch_end(self, *_):
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        self.rows.append(max(0, len(lines) - 1))
+
+
 @every_technique
 def test_logs_are_at_the_number_of_generator_updates(name, tmp_path):
     model = tiny(name, n_critic=3)
+    path = tmp_path / "metrics.csv"
+    counter = RowCounter(path)
+    logger = CSVLogger(tmp_path, name="", version="")
     trainer = train(
-        model,
-        batches(),
-        max_steps=5,
-        logger=CSVLogger(tmp_path, name="", version=""),
-        log_every_n_steps=2,
+        model, batches(), max_steps=5, logger=logger, log_every_n_steps=2, callbacks=counter
     )
-    with (tmp_path / "metrics.csv").open() as file:
+    assert counter.rows == [0, 1, 1, 2, 2]
+    with path.open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [2, 4]
     terms = {"loss/critic", "loss/generator", "score/real", "score/fake"}

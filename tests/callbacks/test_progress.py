@@ -117,15 +117,11 @@ def test_the_bar_reads_losses_only_when_they_are_logged(train, monkeypatch):
     read = []
     reading = torch.Tensor.__float__
     monkeypatch.setattr(torch.Tensor, "__float__", lambda x: read.append(1) or reading(x))
-    for every in (1, 4):
+
+    def reads(every):
         read.clear()
-        train(
-            tiny("lsgan"),
-            Ring(num_samples=100, batch_size=8),
-            log_every_n_steps=every,
-            limit_val_batches=0,
-        )
-        reads = len(read)
-        if every == 1:
-            often = reads
-    assert often == 4 * reads > 0
+        data = Ring(num_samples=100, batch_size=8)
+        train(tiny("lsgan"), data, log_every_n_steps=every, limit_val_batches=0)
+        return len(read)
+
+    assert reads(every=1) == 4 * reads(every=4) > 0

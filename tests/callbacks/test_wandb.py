@@ -62,6 +62,7 @@ def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):
             "--model.generator_width=8",
             "--model.critic_width=8",
             "--data.batch_size=8",
+            "--trainer.accelerator=cpu",
             "--trainer.max_steps=2",
             "--trainer.log_every_n_steps=1",
             "--trainer.enable_progress_bar=false",
@@ -72,23 +73,23 @@ def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):
         ]
     )
     wandb.finish()
+    wandb.teardown()  # waits for the process that writes the file
 
     (run,) = Path(tmp_path, "wandb").glob("offline-run-*")
     (file,) = run.glob("*.wandb")
     written = list(records(file))
     history = [read(record.history.item) for record in written if record.HasField("history")]
 
-    print("HHH", len(written), [sorted(row) for row in history])
     losses = {row["trainer/global_step"]: row for row in history if "loss/critic" in row}
     assert sorted(losses) == [1, 2]
     scores = {row["trainer/global_step"]: row for row in history if "fd_digits_cnn" in row}
     assert sorted(scores) == [0, 2]
     assert all(row["fd_digits_cnn"] > 100 for row in scores.values())
 
-    pictures = {row["trainer/global_step"]: row["samples"] for row in history if "samples" in row}
+    pictures = {row["trainer/global_step"]: row for row in history if "samples.filenames" in row}
     assert sorted(pictures) == [0, 2]
     (logged,) = tmp_path.rglob("step_000002.png")
-    (name,) = pictures[2]["filenames"]
+    (name,) = pictures[2]["samples.filenames"]
     assert (run / "files" / name).read_bytes() == logged.read_bytes()
 
     config = {}

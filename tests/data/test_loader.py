@@ -129,12 +129,25 @@ def test_a_resumed_loader_goes_on_with_the_next_batch(handed_out):
     assert list(islice(endless(resumed), rest)) == list(islice(batches, rest))
 
 
-def test_a_resumed_epoch_is_only_as_long_as_its_rest():
+@pytest.mark.parametrize(("handed_out", "rest"), [(1, BATCHES - 1), (BATCHES, BATCHES)])
+def test_a_resumed_epoch_is_only_as_long_as_its_rest(handed_out, rest):
     loader = numbered(seed=0)
-    next(iter(loader))
+    list(islice(loader, handed_out))
     resumed = numbered(seed=0)
     resumed.load_state_dict(loader.state_dict())
-    assert [len(epoch(resumed)), len(epoch(resumed))] == [BATCHES - 1, BATCHES]
+    assert [len(epoch(resumed)), len(epoch(resumed))] == [rest, BATCHES]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_epoch_that_was_broken_off_is_not_gone_on_with(resumed):
+    loader, whole = numbered(seed=0), numbered(seed=0)
+    list(islice(loader, 1))
+    if resumed:
+        state, loader = loader.state_dict(), numbered(seed=0)
+        loader.load_state_dict(state)
+        list(islice(loader, 1))
+    epoch(whole)
+    assert epoch(loader) == epoch(whole)
 
 
 def test_a_state_is_a_snapshot():

@@ -319,23 +319,32 @@ MATRICES = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
 SPECTRAL = {"sngan": ["critic"], "sagan": ["critic", "generator"]}
 
 
-def normalised(network):
-    """Whether each of the network's matrices has a spectral norm, and nothing else."""
-    for module in network.modules():
-        if isinstance(module, MATRICES):
-            steps = module.parametrizations.weight if is_parametrized(module) else []
-            yield type(module), [type(step).__name__ for step in steps] == ["_SpectralNorm"]
-
-
 @pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
 def test_spectral_normalisation_is_where_the_papers_have_it(name, shape, num_classes):
     model = tiny(name, shape, num_classes)
     for key in ("critic", "generator"):
-        spectral = key in SPECTRAL.get(name, [])
-        for kind, is_normalised in normalised(getattr(model, key)):
-            # The generator's embeddings are scales and shifts of its batch normalisation.
-            matrix = key == "critic" or kind is not nn.Embedding
-            assert is_normalised == (spectral and matrix)
+        for module in getattr(model, key).modules():
+            if not isinstance(module, MATRICES):
+                continue
+            steps = module.parametrizations.weight if is_parametrized(module) else []
+            # A generator's embeddings are scales and shifts of its batch normalisation.
+            matrix = key == "critic" or not isinstance(module, nn.Embedding)
+            expected = ["_SpectralNorm"] * (matrix and key in SPECTRAL.get(name, []))
+            assert [type(step).__name__ for step in steps] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "generator", "critic"),
+    [
+        ("sagan", [32, 16, 8], [8, 16, 16, 16]),
+        ("sngan", [8] * 3, [8] * 4),
+        ("wgan_gp", [8] * 3, [8] * 4),
+    ],
+)
+def test_only_sagans_residual_networks_widen_as_maps_shrink(name, generator, critic):
+    model = tiny(name, (3, 32, 32))
+    assert [block.conv1.out_channels for block in model.generator.blocks] == generator
+    assert [block.conv1.out_channels for block in model.critic.blocks] == critic
 
 
 @every_technique

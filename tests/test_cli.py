@@ -1,0 +1,399 @@
+"""The command line: every technique on every sort of data, checkpoints, and its answers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from helpers import CONDITIONAL, differences
+
+from gan_lightning import TECHNIQUES
+from gan_lightning import data as data_modules
+from gan_lightning.cli import main
+from gan_lightning.data import GANDataModule
+
+COMMANDS = ("fit", "validate", "test", "predict")
+WIDTHS = ["--model.generator_width=8", "--model.critic_width=8"]
+TINY = [*WIDTHS, "--data.batch_size=8", "--trainer.max_steps=3", "--trainer.log_every_n_steps=1"]
+SORTS = {
+    "vectors": ["--data=Ring", "--data.num_samples=200"],
+    "images": ["--data=Digits"],
+    "labelled images": ["--data=Digits", "--data.conditional=true"],
+}
+CASES = [
+    pytest.param(name, sort, id=f"{name} on {sort}")
+    for name in TECHNIQUES
+    for sort in SORTS
+    if name in CONDITIONAL or sort != "labelled images"
+]
+CLASSES = [technique.__name__ for technique in TECHNIQUES.values()]
+DATA = [
+    name
+    for name in data_modules.__all__
+    if issubclass(getattr(data_modules, name), GANDataModule) and name != "GANDataModule"
+]
+
+MODEL, DIGITS = "--model=WGANGP", "--data=Digits"
+FIT = ["fit", MODEL, DIGITS, *TINY]
+
+
+def checkpoint(run):
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def config(run):
+    return yaml.safe_load((run / "config.yaml").read_text())
+
+
+@pytest.fixture
+def answer(capsys):
+    """``answer(*arguments)``: the exit code and the one line that a mistake gets."""
+
+    def stop(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            main(list(map(str, arguments)))
+        error = capsys.readouterr().err
+        (line,) = error.splitlines()
+        assert line.startswith("gan-lightning: ")
+        return stopped.value.code, line
+
+    return stop
+
+
+# Every technique
+
+
+@pytest.mark.parametrize(("name", "sort"), CASES)
+def test_every_technique_trains(fit, metrics, name, sort):
+    technique = TECHNIQUES[name].__name__
+    run = fit(f"--model={technique}", *SORTS[sort], *TINY)
+
+    logged = metrics(run)
+    assert [step for step, row in logged.items() if "loss/critic" in row] == [1, 2, 3]
+    assert max(logged) == 3
+    scored = [step for step, row in logged.items() if "fd_digits_cnn" in row]
+    assert scored == ([] if sort == "vectors" else [0, 3])
+    assert checkpoint(run)["global_step"] == 3
+    assert (run / "checkpoints" / "step=3.ckpt").samefile(run / "checkpoints" / "last.ckpt")
+    assert {path.name for path in (run / "grids").iterdir()} == {
+        "step_000000.png",
+        "step_000003.png",
+    }
+    saved = config(run)
+    assert saved["model"]["class_path"].endswith(f".{technique}")
+    assert saved["model"]["init_args"]["generator_width"] == 8
+    assert saved["data"]["init_args"]["conditional"] == (sort == "labelled images")
+    classes = checkpoint(run)["hyper_parameters"]["num_classes"]
+    assert classes == (10 if sort == "labelled images" else 0)
+
+
+def test_began_refuses_labels(answer):
+    code, line = answer("fit", "--model=BEGAN", *SORTS["labelled images"], *TINY)
+    assert code == 2
+    assert "BEGAN trains without labels" in line
+
+
+# A checkpoint alone
+
+
+@pytest.fixture
+def trained(fit):
+    """A run whose checkpoint needs its own config: the defaults would not load it."""
+    return fit(MODEL, DIGITS, *TINY, "--model.ema_decay=0.5", "--model.latent_dim=6")
+
+
+def test_validate_and_test_measure_what_the_fit_ended_with(fit, metrics, trained):
+    last = metrics(trained)[3]
+    assert last["fd_digits_cnn"] > 0
+    for command in ("validate", "test"):
+        run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command=command)
+        (row,) = metrics(run).values()
+        assert row["fd_digits_cnn"] == pytest.approx(last["fd_digits_cnn"], rel=1e-6), command
+        assert row["is_digits_cnn"] == pytest.approx(last["is_digits_cnn"], rel=1e-6), command
+
+
+def test_a_validation_says_which_update_it_is_of(fit, metrics, trained):
+    run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command="validate")
+    assert list(metrics(run)) == [3]
+    assert [path.name for path in (run / "grids").iterdir()] == ["step_000003.png"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_predict_needs_the_checkpoint_alone(fit, trained, together):
+    path = trained / "checkpoints" / "step=3.ckpt"
+    option = [f"--ckpt_path={path}"] if together else ["--ckpt_path", path]
+    run = fit(*option, "--data.predict_samples=5", command="predict")
+    assert len(list((run / "samples").glob("0*.png"))) == 5
+
+
+def test_a_config_given_goes_before_the_one_beside_the_checkpoint(fit, trained, tmp_path):
+    own = config(trained)
+    own["data"]["init_args"]["predict_samples"] = 2
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    run = fit(
+        f"--config={tmp_path / 'own.yaml'}",
+        f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}",
+        command="predict",
+    )
+    assert len(list((run / "samples").glob("0*.png"))) == 2
+
+
+def test_a_fit_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(fit, metrics):
+    arguments = [MODEL, DIGITS, *TINY, "--data.batch_size=100"]  # 3 updates an epoch
+    whole = fit(*arguments, "--trainer.max_steps=5")
+    first = fit(*arguments, "--trainer.max_steps=2")
+    second = fit(
+        f"--config={first / 'config.yaml'}",
+        f"--ckpt_path={first / 'checkpoints' / 'last.ckpt'}",
+        "--trainer.max_steps=5",
+    )
+    assert (checkpoint(first)["global_step"], checkpoint(second)["global_step"]) == (2, 5)
+    ended, expected = checkpoint(second), checkpoint(whole)
+    for part in ("state_dict", "optimizer_states", "rng_states"):
+        assert differences(ended[part], expected[part]) == [], part
+    logged = metrics(whole)
+    assert {step: logged[step] for step in (3, 4, 5)} == {
+        step: row for step, row in metrics(second).items() if step > 2
+    }
+
+
+def test_a_printed_config_is_one_to_fit_with(fit, metrics, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        main([*FIT, "--trainer.accelerator=cpu", "--print_config"])
+    assert not stopped.value.code
+    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    run = fit(f"--config={tmp_path / 'printed.yaml'}")
+    assert metrics(run) == metrics(fit(MODEL, DIGITS, *TINY))
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("--modl=WGANGP", "--model"),
+        ("--trainer.max_stepz=3", "--trainer.max_steps"),
+        ("--model.generator_widht=8", "generator_width"),
+        ("--data.batchsize=8", "batch_size"),
+        ("--evaluate.num_smaples=8", "--evaluate.num_samples"),
+        ("--checkpoint.moniter=is", "--checkpoint.monitor"),
+        ("--samples.outputs=here", "--samples.output"),
+    ],
+)
+def test_a_misspelt_option_is_told_the_nearest(answer, option, meant):
+    code, line = answer(*FIT, option)
+    assert code == 2
+    name = option.split("=")[0]
+    assert name in line or name.rsplit(".", 1)[-1] in line
+    assert line.endswith(f"did you mean {meant}?")
+
+
+def test_an_option_like_no_other_is_told_where_to_look(answer):
+    code, line = answer(*FIT, "--zzz=1")
+    assert code == 2
+    assert "there is no option --zzz: --help lists them" in line
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "meant", "choices"),
+    [
+        ("--model", "WGANP", "WGANGP", CLASSES),
+        ("--model", "dcgam", "DCGAN", CLASSES),
+        ("--data", "Digts", "Digits", DATA),
+        ("--trainer.logger", "WandLogger", "WandbLogger", ["CSVLogger", "TensorBoardLogger"]),
+        ("--trainer.callbacks", "Timr", "Timer", ["EarlyStopping"]),
+    ],
+)
+def test_a_misspelt_class_is_told_the_nearest_and_the_choices(
+    answer, option, wrong, meant, choices
+):
+    code, line = answer(*FIT, f"{option}={wrong}")
+    assert code == 2
+    assert f"{option}: there is no class {wrong}: did you mean {meant}?" in line
+    listed = line.split("Choose from ")[1].rstrip(".").split(", ")
+    assert set(choices) <= set(listed)
+    assert not any(name.startswith("_") for name in listed)
+
+
+@pytest.mark.parametrize(("option", "choices"), [("--model", CLASSES), ("--data", DATA)])
+def test_a_class_like_no_other_is_told_all_choices(answer, option, choices):
+    code, line = answer(*FIT, f"{option}=Zebra")
+    assert code == 2
+    assert "did you mean" not in line
+    assert line.split("Choose from ")[1].rstrip(".").split(", ") == sorted(choices)
+
+
+def test_an_option_of_another_technique_is_not_suggested_to_itself(answer):
+    code, line = answer(*FIT, "--model.clip=0.1")
+    assert code == 2
+    assert "clip" in line
+    assert "did you mean clip" not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param([], COMMANDS, id="nothing"),
+        pytest.param(["fitt"], ["fitt", "did you mean fit?", *COMMANDS], id="a misspelt command"),
+        pytest.param(["paint"], ["no command paint", *COMMANDS], id="an unknown command"),
+        pytest.param(["fit"], ["--data and --model missing", "--config"], id="no classes"),
+        pytest.param(["fit", DIGITS], ["--model missing"], id="no model"),
+        pytest.param(["fit", MODEL], ["--data missing"], id="no data"),
+        pytest.param(["predict"], ["--data and --model missing"], id="no checkpoint"),
+        pytest.param(["fit", "--config=nowhere.yaml"], ["nowhere.yaml", "not exist"], id="no file"),
+        pytest.param(
+            ["fit", "--data.batch_size=8", DIGITS, MODEL],
+            ["--data"],
+            id="an option before its class",
+        ),
+        pytest.param(
+            [*FIT, "--model.generator_width=wide"],
+            ["generator_width: expected int, got wide"],
+            id="a word for a number",
+        ),
+        pytest.param(
+            [*FIT, "--data.batch_size=1.5"],
+            ["batch_size: expected int, got 1.5"],
+            id="half a sample",
+        ),
+        pytest.param(
+            [*FIT, "--trainer.max_steps=many"],
+            ["trainer.max_steps: expected int, got many"],
+            id="a word for the trainer",
+        ),
+        pytest.param(
+            [*FIT, "--data.conditional=maybe"],
+            ["conditional: expected bool, got maybe"],
+            id="neither true nor false",
+        ),
+        pytest.param(
+            [*FIT, "--data.batch_size=0"], ["batch_size must be at least 1, got 0"], id="no batch"
+        ),
+        pytest.param(
+            [*FIT, "--model.latent_dim=0"], ["latent_dim must be at least 1"], id="no latents"
+        ),
+        pytest.param(
+            ["fit", MODEL, "--data=SwissRoll", "--data.conditional=true"],
+            ["SwissRoll has no labels"],
+            id="labels of a spiral",
+        ),
+        pytest.param(
+            [*FIT, "--trainer.accelerator=abacus"], ["abacus", "cpu"], id="an unknown accelerator"
+        ),
+        pytest.param(
+            [*FIT, "--evaluate.extractor=inceptoin"],
+            ["inceptoin", "inception", "digits_cnn"],
+            id="a misspelt extractor",
+        ),
+        pytest.param(
+            [*FIT, "--evaluate.weights=own.pth"],
+            ["digits_cnn brings its weights"],
+            id="weights for an extractor that has its own",
+        ),
+        pytest.param(
+            [*FIT, "--evaluate.num_samples=0"], ["num_samples", "0"], id="a score of nothing"
+        ),
+    ],
+)
+def test_a_mistake_gets_one_line(answer, arguments, words):
+    code, line = answer(*arguments)
+    assert code == 2
+    assert [word for word in words if word not in line] == []
+    assert "NestedArg" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("trainer: {max_stepz: 3}", ["max_stepz", "did you mean --trainer.max_steps?"]),
+        ("modle: WGANGP", ["--modle", "did you mean --model?"]),
+        (
+            "model: {class_path: WGANGP, init_args: {generator_widht: 8}}",
+            ["generator_widht", "did you mean generator_width?"],
+        ),
+        (
+            "data: {class_path: Digits, init_args: {batchsize: 8}}",
+            ["batchsize", "did you mean batch_size?"],
+        ),
+        ("model: WGAMGP", ["WGAMGP", "did you mean WGANGP?", *CLASSES]),
+        ("model: [WGANGP", ["config", "line 1"]),
+    ],
+)
+def test_a_mistake_in_a_config_gets_one_line(answer, tmp_path, text, words):
+    (tmp_path / "right.yaml").write_text("model: WGANGP\ndata: Digits\n")
+    (tmp_path / "wrong.yaml").write_text(text)
+    code, line = answer("fit", "--config=right.yaml", "--config=wrong.yaml")
+    assert code == 2
+    assert [word for word in words if word not in line] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_checkpoint_that_does_not_exist_is_named(answer, command):
+    classes = [MODEL, DIGITS, *WIDTHS] if command == "fit" else []
+    _, line = answer(command, *classes, "--ckpt_path=nowhere.ckpt")
+    assert "nowhere.ckpt" in line
+
+
+def test_a_file_that_is_no_checkpoint_is_named(answer, tmp_path):
+    (tmp_path / "other.ckpt").write_text("something else")
+    _, line = answer(*FIT, f"--ckpt_path={tmp_path / 'other.ckpt'}")
+    assert "other.ckpt" in line
+
+
+# What is missing
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("data", ["FashionMNIST", "CIFAR10"])
+def test_missing_data_offline_gets_one_line(answer, data, tmp_path):
+    code, line = answer("fit", MODEL, f"--data={data}", *TINY, f"--data.data_dir={tmp_path / 'no'}")
+    assert code == 1
+    assert f"{data} is not in {tmp_path / 'no'}" in line
+    assert "--data.data_dir" in line
+
+
+@pytest.mark.usefixtures("no_network")
+def test_missing_weights_offline_get_one_line(answer, fashion_mnist_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("GAN_LIGHTNING_INCEPTION", raising=False)
+    code, line = answer(
+        "fit", MODEL, "--data=FashionMNIST", *TINY, f"--data.data_dir={fashion_mnist_dir}"
+    )
+    assert code == 1
+    assert str(tmp_path) in line
+    assert "--evaluate.weights" in line
+
+
+def test_weights_that_are_none_get_one_line(answer, tmp_path):
+    (tmp_path / "wrong.pth").write_text("something else")
+    _, line = answer(
+        *FIT, "--evaluate.extractor=inception", f"--evaluate.weights={tmp_path / 'wrong.pth'}"
+    )
+    assert "wrong.pth does not hold Inception weights" in line
+
+
+def test_too_few_samples_get_one_line(answer):
+    code, line = answer(*FIT, "--data.batch_size=1000")
+    assert code == 1
+    assert "1797 samples do not fill one batch: 5000" in line
+
+
+# The process
+
+
+def test_the_program_has_three_names():
+    scripts = [Path(sys.executable).with_name(name) for name in ("gan-lightning", "lightning")]
+    if missing := [script.name for script in scripts if not script.is_file()]:
+        pytest.skip(f"{' and '.join(missing)}: not beside the interpreter, so NOT tested")
+    names = [[sys.executable, "-m", "gan_lightning"], *([str(script)] for script in scripts)]
+    running = [
+        subprocess.Popen([*name, "--help"], stdout=subprocess.PIPE, text=True) for name in names
+    ]
+    for process in running:
+        out, _ = process.communicate(timeout=200)
+        assert process.returncode == 0
+        assert "usage: gan-lightning" in out
+        assert [command for command in COMMANDS if f"    {command} " not in out] == []

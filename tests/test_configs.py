@@ -1,0 +1,112 @@
+"""The configs that come with the package: each runs, is named rightly, and says nothing twice."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from gan_lightning import TECHNIQUES
+from gan_lightning import data as data_modules
+from gan_lightning.callbacks import Evaluate, SampleWriter
+from gan_lightning.cli import TRAINER_DEFAULTS
+
+FOLDER = Path(__file__).parents[1] / "configs"
+CONFIGS = sorted(FOLDER.rglob("*.yaml"))
+DATA_SETS = {name.lower(): getattr(data_modules, name) for name in data_modules.__all__}
+FILES = {"FashionMNIST": "fashion_mnist_dir", "CIFAR10": "cifar10_dir"}
+
+every_config = pytest.mark.parametrize(
+    "path", [pytest.param(path, id=str(path.relative_to(FOLDER))) for path in CONFIGS]
+)
+
+
+def read(path):
+    """The sections, with ``model`` and ``data`` as pairs of a class's name and its arguments."""
+    sections = yaml.safe_load(path.read_text())
+    for name in ("model", "data"):
+        chosen = sections[name]
+        if isinstance(chosen, str):
+            chosen = {"class_path": chosen}
+        sections[name] = chosen["class_path"], chosen.get("init_args", {})
+    return sections
+
+
+def data_set(path):
+    return DATA_SETS[path.parent.name.replace("_", "")]
+
+
+def defaults(cls, **changed):
+    parameters = inspect.signature(cls).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters} | changed
+
+
+def equal(value, default):
+    """Whether a YAML value is the default; to YAML, 2e-4 is a word and a pair is a list."""
+    if isinstance(default, tuple):
+        return len(value) == len(default) and all(map(equal, value, default))
+    if isinstance(value, str) and isinstance(default, float):
+        return float(value) == default
+    return value == default
+
+
+def test_every_data_set_has_a_config_of_every_technique():
+    folders = [folder for folder in FOLDER.iterdir() if folder.is_dir()]
+    assert {"digits", "fashion_mnist", "cifar10"} <= {folder.name for folder in folders}
+    for folder in folders:
+        assert {path.stem for path in folder.iterdir()} == set(TECHNIQUES), folder.name
+
+
+@every_config
+def test_a_config_is_of_the_technique_and_the_data_set_that_its_path_names(path):
+    sections = read(path)
+    assert sections["model"][0] == TECHNIQUES[path.stem].__name__
+    assert sections["data"][0] == data_set(path).__name__
+
+
+@every_config
+def test_no_line_of_a_config_repeats_a_default(path):
+    sections = read(path)
+    known = {
+        "model": defaults(TECHNIQUES[path.stem]),
+        "data": defaults(data_set(path)),
+        "trainer": defaults(Trainer, **TRAINER_DEFAULTS),
+        "evaluate": defaults(Evaluate),
+        "checkpoint": defaults(ModelCheckpoint, filename="{step}", save_last="link"),
+        "samples": defaults(SampleWriter),
+    }
+    repeated = [
+        f"{section}.{name}"
+        for section, content in sections.items()
+        for name, value in (content[1] if section in ("model", "data") else content).items()
+        if equal(value, known[section][name])
+    ]
+    assert repeated == []
+
+
+@every_config
+def test_a_config_trains(fit, path, request):
+    tiny = {
+        "model.generator_width": 8,
+        "model.critic_width": 8,
+        "data.batch_size": 4,
+        "trainer.max_steps": 1,
+        "trainer.val_check_interval": 1,
+    }
+    if fixture := FILES.get(data_set(path).__name__):
+        tiny["data.data_dir"] = request.getfixturevalue(fixture)
+        tiny["evaluate.extractor"] = "none"
+    run = fit(f"--config={path}", *(f"--{name}={value}" for name, value in tiny.items()))
+
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 1
+    assert checkpoint["technique"].endswith(f".{TECHNIQUES[path.stem].__name__}")
+    assert (run / "grids" / "step_000001.png").is_file()
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    for section in ("model", "data"):
+        for name, value in read(path)[section][1].items():
+            used = saved[section]["init_args"][name]
+            assert f"{section}.{name}" in tiny or equal(value, used), name
