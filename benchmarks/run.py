@@ -104,6 +104,8 @@ def _make(run: Run, results: Path, work: Path) -> Record:
     folder = work / name / technique / f"seed{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    # Before training: what is changed meanwhile is not what trained.
+    commit = _commit()
     started = time.monotonic()
     code, peak, message = _train(run, folder)
     seconds = time.monotonic() - started
@@ -139,7 +141,7 @@ def _make(run: Run, results: Path, work: Path) -> Record:
         peak_memory_bytes=peak,
         device=_device(run.protocol),
         versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
-        commit=_commit(),
+        commit=commit,
         config=config,
     )
     grids = sorted((folder / "grids").glob("*.png"))

@@ -33,7 +33,8 @@ class Evaluate(pl.Callback):
         seed: of the samples.
 
     Raises:
-        ValueError: there is no such extractor, or its file holds something else.
+        ValueError: there is no such extractor, its file holds something else, or a number is too
+            small.
         MissingFileError: its weights are neither on disk nor to be had.
     """
 
@@ -45,6 +46,10 @@ class Evaluate(pl.Callback):
         batch_size: int = 256,
         seed: int = 0,
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if num_samples is not None and num_samples < 2:
+            raise ValueError(f"num_samples must be at least 2, got {num_samples}")
         self.extractor = extractor
         self.weights = weights
         self.num_samples = num_samples

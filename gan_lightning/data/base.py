@@ -43,6 +43,8 @@ class GANDataModule(pl.LightningDataModule, ABC):
             raise ValueError(f"{type(self).__name__} has no labels: conditional must be false")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if predict_samples < 0:
+            raise ValueError(f"predict_samples must be at least 0, got {predict_samples}")
         self.batch_size = batch_size
         self.conditional = conditional
         self.predict_samples = predict_samples
