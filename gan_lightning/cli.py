@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,6 +33,9 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "num_sanity_val_steps": -1,
 }
 
+#: Words that Lightning takes for a checkpoint of its own choice.
+LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc", "registry")
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command; without ``args``, the process's own.
@@ -40,7 +44,10 @@ def main(args: Sequence[str] | None = None) -> None:
     line for data or weights that are missing.
     """
     _quieten()
-    args = _with_saved_config(sys.argv[1:] if args is None else list(args))
+    args = sys.argv[1:] if args is None else list(args)
+    checkpoint = _checkpoint(args)
+    if checkpoint is not None:
+        args = _with_saved_config(args, checkpoint)
     try:
         GANCLI(
             GAN,
@@ -54,10 +61,12 @@ def main(args: Sequence[str] | None = None) -> None:
             save_config_callback=_SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults=TRAINER_DEFAULTS,
-            args=list(args),
+            args=args,
         )
-    except (UserError, MisconfigurationException) as error:
-        _stop(str(error), code=1)
+    except UserError as error:
+        _stop(str(error), error.exit_code)
+    except MisconfigurationException as error:
+        _stop(" ".join(str(error).split()), code=1)
 
 
 class _Parser(LightningArgumentParser):
@@ -101,6 +110,8 @@ class GANCLI(LightningCLI):
             # In each of the two phases the other network has no gradients.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
         interval = config["val_check_interval"]
+        if interval is not None and interval <= 0:
+            raise ValueError(f"trainer.val_check_interval must be above 0, got {interval}")
         if isinstance(interval, int) and 0 < config["max_steps"] < interval:
             kwargs["val_check_interval"] = config["max_steps"]
         callbacks = [*(config["callbacks"] or []), SampleGrid()]
@@ -139,18 +150,29 @@ def _several_devices(config: Any) -> bool:  # noqa: ANN401
             return len(several) > 1
 
 
-def _with_saved_config(args: list[str]) -> list[str]:
+def _checkpoint(args: list[str]) -> Path | None:
+    """The file that ``--ckpt_path`` names; stops where it is not a checkpoint."""
+    for arg, value in zip(args, [*args[1:], ""], strict=True):
+        if arg == "--ckpt_path" or arg.startswith("--ckpt_path="):
+            path = Path(arg.partition("=")[2] or value)
+            if str(path) in LIGHTNINGS_CHECKPOINTS:
+                return None
+            if not path.is_file():
+                _stop(f"--ckpt_path: there is no file {path}", code=2)
+            if not zipfile.is_zipfile(path):
+                _stop(f"--ckpt_path: {path} is not a checkpoint", code=2)
+            return path
+    return None
+
+
+def _with_saved_config(args: list[str], checkpoint: Path) -> list[str]:
     """For a command on a checkpoint alone, the config that was saved with it."""
     given = {arg.split("=")[0] for arg in args}
-    if not args or args[0] == "fit" or given & {"-c", "--config", "--model", "--print_config"}:
+    if args[0] == "fit" or given & {"-c", "--config", "--model"}:
         return args
-    for arg, value in zip(args, [*args[1:], ""], strict=True):
-        path = value if arg == "--ckpt_path" else arg.removeprefix("--ckpt_path=")
-        if "--ckpt_path" not in arg:
-            continue
-        for folder in list(Path(path).parents)[:2]:
-            if (config := folder / "config.yaml").is_file():
-                return [args[0], "--config", str(config), *args[1:]]
+    for folder in list(checkpoint.parents)[:2]:
+        if (config := folder / "config.yaml").is_file():
+            return [args[0], "--config", str(config), *args[1:]]
     return args
 
 

@@ -23,6 +23,8 @@ KINDS: dict[str, type] = {
 
 def explain(message: str, parser: LightningArgumentParser) -> str:
     """jsonargparse's ``message`` in one line, with a suggestion where something is misspelt."""
+    if found := re.search(r'Parser key "(\w+)".*NestedArg\(key=\'(\w+)\'', message, re.DOTALL):
+        return f"--{found[1]}.{found[2]} needs the class before it: --{found[1]} CLASS"
     if found := re.search(r"unrecognized arguments: (\S+)", message):
         return _no_option(found[1].split("=")[0], _options(parser))
     if found := re.search(r"does not accept option '([^']+)'", message):
@@ -60,6 +62,8 @@ def _no_option(name: str, options: Iterable[str]) -> str:
 
 
 def _no_such(what: str, name: str, choices: Iterable[str], listed: bool = True) -> str:
+    if not listed and name in (choices := set(choices)):
+        return f"the class that is chosen has no {what} {name}"
     choices = sorted(set(choices))
     near = get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.7)
     answer = f"there is no {what} {name}"

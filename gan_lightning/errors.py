@@ -4,9 +4,22 @@
 class UserError(Exception):
     """Something outside the code that the user can put right, as the message says."""
 
+    #: What the command line exits with.
+    exit_code = 1
+
+
+class ArgumentError(UserError, ValueError):
+    """An argument that only shows to be wrong when it is used."""
+
+    exit_code = 2
+
 
 class MissingFileError(UserError, FileNotFoundError):
     """Data or weights are not on disk and could not be downloaded."""
+
+
+class WrongFileError(UserError, ValueError):
+    """A file holds something else than it is to."""
 
 
 class TooFewSamplesError(UserError, ValueError):

@@ -92,6 +92,7 @@ class GAN(pl.LightningModule, ABC):
         if ema_decay:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
         self._rng_states: list[dict[str, Tensor]] | None = None
+        self._loaded_updates = 0
 
     # What a technique says.
 
@@ -192,6 +193,11 @@ class GAN(pl.LightningModule, ABC):
         self.manual_backward(loss)
         optimizer.step()
 
+    @property
+    def updates(self) -> int:
+        """Generator updates done; outside of ``fit``, those of the checkpoint that was loaded."""
+        return max(self.global_step, self._loaded_updates)
+
     def log_scalars(self, values: Mapping[str, Tensor | float]) -> None:
         """Hand values to callbacks, and to the loggers at the number of updates done.
 
@@ -200,7 +206,7 @@ class GAN(pl.LightningModule, ABC):
         self.log_dict(values, logger=False)
         scalars = {name: float(value) for name, value in values.items()}
         for logger in self.loggers:
-            logger.log_metrics(scalars, step=self.global_step)
+            logger.log_metrics(scalars, step=self.updates)
             logger.save()
 
     def _unpack(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -258,8 +264,9 @@ class GAN(pl.LightningModule, ABC):
         checkpoint["rng_states"] = gather_rng_states()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states until training starts."""
+        """Keep the random states until training starts, and the number of updates done."""
         self._rng_states = checkpoint.get("rng_states")
+        self._loaded_updates = checkpoint["global_step"]
 
     def on_fit_start(self) -> None:
         """Refuse a precision whose loss scaling two optimisers would share."""

@@ -19,7 +19,8 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, y: Tensor | Non
     Gulrajani et al. 2017, arXiv:1704.00028, eq. 3 and Algorithm 1.
     """
     epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
-    interpolates = torch.lerp(fake.detach(), real.detach(), epsilon)
+    # Under autocast, generated samples are of another type than real ones.
+    interpolates = torch.lerp(fake.detach().to(real.dtype), real.detach(), epsilon)
     # torch.func.grad compiles with fullgraph=True; torch.autograd.grad would run eagerly.
     gradient = torch.func.grad(lambda x: critic(x, y).float().sum())(interpolates)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -15,6 +15,8 @@ from rich.progress import (
 )
 from torch import Tensor
 
+from gan_lightning.module import GAN
+
 
 class StepProgressBar(ProgressBar):
     """Shows updates done, time left, the losses as last logged and the last scores.
@@ -84,8 +86,9 @@ class StepProgressBar(ProgressBar):
         """Keep the scores in sight."""
         names = [n for n in trainer.callback_metrics if not n.startswith(("loss/", "score/"))]
         self._scores = _in_short(trainer.callback_metrics, [n for n in names if n != "penalty"])
+        updates = pl_module.updates if isinstance(pl_module, GAN) else trainer.global_step
         if self._enabled and self._scores:
-            self._console.print(f"update {trainer.global_step}: {self._scores}", highlight=False)
+            self._console.print(f"update {updates}: {self._scores}", highlight=False)
         self._draw(trainer.global_step)
         if trainer.global_step == trainer.max_steps:
             # Before Lightning writes that it has stopped, or the bar would be drawn around that.

@@ -54,13 +54,13 @@ class SampleGrid(pl.Callback):
         """Draw and write."""
         if not trainer.is_global_zero or not isinstance(pl_module, GAN):
             return
-        path = run_dir(trainer) / "grids" / f"step_{trainer.global_step:06d}.png"
+        path = run_dir(trainer) / "grids" / f"step_{pl_module.updates:06d}.png"
         with isolate_rng():
             torch.manual_seed(self.seed)
             self._write(pl_module, path)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image("samples", [str(path)], step=trainer.global_step)
+                logger.log_image("samples", [str(path)], step=pl_module.updates)
 
     def _write(self, gan: GAN, path: Path) -> None:
         if len(gan.shape) == 1:
@@ -89,6 +89,7 @@ class SampleWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start counting, and give every rank samples of its own."""
         self._written, self._first = 0, []
+        self._table(trainer).unlink(missing_ok=True)
         if trainer.world_size > 1:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 
@@ -106,7 +107,7 @@ class SampleWriter(BasePredictionWriter):
         folder = self._folder(trainer)
         if prediction.dim() == 2:
             folder.mkdir(parents=True, exist_ok=True)
-            with (folder / f"samples_rank{trainer.global_rank}.csv").open("a") as file:
+            with self._table(trainer).open("a") as file:
                 file.writelines(",".join(map(str, row)) + "\n" for row in prediction.tolist())
             self._written += len(prediction)
             return
@@ -124,6 +125,9 @@ class SampleWriter(BasePredictionWriter):
             first = torch.cat(self._first)[: ROWS * COLUMNS]
             save_image(image_grid(first, COLUMNS), folder / "grid.png")
         rank_zero_info(f"{self._written * trainer.world_size} samples are in {folder}")
+
+    def _table(self, trainer: pl.Trainer) -> Path:
+        return self._folder(trainer) / f"samples_rank{trainer.global_rank}.csv"
 
     def _folder(self, trainer: pl.Trainer) -> Path:
         return Path(self.output) if self.output else run_dir(trainer) / "samples"

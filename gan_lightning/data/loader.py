@@ -59,7 +59,7 @@ class TensorLoader:
         """Start the next epoch, or go on in the one that was loaded."""
         # A generator: nothing happens before the first batch is asked for, when a trainer has
         # loaded the state.
-        if self._resumed and self._position < len(self):
+        if self._resumed and self._epoch >= 0 and self._position < len(self):
             start = self._position
         else:
             self._epoch += 1

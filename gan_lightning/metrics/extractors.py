@@ -13,10 +13,11 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
     FeatureExtractorInceptionV3,
 )
 
-from gan_lightning.errors import MissingFileError
+from gan_lightning.errors import ArgumentError, MissingFileError, WrongFileError
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
+_NAME_A_FILE = f"name the file with --evaluate.weights or {INCEPTION_VARIABLE}"
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,15 @@ class Inception(nn.Module):
 
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
-        self.net = FeatureExtractorInceptionV3(
-            "inception-v3-compat",
-            ["2048", "logits_unbiased"],
-            feature_extractor_weights_path=str(_inception_weights(weights)),
-        )
+        path = _inception_weights(weights)
+        try:
+            self.net = FeatureExtractorInceptionV3(
+                "inception-v3-compat",
+                ["2048", "logits_unbiased"],
+                feature_extractor_weights_path=str(path),
+            )
+        except RuntimeError as error:
+            raise _wrong_file(path) from error
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``(N, 2048)`` and logits without their bias ``(N, 1008)``."""
@@ -63,11 +68,12 @@ def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
         weights: a local file for ``inception``.
 
     Raises:
-        ValueError: there is no extractor of that name, or the file holds something else.
+        ArgumentError: there is no extractor of that name, or it takes no file.
+        WrongFileError: the file holds something else.
         MissingFileError: the weights are neither on disk nor to be had.
     """
     if name not in EXTRACTORS:
-        raise ValueError(f"no extractor is called {name!r}: choose from {', '.join(EXTRACTORS)}")
+        raise ArgumentError(f"no extractor is called {name!r}: choose from {', '.join(EXTRACTORS)}")
     extractor = EXTRACTORS[name](weights)
     extractor.network.eval().requires_grad_(False)
     return extractor
@@ -79,7 +85,7 @@ def _inception(weights: str | Path | None) -> Extractor:
 
 def _digits_cnn(weights: str | Path | None) -> Extractor:
     if weights is not None:
-        raise ValueError("digits_cnn brings its weights: it takes no file")
+        raise ArgumentError("digits_cnn brings its weights: it takes no file")
     network = load_digits_cnn()
     return Extractor(network, network.num_features, "fd_digits_cnn", "is_digits_cnn")
 
@@ -97,15 +103,15 @@ def _inception_weights(weights: str | Path | None) -> Path:
     path = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
     if not path.is_file():
         if given:
-            raise MissingFileError(f"the Inception weights {path} do not exist")
+            raise MissingFileError(f"the Inception weights {path} do not exist: {_NAME_A_FILE}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix="6726825d")
         except (URLError, OSError, RuntimeError) as error:
             raise MissingFileError(
                 f"FID and IS need {name}, which could not be downloaded ({error}). Put it at "
-                f"{path} (from {URL_INCEPTION_V3}), or name a copy with --evaluate.weights or "
-                f"{INCEPTION_VARIABLE}, or train without scores: --evaluate.extractor none"
+                f"{path} (from {URL_INCEPTION_V3}), or {_NAME_A_FILE}, or train without scores: "
+                "--evaluate.extractor none"
             ) from error
     _check_loads(path)
     return path
@@ -116,6 +122,12 @@ def _check_loads(path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path} does not hold Inception weights: {error}") from error
-    if "Mixed_7c.branch_pool.conv.weight" not in state:
-        raise ValueError(f"{path} does not hold Inception weights in torch-fidelity's layout")
+        raise _wrong_file(path) from error
+    if not isinstance(state, dict) or "Mixed_7c.branch_pool.conv.weight" not in state:
+        raise _wrong_file(path)
+
+
+def _wrong_file(path: Path) -> WrongFileError:
+    return WrongFileError(
+        f"{path} does not hold Inception weights in torch-fidelity's layout: {_NAME_A_FILE}"
+    )
