@@ -5,6 +5,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -152,7 +153,7 @@ def _several_devices(config: Any) -> bool:  # noqa: ANN401
 
 def _checkpoint(args: list[str]) -> Path | None:
     """The file that ``--ckpt_path`` names; stops where it is not a checkpoint."""
-    for arg, value in zip(args, [*args[1:], ""], strict=True):
+    for arg, value in zip_longest(args, args[1:], fillvalue=""):
         if arg == "--ckpt_path" or arg.startswith("--ckpt_path="):
             path = Path(arg.partition("=")[2] or value)
             if str(path) in LIGHTNINGS_CHECKPOINTS:

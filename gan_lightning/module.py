@@ -267,6 +267,8 @@ class GAN(pl.LightningModule, ABC):
         """Keep the random states until training starts, and the number of updates done."""
         self._rng_states = checkpoint.get("rng_states")
         self._loaded_updates = checkpoint["global_step"]
+        if "loops" in checkpoint:
+            _rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
 
     def on_fit_start(self) -> None:
         """Refuse a precision whose loss scaling two optimisers would share."""
@@ -314,6 +316,19 @@ def _frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+def _rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
+    """Turn the counters of a finished epoch into those at the end of its last batch.
+
+    Resumed from a finished epoch, Lightning first runs one batch of the next one in the old one,
+    and the rest of the next one is lost; from a batch's end it goes on exactly.
+    """
+    batches, epochs = fit_loop["epoch_loop.batch_progress"], fit_loop["epoch_progress"]
+    if batches["is_last_batch"] and epochs["total"]["processed"] == epochs["total"]["ready"]:
+        for count in ("total", "current"):
+            batches[count]["completed"] = batches[count]["ready"] - 1
+            epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
 
 
 def _do_nothing() -> None:

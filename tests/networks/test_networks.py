@@ -17,7 +17,7 @@ from gan_lightning.networks import (
 )
 from gan_lightning.networks.attention import SelfAttention2d
 from gan_lightning.networks.conditioning import ConditionalBatchNorm2d, append_label
-from gan_lightning.networks.resnet import DownBlock, FirstDownBlock, UpBlock
+from gan_lightning.networks.resnet import DownBlock, FirstDownBlock, ResNetCritic, UpBlock
 from gan_lightning.networks.sizes import halvings
 
 BOUNDED = {
@@ -150,6 +150,16 @@ def test_dcgan_at_64_pixels_has_the_papers_channels():
     assert generator.project[0].out_features == 1024 * 4 * 4
     norms = [m.num_features for m in critic.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms == [128, 256, 512]
+    # An activation a map, and a leaky one in the critic.
+    assert [m.negative_slope for m in critic.modules() if isinstance(m, nn.LeakyReLU)] == [0.2] * 4
+    assert sum(isinstance(m, nn.ReLU) for m in generator.modules()) == 4
+
+
+def test_dcgans_critic_can_do_without_batch_norm():
+    generator, critic = build("dcgan without norm", (1, 8, 8))
+    assert not [m for m in critic.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(m.bias is not None for m in critic.modules() if isinstance(m, nn.Conv2d))
+    assert [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
 def test_resnet_at_32_pixels_has_sngans_channels():
@@ -221,7 +231,56 @@ def test_resnet_starts_from_glorots_bounds_with_a_gain_on_the_residual_branches(
                 bound = math.sqrt(6 / fan) * (math.sqrt(2) if module in gained else 1)
                 # The largest of many uniform values is just below the bound.
                 assert 0.75 * bound < module.weight.abs().max() <= bound
-                assert module.bias is None or not module.bias.any() or module in gained
+                assert module.bias is None or not module.bias.any()
+        if isinstance(network, ResNetCritic):
+            weight = network.head.projection.weight
+            bound = math.sqrt(6 / sum(weight.shape))
+            assert 0.75 * bound < weight.abs().max() <= bound
+
+
+def halve(x):
+    """The mean of each 2 by 2 window, of what there is of it at an odd edge."""
+    rows = [x[:, :, i : i + 2] for i in range(0, x.shape[2], 2)]
+    windows = [[row[..., j : j + 2] for j in range(0, x.shape[3], 2)] for row in rows]
+    return torch.stack(
+        [torch.stack([w.mean(dim=(2, 3)) for w in row], dim=2) for row in windows], dim=2
+    )
+
+
+@pytest.mark.parametrize("size", [6, 7])
+def test_blocks_of_the_residual_critic_equal_the_papers(size):
+    x = torch.randn(2, 3, size, size)
+    first = FirstDownBlock(3, 4)
+    residual = first.conv2(F.relu(first.conv1(x)))
+    torch.testing.assert_close(first(x), halve(residual + first.shortcut(x)))
+    down = DownBlock(3, 4, downsample=True)
+    residual = down.conv2(F.relu(down.conv1(F.relu(x))))
+    torch.testing.assert_close(down(x), halve(residual + down.shortcut(x)))
+    keep = DownBlock(3, 3, downsample=False)
+    torch.testing.assert_close(keep(x), keep.conv2(F.relu(keep.conv1(F.relu(x)))) + x)
+
+
+def test_the_block_of_the_residual_generator_equals_the_papers():
+    block = UpBlock(3, 4, 8, CLASSES)
+    x, y = torch.randn(3, 3, 4, 4), torch.arange(3)
+    randomize(block)
+
+    def twice(x):
+        return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+    h = block.conv1(twice(F.relu(block.norm1(x, y))))
+    h = block.conv2(F.relu(block.norm2(h, y)))
+    torch.testing.assert_close(block(x, y), h + block.shortcut(twice(x)))
+
+
+def test_the_residual_critic_sums_its_last_map():
+    _, critic = build("resnet", (1, 9, 9))
+    x = torch.randn(3, 1, 9, 9)
+    h = x
+    for block in critic.blocks:
+        h = block(h)
+    expected = critic.head.linear(h.clamp(min=0).sum(dim=3).sum(dim=2)).squeeze(1)
+    torch.testing.assert_close(critic(x), expected)
 
 
 # Sizes.
