@@ -1,13 +1,12 @@
 """The leaderboard as one HTML file that needs nothing beside it."""
 
 import base64
-from collections.abc import Iterator
 from html import escape
 from statistics import mean
 
 from benchmarks.chart import Line, line_chart
 from benchmarks.protocol import Protocol
-from benchmarks.table import Row, short, spread, thousands
+from benchmarks.table import Cell, Row, cells, heads
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #888; }
@@ -89,46 +88,17 @@ def _section(protocol: Protocol, rows: list[Row]) -> str:
 
 
 def _table(protocol: Protocol, rows: list[Row]) -> str:
-    heads = [
-        "#",
-        "Technique",
-        f"{protocol.distance}, last",
-        "best",
-        "untrained",
-        protocol.score,
-        "updates",
-        "real images",
-        "minutes",
-        "seeds",
-    ]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads(protocol))
     body = "\n".join(
-        f"<tr>{''.join(_cells(i, row, protocol))}</tr>" for i, row in enumerate(rows, start=1)
+        f"<tr>{''.join(map(_cell, cells(i, row, protocol)))}</tr>"
+        for i, row in enumerate(rows, start=1)
     )
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _cells(rank: int, row: Row, protocol: Protocol) -> Iterator[str]:
-    def cell(text: str, values: list[float]) -> str:
-        # Rows without a value sort behind all others.
-        return f'<td data-value="{mean(values) if values else 1e99:.6g}">{escape(text)}</td>'
-
-    yield cell(str(rank), [rank])
-    yield f"<td>{escape(row.name)}</td>"
-    for which, metric in (
-        ("last", protocol.distance),
-        ("best", protocol.distance),
-        ("untrained", protocol.distance),
-        ("last", protocol.score),
-    ):
-        values = row.values(which, metric)
-        yield cell(spread(values), values)
-    for key in ("generator_updates", "images"):
-        values = [run.budget[key] for run in row.finished]
-        yield cell(thousands(mean(values)) if values else "-", values)
-    minutes = [run.wall_seconds / 60 for run in row.finished]
-    yield cell(short(mean(minutes)) if minutes else "-", minutes)
-    yield cell(str(len(row.finished)), [len(row.finished)])
+def _cell(cell: Cell) -> str:
+    value = "" if cell.value is None else f' data-value="{cell.value:.6g}"'
+    return f"<td{value}>{escape(cell.text)}</td>"
 
 
 def _line(row: Row, metric: str) -> Line:

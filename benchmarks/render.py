@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +17,7 @@ from rich.table import Table
 from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
 from benchmarks.records import read_records
-from benchmarks.table import Row, rows, short, spread, thousands
+from benchmarks.table import Row, cells, heads, rows
 
 BEGIN, END = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
 
@@ -85,30 +84,11 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _heads(protocol: Protocol) -> list[str]:
-    names = ["#", "technique", f"`{protocol.distance}` last", "best", "untrained"]
-    return [*names, f"`{protocol.score}`", "updates", "real images", "minutes", "seeds"]
-
-
-def _cells(rank: int, row: Row, protocol: Protocol) -> list[str]:
-    done = row.finished
-    return [
-        str(rank),
-        row.name,
-        *(spread(row.values(which, protocol.distance)) for which in ("last", "best", "untrained")),
-        spread(row.values("last", protocol.score)),
-        thousands(mean(run.budget["generator_updates"] for run in done)) if done else "-",
-        thousands(mean(run.budget["images"] for run in done)) if done else "-",
-        short(mean(run.wall_seconds for run in done) / 60) if done else "-",
-        str(len(done)),
-    ]
-
-
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     """The table, and the pictures of its techniques in one row."""
-    heads = _heads(protocol)
-    lines = [heads, ["---:" if i != 1 else "---" for i in range(len(heads))]]
-    lines += [_cells(i, row, protocol) for i, row in enumerate(table, start=1)]
+    names = heads(protocol)
+    lines = [names, ["---:" if i != 1 else "---" for i in range(len(names))]]
+    lines += [_texts(i, row, protocol) for i, row in enumerate(table, start=1)]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     shown = [row for row in table if row.picture is not None]
     pictures = [f"![{row.name}]({_relative(row.picture, output)})" for row in shown if row.picture]
@@ -118,16 +98,20 @@ def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     return text + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in grid)
 
 
+def _texts(rank: int, row: Row, protocol: Protocol) -> list[str]:
+    return [cell.text for cell in cells(rank, row, protocol)]
+
+
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _print(protocol: Protocol, table: list[Row]) -> None:
     shown = Table(title=protocol.title)
-    for i, name in enumerate(_heads(protocol)):
-        shown.add_column(name.replace("`", ""), justify="left" if i == 1 else "right")
+    for i, name in enumerate(heads(protocol)):
+        shown.add_column(name, justify="left" if i == 1 else "right")
     for i, row in enumerate(table, start=1):
-        shown.add_row(*_cells(i, row, protocol))
+        shown.add_row(*_texts(i, row, protocol))
     # A log file has no width of its own to fold the table into.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(shown)

@@ -1,6 +1,6 @@
 """Records of a protocol as the rows of a table."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -64,6 +64,47 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
         table.append(Row(technique, runs, missing, picture))
     worst = float("inf")
     return sorted(table, key=lambda row: mean(row.values("last", protocol.distance) or [worst]))
+
+
+#: Sorts what has no number behind all that has.
+BEHIND = 1e99
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows, and the number it is sorted by; None sorts by the text."""
+
+    text: str
+    value: float | None
+
+
+def heads(protocol: Protocol) -> list[str]:
+    """The names of the columns; the second, the technique's, is the only one of words."""
+    names = ["#", "technique", f"{protocol.distance} last", "best", "untrained"]
+    return [*names, protocol.score, "updates", "real images", "minutes", "seeds"]
+
+
+def cells(rank: int, row: Row, protocol: Protocol) -> list[Cell]:
+    """A row's cells in the order of ``heads``."""
+
+    def cell(values: Sequence[float], text: Callable[[float], str]) -> Cell:
+        return Cell(text(mean(values)), mean(values)) if values else Cell("-", BEHIND)
+
+    def with_spread(which: str, metric: str) -> Cell:
+        values = row.values(which, metric)
+        return cell(values, lambda _: spread(values))
+
+    done = row.finished
+    return [
+        Cell(str(rank), rank),
+        Cell(row.name, None),
+        *(with_spread(which, protocol.distance) for which in ("last", "best", "untrained")),
+        with_spread("last", protocol.score),
+        cell([run.budget["generator_updates"] for run in done], thousands),
+        cell([run.budget["images"] for run in done], thousands),
+        cell([run.wall_seconds for run in done], lambda seconds: short(seconds / 60)),
+        Cell(str(len(done)), len(done)),
+    ]
 
 
 def spread(values: list[float]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers import SILENT
 from torchvision import datasets
 
 from gan_lightning.cli import main
@@ -69,16 +70,9 @@ def metrics():
 @pytest.fixture
 def make_trainer():
     """``make_trainer(*callbacks, **arguments)``: a silent trainer that writes nothing itself."""
-    silent = {
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
 
     def make(*callbacks, **arguments):
-        return pl.Trainer(callbacks=list(callbacks), **(silent | arguments))
+        return pl.Trainer(callbacks=list(callbacks), **(SILENT | arguments))
 
     return make
 

@@ -8,6 +8,14 @@ from gan_lightning import TECHNIQUES
 
 VECTOR, IMAGE = (2,), (1, 8, 8)
 CLASSES = 3
+# A trainer that says and writes nothing.
+SILENT = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 # There is no conditional BEGAN.
 CONDITIONAL = [name for name in TECHNIQUES if name != "began"]
 # Every technique with every kind of sample, without labels and with.
@@ -40,14 +48,7 @@ def given(batch):
 
 
 def train(model, loader, max_steps, val_loader=None, ckpt_path=None, **arguments):
-    quiet = {
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    trainer = pl.Trainer(max_steps=max_steps, **(quiet | arguments))
+    trainer = pl.Trainer(max_steps=max_steps, **(SILENT | arguments))
     trainer.fit(model, loader, val_loader, ckpt_path=ckpt_path)
     return trainer
 
