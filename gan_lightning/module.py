@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -201,8 +202,12 @@ class GAN(pl.LightningModule, ABC):
     def log_scalars(self, values: Mapping[str, Tensor | float]) -> None:
         """Hand values to callbacks, and to the loggers at the number of updates done.
 
-        Lightning's own axis counts from 0.
+        In ``fit`` past Lightning's own axis, which counts from 0; elsewhere through it, so that
+        ``trainer.validate()`` returns them, with the updates under ``step``.
         """
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self.log_dict({**values, "step": float(self.updates)})
+            return
         self.log_dict(values, logger=False)
         scalars = {name: float(value) for name, value in values.items()}
         for logger in self.loggers:

@@ -67,7 +67,8 @@ class Evaluate(pl.Callback):
             name = getattr(trainer.datamodule, "extractor", default) or "none"  # type: ignore[attr-defined]
         if stage == "predict" or name == "none":
             return
-        self._loaded = load_extractor(name, self.weights)
+        with isolate_rng():  # building a network draws weights, before those of the file
+            self._loaded = load_extractor(name, self.weights)
         self._distance = FrechetInceptionDistance(
             feature=_Given(self._loaded.num_features), reset_real_features=False
         )

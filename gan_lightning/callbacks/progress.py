@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.trainer.states import TrainerFn
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,8 +15,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from torch import Tensor
-
-from gan_lightning.module import GAN
 
 
 class StepProgressBar(ProgressBar):
@@ -83,18 +82,17 @@ class StepProgressBar(ProgressBar):
             self._draw(step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the scores in sight."""
+        """Keep the scores in sight; outside of ``fit`` Lightning prints them."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
         names = [n for n in trainer.callback_metrics if not n.startswith(("loss/", "score/"))]
         self._scores = _in_short(trainer.callback_metrics, [n for n in names if n != "penalty"])
-        updates = pl_module.updates if isinstance(pl_module, GAN) else trainer.global_step
         if self._enabled and self._scores:
-            self._console.print(f"update {updates}: {self._scores}", highlight=False)
+            self._console.print(f"update {trainer.global_step}: {self._scores}", highlight=False)
         self._draw(trainer.global_step)
         if trainer.global_step == trainer.max_steps:
             # Before Lightning writes that it has stopped, or the bar would be drawn around that.
             self._stop()
-
-    on_test_end = on_validation_end
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the finished bar on the screen."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.networks.conditioning import ScoreHead, append_label
+from gan_lightning.networks.initialization import init_normal
 from gan_lightning.networks.mlp import mlp_networks
 from gan_lightning.networks.sizes import halvings
 
@@ -108,20 +109,6 @@ def dcgan_networks(
         DCGANGenerator(shape, latent_dim, num_classes, generator_width),
         DCGANCritic(shape, num_classes, critic_width, batch_norm),
     )
-
-
-def init_normal(module: nn.Module) -> None:
-    """Weights ~ N(0, 0.02), batch normalisation scales ~ N(1, 0.02), biases 0.
-
-    arXiv:1511.06434, section 4, and the authors' code.
-    """
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d) and module.affine:
-        nn.init.normal_(module.weight, 1.0, 0.02)
-    bias = getattr(module, "bias", None)
-    if isinstance(bias, nn.Parameter):
-        nn.init.zeros_(bias)
 
 
 def _widths(width: int, stages: int) -> list[int]:

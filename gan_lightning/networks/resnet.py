@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gan_lightning.networks.attention import SelfAttention2d
 from gan_lightning.networks.conditioning import ConditionalBatchNorm2d, ScoreHead
+from gan_lightning.networks.initialization import init_glorot
 from gan_lightning.networks.mlp import mlp_networks
 from gan_lightning.networks.sizes import halvings
 
@@ -51,7 +52,7 @@ class ResNetGenerator(nn.Module):
         )
         self.norm = nn.BatchNorm2d(widths[-1])
         self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        self.apply(init_glorot)
+        self.apply(init_residual)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         x = self.unflatten(self.project(z))
@@ -92,7 +93,7 @@ class ResNetCritic(nn.Module):
             SelfAttention2d(widths[self.attention_at]) if self.attention_at is not None else None
         )
         self.head = ScoreHead(widths[-1], num_classes)
-        self.apply(init_glorot)
+        self.apply(init_residual)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         for i, block in enumerate(self.blocks):
@@ -171,20 +172,13 @@ def resnet_networks(
     )
 
 
-def init_glorot(module: nn.Module) -> None:
-    """Glorot's uniform weights, with gain sqrt(2) for the residual branches; biases 0.
-
-    The gains are those of SNGAN's published code.
-    """
+def init_residual(module: nn.Module) -> None:
+    """Glorot's, with gain sqrt(2) for the residual branches, as in SNGAN's published code."""
     if isinstance(module, UpBlock | DownBlock | FirstDownBlock):
         for conv in (module.conv1, module.conv2):
             nn.init.xavier_uniform_(conv.weight, math.sqrt(2))
-    elif isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, ScoreHead) and module.projection is not None:
-        nn.init.xavier_uniform_(module.projection.weight)
+    else:
+        init_glorot(module)
 
 
 def _widths(width: int, maps: int, taper: bool) -> list[int]:
