@@ -1,12 +1,11 @@
 """Records to tables: ``python -m benchmarks.render``.
 
-Writes ``LEADERBOARD.md`` and ``leaderboard.html``, and the table in ``README.md`` between its two
-marks. With ``--check`` it writes nothing and exits with 1 when one of them is not what the records
-give.
+Writes ``LEADERBOARD.md`` and ``leaderboard.html``, and between their marks the table in
+``README.md`` and the numbers in ``docs/techniques``. With ``--check`` it writes nothing and exits
+with 1 when one of them is not what the records give.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.blocks import fill, markdown_table, relative
 from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
 from benchmarks.records import read_records
 from benchmarks.table import Row, cells, heads, rows
-
-BEGIN, END = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
+from benchmarks.technique_pages import technique_page
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -58,11 +57,10 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
     }
     readme = output / "README.md"
     if readme.is_file():
-        before, begin, rest = readme.read_text().partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if begin and end:
-            block = "\n\n".join(_markdown(*table, output) for table in tables)
-            files[readme] = f"{before}{BEGIN}\n{block}\n{END}{after}"
+        block = "\n\n".join(_markdown(*table, output) for table in tables)
+        files[readme] = fill(readme.read_text(), "leaderboard", block)
+    for path in sorted((output / "docs" / "techniques").glob("*.md")):
+        files[path] = technique_page(path, tables, output / "LEADERBOARD.md")
     return files
 
 
@@ -86,24 +84,17 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
 
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     """The table, and the pictures of its techniques in one row."""
-    names = heads(protocol)
-    lines = [names, ["---:" if i != 1 else "---" for i in range(len(names))]]
-    lines += [_texts(i, row, protocol) for i, row in enumerate(table, start=1)]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [_texts(i, row, protocol) for i, row in enumerate(table, start=1)]
+    text = markdown_table(heads(protocol), lines, left=2)
     shown = [row for row in table if row.picture is not None]
-    pictures = [f"![{row.name}]({_relative(row.picture, output)})" for row in shown if row.picture]
+    pictures = [f"![{row.name}]({relative(row.picture, output)})" for row in shown if row.picture]
     if not shown:
         return text
-    grid = [[row.name for row in shown], ["---"] * len(shown), pictures]
-    return text + "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in grid)
+    return text + "\n\n" + markdown_table([row.name for row in shown], [pictures], len(shown))
 
 
 def _texts(rank: int, row: Row, protocol: Protocol) -> list[str]:
     return [cell.text for cell in cells(rank, row, protocol)]
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _print(protocol: Protocol, table: list[Row]) -> None:

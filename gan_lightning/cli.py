@@ -44,8 +44,8 @@ def main(args: Sequence[str] | None = None) -> None:
     Exits with 2 and one line for what the command line or a config has wrong, and with 1 and one
     line for data or weights that are missing.
     """
-    _quieten()
     args = sys.argv[1:] if args is None else list(args)
+    _quieten(training=args[:1] == ["fit"])
     checkpoint = _checkpoint(args)
     if checkpoint is not None:
         args = _with_saved_config(args, checkpoint)
@@ -101,7 +101,7 @@ class GANCLI(LightningCLI):
         except (ValueError, TypeError, MisconfigurationException) as error:
             self.parser.error(root_message(error))
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A trainer that works for a GAN by default."""
         config = self._get(self.config_init, "trainer")
         if config["logger"] in (None, True):
@@ -115,7 +115,8 @@ class GANCLI(LightningCLI):
             raise ValueError(f"trainer.val_check_interval must be above 0, got {interval}")
         if isinstance(interval, int) and 0 < config["max_steps"] < interval:
             kwargs["val_check_interval"] = config["max_steps"]
-        callbacks = [*(config["callbacks"] or []), SampleGrid()]
+        given = config["callbacks"] or []
+        callbacks = [*(given if isinstance(given, list) else [given]), SampleGrid()]
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)
@@ -177,12 +178,16 @@ def _with_saved_config(args: list[str], checkpoint: Path) -> list[str]:
     return args
 
 
-def _quieten() -> None:
+def _quieten(training: bool) -> None:
     """Leave out what libraries say of themselves, and Lightning's hints that do not apply here."""
+    if not training:
+        # A checkpoint's best scores matter to the run that goes on from it alone.
+        warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*")
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
+    warnings.filterwarnings("ignore", ".*Couldn't infer the batch indices.*")
     warnings.filterwarnings("ignore", ".*Metric `InceptionScore` will save all extracted.*")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in record.getMessage()

@@ -47,6 +47,10 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
     if found := re.search(r'Parser key "([\w.]+)":\s+Expected an? (.*)\. Got value: (.*)', message):
         wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[2]).replace("typing.", "")
         return f"{found[1]}: expected {wanted}, got {found[3]}"
+    union = r'Parser key "([\w.]+)":.*Subtypes: (.*?)\s+Errors:.*Given value: (.*)'
+    if found := re.search(union, message, re.DOTALL):
+        wanted = " or ".join(re.findall(r"<class '([\w.]+)'>", found[2]))
+        return f"{found[1]}: expected {wanted.replace('NoneType', 'null')}, got {found[3].strip()}"
     return " ".join(message.split())
 
 
@@ -88,8 +92,10 @@ def _options(parser: LightningArgumentParser) -> Iterator[str]:
 def _arguments(*kinds: type) -> Iterator[str]:
     """The names that classes of these kinds take."""
     for kind in kinds or (GAN, GANDataModule):
-        for cls in _concrete_subclasses(kind):
-            yield from (name for name in inspect.signature(cls).parameters if name != "shape")
+        # A subclass may take the arguments of its base without naming them.
+        for cls in (kind, *_concrete_subclasses(kind)):
+            names = inspect.signature(cls).parameters
+            yield from (name for name in names if name not in ("shape", "options"))
 
 
 def _class_names(kind: type) -> list[str]:

@@ -4,12 +4,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def logistic_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """-E[log s(real)] - E[log(1 - s(fake))], s the sigmoid; scores are logits ``(N,)``.
+def logistic_critic_loss(
+    real: Tensor, fake: Tensor, real_label: float = 1.0, fake_label: float = 0.0
+) -> Tensor:
+    """H(alpha, s(real)) + H(beta, s(fake)), H the binary cross-entropy; scores are logits ``(N,)``.
 
-    Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
+    s is the sigmoid, alpha and beta the labels. With 1 and 0 it is
+    -E[log s(real)] - E[log(1 - s(fake))].
+
+    Goodfellow et al. 2014, arXiv:1406.2661, eq. 1; smoothed labels: Salimans et al. 2016,
+    arXiv:1606.03498, section 3.4.
     """
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return _cross_entropy(real, real_label) + _cross_entropy(fake, fake_label)
 
 
 def logistic_generator_loss(fake: Tensor) -> Tensor:
@@ -18,6 +24,14 @@ def logistic_generator_loss(fake: Tensor) -> Tensor:
     Goodfellow et al. 2014, arXiv:1406.2661, section 3.
     """
     return F.softplus(-fake).mean()
+
+
+def minimax_generator_loss(fake: Tensor) -> Tensor:
+    """E[log(1 - s(fake))], s the sigmoid; scores are logits ``(N,)``.
+
+    Goodfellow et al. 2014, arXiv:1406.2661, eq. 1 and Algorithm 1.
+    """
+    return -F.softplus(fake).mean()
 
 
 def wasserstein_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -84,3 +98,8 @@ def equilibrium_generator_loss(fake: Tensor) -> Tensor:
     Berthelot et al. 2017, arXiv:1703.10717, section 3.4.
     """
     return fake.mean()
+
+
+def _cross_entropy(logits: Tensor, label: float) -> Tensor:
+    """-label E[log s(logits)] - (1 - label) E[log(1 - s(logits))]."""
+    return label * F.softplus(-logits).mean() + (1 - label) * F.softplus(logits).mean()

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -15,11 +15,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from gan_lightning.checks import at_least, checked_shape, one_of
 from gan_lightning.distributed import gather_rng_states, restore_rng_state
 from gan_lightning.ema import update_average
+from gan_lightning.networks import FAMILIES, MLP, Norm
 
 Terms = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor | None]
+
+#: One of 256, for images in [-1, 1].
+GREY_LEVEL = 2 / 255
 
 
 class GAN(pl.LightningModule, ABC):
@@ -33,9 +38,9 @@ class GAN(pl.LightningModule, ABC):
     ``max_steps``, ``global_step``, the loggers' axis and a checkpoint's step count generator
     updates.
 
-    A technique is a subclass with its two losses, its networks and its paper's hyperparameters as
-    defaults; ``penalty``, ``after_critic_step``, ``draw_latents`` and ``make_optimizer`` are there
-    for those that need them.
+    A technique is a subclass with its two losses and its paper's hyperparameters as defaults;
+    ``penalty``, ``watch``, ``after_critic_step``, ``critic_updates``, ``draw_latents``,
+    ``make_optimizer`` and ``build_networks`` are there for those that need them.
 
     Args:
         shape: of one sample: ``(C, size, size)`` with C 1 or 3 and size 8 to 128, or ``(D,)``.
@@ -45,8 +50,14 @@ class GAN(pl.LightningModule, ABC):
         critic_lr: the critic's learning rate.
         generator_lr: the generator's learning rate.
         betas: Adam's, for both.
-        generator_width: channels, or hidden units, that the generator's family scales with.
+        network: the family of both networks, a name in ``FAMILIES``; vectors get perceptrons.
+        generator_width: channels, or hidden units, that the generator's family scales with; by
+            default as published at this size.
         critic_width: the same for the critic.
+        critic_norm: normalisation inside an image critic: ``none``, ``batch`` or ``layer``.
+        generator_batch: samples in a generator update, as a multiple of those in a critic's.
+        dequantize: real images get uniform noise as wide as one of 256 grey levels, centred on
+            theirs.
         ema_decay: of the generator's exponential moving average, from which ``sample`` draws;
             0 keeps none.
         decay_steps: generator updates over which both learning rates fall linearly to 0; 0 keeps
@@ -55,6 +66,9 @@ class GAN(pl.LightningModule, ABC):
     Raises:
         ValueError: no network fits ``shape``, or a hyperparameter is out of its range.
     """
+
+    #: Arguments that a subclass does not take but passes on itself: a checkpoint leaves them out.
+    fixed: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -66,27 +80,39 @@ class GAN(pl.LightningModule, ABC):
         critic_lr: float,
         generator_lr: float,
         betas: Sequence[float] = (0.9, 0.999),
-        generator_width: int,
-        critic_width: int,
+        network: str = "dcgan",
+        generator_width: int | None = None,
+        critic_width: int | None = None,
+        critic_norm: Norm = "none",
+        generator_batch: int = 1,
+        dequantize: bool = False,
         ema_decay: float = 0.0,
         decay_steps: int = 0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=list(self.fixed))
         self.automatic_optimization = False
-        self.shape = _checked_shape(shape)
-        self.num_classes = _at_least(0, num_classes=num_classes)
-        self.latent_dim = _at_least(1, latent_dim=latent_dim)
-        self.n_critic = _at_least(1, n_critic=n_critic)
+        self.shape = checked_shape(shape)
+        self.num_classes = at_least(0, num_classes=num_classes)
+        self.latent_dim = at_least(1, latent_dim=latent_dim)
+        self.n_critic = at_least(1, n_critic=n_critic)
         self.critic_lr = critic_lr
         self.generator_lr = generator_lr
         self.betas = (betas[0], betas[1])
-        self.generator_width = _at_least(1, generator_width=generator_width)
-        self.critic_width = _at_least(1, critic_width=critic_width)
+        family = one_of(FAMILIES, network=network)
+        self.family = FAMILIES[family] if len(self.shape) == 3 else MLP
+        published = self.family.widths_at(self.shape[-1])
+        generator_width = published[0] if generator_width is None else generator_width
+        critic_width = published[1] if critic_width is None else critic_width
+        self.generator_width = at_least(1, generator_width=generator_width)
+        self.critic_width = at_least(1, critic_width=critic_width)
+        self.critic_norm: Norm = one_of(get_args(Norm), critic_norm=critic_norm)
+        self.generator_batch = at_least(1, generator_batch=generator_batch)
+        self.dequantize = dequantize and len(self.shape) == 3
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {ema_decay}")
         self.ema_decay = ema_decay
-        self.decay_steps = _at_least(0, decay_steps=decay_steps)
+        self.decay_steps = at_least(0, decay_steps=decay_steps)
 
         self.generator, self.critic = self.build_networks()
         self.generator_ema: nn.Module | None = None
@@ -98,10 +124,6 @@ class GAN(pl.LightningModule, ABC):
     # What a technique says.
 
     @abstractmethod
-    def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """The generator and the critic for ``self.shape``, initialised."""
-
-    @abstractmethod
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """The critic's loss, a scalar, of its numbers ``(N,)`` on real and generated samples."""
 
@@ -109,9 +131,28 @@ class GAN(pl.LightningModule, ABC):
     def generator_loss(self, fake: Tensor) -> Tensor:
         """The generator's loss, a scalar, of the critic's numbers ``(N,)`` on its samples."""
 
-    def penalty(self, x: Tensor, y: Tensor | None, fake: Tensor) -> Tensor | None:
-        """What the critic's loss gets on top, weighted; None where the paper has no penalty."""
+    def penalty(self, x: Tensor, y: Tensor | None, fake: Tensor) -> tuple[Tensor, Terms] | None:
+        """What the critic's loss gets on top, weighted, and what to log of it; None for nothing."""
         return None
+
+    def watch(self, real: Tensor, fake: Tensor) -> Terms:
+        """What the paper says one can watch, of the critic's numbers ``(N,)``; scalars to log."""
+        return {}
+
+    def critic_updates(self, update: int) -> int:
+        """How many critic updates, 1 at least, go before generator update ``update``, from 0."""
+        return self.n_critic
+
+    def build_networks(self) -> tuple[nn.Module, nn.Module]:
+        """The generator and the critic for ``self.shape``, initialised."""
+        return (
+            self.family.make_generator(
+                self.shape, self.latent_dim, self.num_classes, self.generator_width
+            ),
+            self.family.make_critic(
+                self.shape, self.num_classes, self.critic_width, self.critic_norm
+            ),
+        )
 
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
         """Called after each critic update, with the mean scores (scalars) that led to it."""
@@ -133,10 +174,11 @@ class GAN(pl.LightningModule, ABC):
         real, fake = self.critic(x, y).float(), self.critic(generated, y).float()
         loss = self.critic_loss(real, fake)
         terms = {"score/real": real.detach().mean(), "score/fake": fake.detach().mean()}
+        terms |= self.watch(real.detach(), fake.detach())
         penalty = self.penalty(x, y, generated)
         if penalty is not None:
-            loss = loss + penalty
-            terms["penalty"] = penalty.detach()
+            loss = loss + penalty[0]
+            terms |= {"penalty": penalty[0].detach(), **penalty[1]}
         terms["loss/critic"] = loss.detach()
         return loss, terms
 
@@ -165,13 +207,21 @@ class GAN(pl.LightningModule, ABC):
         x, y = self._unpack(batch)
         parts = torch.tensor_split(x, self.n_critic)
         labels = (None,) * self.n_critic if y is None else torch.tensor_split(y, self.n_critic)
-        for x, y in zip(parts, labels, strict=True):
-            loss, critic_terms = self.critic_objective(x, y, self.draw_latents(len(x)))
+        for i in range(self.critic_updates(self.global_step)):
+            # A longer phase goes through the batch again, with new noise.
+            part, part_labels = parts[i % self.n_critic], labels[i % self.n_critic]
+            if self.dequantize:
+                part = part + (torch.rand_like(part) - 0.5) * GREY_LEVEL
+            z = self.draw_latents(len(part))
+            loss, critic_terms = self.critic_objective(part, part_labels, z)
             self._update(critic_optimizer, loss)
             self.after_critic_step(critic_terms["score/real"], critic_terms["score/fake"])
 
         with _frozen(self.critic):
-            loss, generator_terms = self.generator_objective(y, self.draw_latents(len(x)))
+            y = labels[-1]
+            y = None if y is None else y.repeat(self.generator_batch)
+            z = self.draw_latents(len(parts[-1]) * self.generator_batch)
+            loss, generator_terms = self.generator_objective(y, z)
             self._update(generator_optimizer, loss)
         if self.decay_steps:
             for schedule in self.lr_schedulers():  # type: ignore[union-attr]
@@ -349,22 +399,3 @@ def _subclasses(cls: type) -> Iterator[type[GAN]]:
     for subclass in cls.__subclasses__():
         yield subclass
         yield from _subclasses(subclass)
-
-
-def _at_least(least: int, **named: int) -> int:
-    ((name, value),) = named.items()
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return value
-
-
-def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    match tuple(int(n) for n in shape):
-        case (dim,) as vector if dim >= 1:
-            return vector
-        case (1 | 3, height, width) as image if height == width and 8 <= height <= 128:
-            return image
-    raise ValueError(
-        "shape must be (C, size, size) with 1 or 3 channels and size 8 to 128, "
-        f"or (D,) for vectors; got {tuple(shape)}"
-    )

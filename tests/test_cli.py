@@ -251,7 +251,7 @@ def test_an_option_of_another_technique_is_not_suggested_to_itself(answer):
         ),
         pytest.param(
             [*FIT, "--model.generator_width=wide"],
-            ["generator_width: expected int, got wide"],
+            ["generator_width: expected int or null, got wide"],
             id="a word for a number",
         ),
         pytest.param(
@@ -295,6 +295,31 @@ def test_an_option_of_another_technique_is_not_suggested_to_itself(answer):
         ),
         pytest.param(
             [*FIT, "--evaluate.num_samples=0"], ["num_samples", "0"], id="a score of nothing"
+        ),
+        pytest.param(
+            [*FIT, "--model.network=resnt"],
+            ["there is no network 'resnt': choose from dcgan, sndcgan, resnet"],
+            id="a misspelt network",
+        ),
+        pytest.param(
+            [*FIT, "--model.critic_norm=batch"],
+            ["critic_norm must be none or layer"],
+            id="batch normalisation under a gradient penalty",
+        ),
+        pytest.param(
+            ["fit", "--model=SNGAN", DIGITS, "--model.objective=hing"],
+            ["objective", "'hinge', 'softplus'", "hing"],
+            id="a misspelt objective",
+        ),
+        pytest.param(
+            ["fit", "--model=WGAN", DIGITS, "--model.betas=[0,0.9]"],
+            ["the class that is chosen has no option betas"],
+            id="Adam's betas for RMSprop",
+        ),
+        pytest.param(
+            [*FIT, "--model.ema_deacy=0.9"],
+            ["ema_deacy: did you mean ema_decay?"],
+            id="a misspelt argument of the base",
         ),
     ],
 )

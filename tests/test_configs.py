@@ -9,7 +9,7 @@ import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from gan_lightning import TECHNIQUES
+from gan_lightning import GAN, TECHNIQUES
 from gan_lightning import data as data_modules
 from gan_lightning.callbacks import Evaluate, SampleWriter
 from gan_lightning.cli import TRAINER_DEFAULTS
@@ -71,7 +71,8 @@ def test_a_config_is_of_the_technique_and_the_data_set_that_its_path_names(path)
 def test_no_line_of_a_config_repeats_a_default(path):
     sections = read(path)
     known = {
-        "model": defaults(TECHNIQUES[path.stem]),
+        # What a technique does not name it takes from the base.
+        "model": defaults(GAN) | defaults(TECHNIQUES[path.stem]),
         "data": defaults(data_set(path)),
         "trainer": defaults(Trainer, **TRAINER_DEFAULTS),
         "evaluate": defaults(Evaluate),

@@ -10,6 +10,7 @@ from gan_lightning import losses
 VALUES = {
     "logistic_critic_loss": (0.3132617 + 2.1269280) / 2 + (3.0485874 + 0.3132617) / 2,
     "logistic_generator_loss": (0.0485874 + 1.3132617) / 2,
+    "minimax_generator_loss": -(3.0485874 + 0.3132617) / 2,
     "wasserstein_critic_loss": 1.0 + 0.5,
     "wasserstein_generator_loss": -1.0,
     "least_squares_critic_loss": (0 + 9) / 2 / 2 + (9 + 1) / 2 / 2,
@@ -72,6 +73,29 @@ def test_the_logistic_losses_are_binary_cross_entropies():
         losses.logistic_critic_loss(real, fake), bce(real, one) + bce(fake, zero)
     )
     torch.testing.assert_close(losses.logistic_generator_loss(fake), bce(fake, one))
+
+
+def test_labels_can_be_smoothed_on_one_side_and_on_both():
+    real, fake = torch.randn(2, 16) * 5
+    bce = F.binary_cross_entropy_with_logits
+    for alpha, beta in [(0.9, 0.0), (0.9, 0.1), (0.7, 0.3)]:
+        torch.testing.assert_close(
+            losses.logistic_critic_loss(real, fake, alpha, beta),
+            bce(real, torch.full((16,), alpha)) + bce(fake, torch.full((16,), beta)),
+        )
+
+
+def test_a_smoothed_label_wants_a_score_that_is_not_too_high():
+    # sigma(score) = 0.9 at log 9, where the gradient of a label of 0.9 is none.
+    real = torch.tensor([2.1972246], requires_grad=True)
+    losses.logistic_critic_loss(real, torch.zeros(1), real_label=0.9).backward()
+    assert real.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_minimax_loses_its_gradient_where_the_critic_is_sure():
+    fake = torch.tensor([-20.0], requires_grad=True)
+    losses.minimax_generator_loss(fake).backward()
+    assert fake.grad.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_the_logistic_losses_are_finite_at_large_scores():

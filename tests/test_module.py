@@ -24,8 +24,17 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import MixedPrecision
 
-from gan_lightning import DCGAN, GAN, TECHNIQUES, load
+from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import TensorLoader
+from gan_lightning.networks import FAMILIES
+
+# What a technique logs beside losses and scores.
+WATCHED = {
+    "dcgan": ("accuracy/real", "accuracy/fake"),
+    "wgan": ("wasserstein",),
+    "wgan_gp": ("wasserstein", "gradient_norm", "penalty"),
+    "began": ("k", "convergence"),
+}
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 every_conditional = pytest.mark.parametrize("name", CONDITIONAL)
@@ -164,13 +173,58 @@ def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
     assert [len(part) for part, _, _ in shares] == [4, 4, 3]
     assert torch.equal(torch.cat([part for part, _, _ in shares]), x)
     ((generator_labels, generator_latents),) = generator_calls
+    times = model.generator_batch
+    assert times == (2 if name in ("wgan_gp", "sngan") else 1)
     if name in CONDITIONAL:
         assert torch.equal(torch.cat([labels for _, labels, _ in shares]), y)
-        assert torch.equal(generator_labels, y[8:])
+        assert torch.equal(generator_labels, y[8:].repeat(times))
     # Every update draws latents of its own, as many as it has samples.
     latents = torch.cat([z for _, _, z in shares] + [generator_latents])
-    assert latents.shape == (11 + 3, 4)
-    assert len(latents.unique(dim=0)) == 14
+    assert latents.shape == (11 + 3 * times, 4)
+    assert len(latents.unique(dim=0)) == len(latents)
+
+
+@every_technique
+def test_real_images_alone_get_the_noise_asked_for(name, monkeypatch):
+    for shape in (VECTOR, IMAGE):
+        model = tiny(name, shape, dequantize=True, n_critic=2)
+        seen = []
+        objective = model.critic_objective
+        monkeypatch.setattr(
+            model,
+            "critic_objective",
+            lambda x, y, z, seen=seen, of=objective: seen.append(x.clone()) or of(x, y, z),
+        )
+        x = torch.zeros(400, *shape)
+        train(model, given((x, None)), max_steps=1)
+        noise = torch.cat(seen)
+        assert not x.any(), "the loader's own batch was changed"
+        if shape == VECTOR:
+            assert not noise.any()
+        else:
+            # One of 256 grey levels wide, and centred: rounded, an image is what it was.
+            assert -1 / 255 <= noise.min() < -0.99 / 255
+            assert 0.99 / 255 < noise.max() <= 1 / 255
+            assert noise.mean().item() == pytest.approx(0, abs=0.01 / 255)
+            # The multiplication by 127.5 has float32's error.
+            assert ((noise * 127.5).abs() <= 0.5 + 1e-5).all()
+
+
+@every_technique
+def test_every_family_of_networks_carries_every_technique(name):
+    for network in FAMILIES:
+        model = tiny(name, IMAGE, classes_of(name), network=network)
+        before = state(model)
+        train(model, batches(IMAGE), max_steps=1)
+        changed = {key.split(".")[0] for key in differences(before, state(model))}
+        assert {"critic", "generator"} <= changed, network
+
+
+def test_an_unknown_network_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match="there is no network 'vgg': choose from dcgan, "):
+        tiny("dcgan", IMAGE, network="vgg")
+    with pytest.raises(ValueError, match="there is no critic_norm 'group'"):
+        tiny("dcgan", IMAGE, critic_norm="group")
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -205,9 +259,9 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
     penalty = restated.penalty(x, y, fake)
     expected = restated.critic_loss(real_scores, fake_scores)
     if penalty is not None:
-        expected = expected + penalty
-        assert penalty != 0
-        torch.testing.assert_close(terms["penalty"], penalty.detach())
+        expected = expected + penalty[0]
+        assert penalty[0] != 0
+        torch.testing.assert_close(terms["penalty"], penalty[0].detach())
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(terms["loss/critic"], expected.detach())
     torch.testing.assert_close(terms["score/real"], real_scores.mean().detach())
@@ -218,6 +272,23 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
     expected = restated.generator_loss(restated.critic(restated.generator(z, y), y))
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(terms["loss/generator"], expected.detach())
+
+
+@pytest.mark.parametrize(("name", "shape", "num_classes"), [c for c in CASES if c[1] == IMAGE])
+def test_the_objectives_compile_as_one_graph(name, shape, num_classes):
+    # Nothing in them leaves the graph for Python; "eager" traces without generating code.
+    model = tiny(name, shape, num_classes)
+    x, y = samples(shape, 4)
+    y = y if num_classes else None
+    z = model.draw_latents(4)
+    torch._dynamo.reset()
+    for objective, arguments in [
+        (model.critic_objective, (x, y, z)),
+        (model.generator_objective, (y, z)),
+    ]:
+        compiled = torch.compile(objective, fullgraph=True, backend="eager")
+        loss, _ = compiled(*arguments)
+        assert torch.isfinite(loss)
 
 
 @every_technique
@@ -293,9 +364,7 @@ def test_logs_are_at_the_number_of_generator_updates(name, tmp_path):
     with path.open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [2, 4]
-    terms = {"loss/critic", "loss/generator", "score/real", "score/fake"}
-    if TECHNIQUES[name].penalty is not GAN.penalty:
-        terms.add("penalty")
+    terms = {"loss/critic", "loss/generator", "score/real", "score/fake", *WATCHED.get(name, ())}
     assert rows[0].keys() == terms | {"step"}
     # Callbacks see the last of the same values.
     for term in terms:
@@ -368,9 +437,32 @@ def test_a_technique_of_ones_own_loads_where_it_is_imported(tmp_path):
         load(path)
 
 
+# What moves from update to update, beyond what all have.
+SCHEDULED = {
+    "wgan": {"long_n_critic": 3},
+    "began": {"decay_steps": 0, "halving_interval": 1, "residual_steps": 8, "critic_lr": 0.1},
+}
+
+
+def test_a_technique_that_fixes_an_argument_of_the_base_loads(tmp_path):
+    class Fixed(DCGAN):
+        fixed = ("betas",)
+
+        def __init__(self, shape, num_classes=0, **options):
+            super().__init__(shape, num_classes, betas=(0.0, 0.5), **options)
+
+    model = Fixed(VECTOR, latent_dim=4, generator_width=8, critic_width=8)
+    path = tmp_path / "some.ckpt"
+    train(model, batches(), max_steps=1).save_checkpoint(path)
+    loaded = load(path)
+    assert loaded.betas == (0.0, 0.5)
+    assert loaded.latent_dim == 4
+
+
 def resumable(name, seed):
     torch.manual_seed(seed)
-    return tiny(name, IMAGE, classes_of(name), n_critic=2, ema_decay=0.5, decay_steps=8)
+    options = {"n_critic": 2, "ema_decay": 0.5, "decay_steps": 8} | SCHEDULED.get(name, {})
+    return tiny(name, IMAGE, classes_of(name), **options)
 
 
 def tensor_loader(batches_per_epoch):
@@ -386,6 +478,8 @@ def assert_resuming_goes_on(name, path, batches_per_epoch, **arguments):
     """Resumed at update 3 from ``path``, six updates must end as six in one go do."""
     straight = resumable(name, seed=0)
     expected = everything(straight, train(straight, tensor_loader(batches_per_epoch), 6))
+    if name == "began":
+        assert expected["optimizers"][0]["param_groups"][0]["lr"] < 0.1
     # Another seed: all that matters must come from the checkpoint.
     resumed = resumable(name, seed=9)
     loader = tensor_loader(batches_per_epoch)

@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lightning.penalties import gradient_penalty
+from gan_lightning.penalties import (
+    gradient_penalty,
+    interpolate_gradient_norms,
+    norm_penalty,
+)
 
 VECTOR, IMAGE = (2,), (3, 4, 4)
 
@@ -54,6 +58,27 @@ def test_a_linear_critic_pays_the_square_of_its_norm_less_one(shape, norm, expec
     value = gradient_penalty(Linear(shape, norm), real, fake)
     assert value.shape == ()
     assert value.item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("norm", "target", "one_sided", "expected"),
+    [(5, 2, False, 9), (0.5, 0, False, 0.25), (5, 1, True, 16), (0.5, 1, True, 0), (3, 2, True, 1)],
+)
+def test_the_penalty_has_a_target_and_a_side(norm, target, one_sided, expected):
+    real, fake = torch.randn(2, 6, *VECTOR)
+    value = gradient_penalty(Linear(VECTOR, norm), real, fake, None, target, one_sided)
+    assert value.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_norms_are_of_each_sample_and_the_penalty_is_of_the_norms():
+    critic = Smooth(VECTOR)
+    real, fake = torch.randn(2, 6, *VECTOR)
+    torch.manual_seed(1)
+    norms = interpolate_gradient_norms(critic, real, fake)
+    torch.manual_seed(1)
+    assert norms.shape == (6,)
+    torch.testing.assert_close(norm_penalty(norms), gradient_penalty(critic, real, fake))
+    torch.testing.assert_close(norm_penalty(norms), ((norms - 1) ** 2).mean())
 
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE])

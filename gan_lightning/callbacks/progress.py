@@ -16,6 +16,9 @@ from rich.progress import (
 )
 from torch import Tensor
 
+#: What scores of samples are called, alone or with what they are measured on.
+SCORES = ("fid", "is", "fd_", "is_")
+
 
 class StepProgressBar(ProgressBar):
     """Shows updates done, time left, the losses as last logged and the last scores.
@@ -85,8 +88,8 @@ class StepProgressBar(ProgressBar):
         """Keep the scores in sight; outside of ``fit`` Lightning prints them."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        names = [n for n in trainer.callback_metrics if not n.startswith(("loss/", "score/"))]
-        self._scores = _in_short(trainer.callback_metrics, [n for n in names if n != "penalty"])
+        names = [name for name in trainer.callback_metrics if name.startswith(SCORES)]
+        self._scores = _in_short(trainer.callback_metrics, names)
         if self._enabled and self._scores:
             self._console.print(f"update {trainer.global_step}: {self._scores}", highlight=False)
         self._draw(trainer.global_step)

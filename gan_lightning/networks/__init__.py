@@ -1,15 +1,28 @@
-"""The families of networks: each makes a generator and a critic for a shape of samples."""
+"""The families of networks, and what can be done to them."""
 
-from gan_lightning.networks.autoencoder import autoencoder_networks
-from gan_lightning.networks.dcgan import dcgan_networks
-from gan_lightning.networks.mlp import mlp_networks
-from gan_lightning.networks.resnet import resnet_networks
-from gan_lightning.networks.spectral import spectral_normalize
+from gan_lightning.networks.autoencoder import AUTOENCODER, set_carry
+from gan_lightning.networks.dcgan import DCGAN, SNDCGAN
+from gan_lightning.networks.family import Family, Norm
+from gan_lightning.networks.mlp import MLP
+from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
+from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
+
+#: Families of images, by the name that ``--model.network`` takes; vectors get perceptrons.
+FAMILIES = {
+    "dcgan": DCGAN,
+    "sndcgan": SNDCGAN,
+    "resnet": RESNET,
+    "wgan_gp_resnet": WGAN_GP_RESNET,
+    "sagan": SAGAN,
+    "autoencoder": AUTOENCODER,
+}
 
 __all__ = [
-    "autoencoder_networks",
-    "dcgan_networks",
-    "mlp_networks",
-    "resnet_networks",
+    "FAMILIES",
+    "MLP",
+    "Family",
+    "Norm",
+    "largest_singular_values",
+    "set_carry",
     "spectral_normalize",
 ]

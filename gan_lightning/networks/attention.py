@@ -10,17 +10,18 @@ class SelfAttention2d(nn.Module):
 
     Keys and queries have an eighth of the channels, values a half and, where the map's height and
     width are even, a quarter of the positions, as in the authors' code. Input and output are
-    ``(N, C, H, W)``; C is at least 8.
+    ``(N, C, H, W)``.
 
     Zhang et al. 2019, arXiv:1805.08318, section 3.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.query = nn.Conv2d(channels, channels // 8, 1, bias=False)
-        self.key = nn.Conv2d(channels, channels // 8, 1, bias=False)
-        self.value = nn.Conv2d(channels, channels // 2, 1, bias=False)
-        self.out = nn.Conv2d(channels // 2, channels, 1, bias=False)
+        eighth, half = max(channels // 8, 1), max(channels // 2, 1)
+        self.query = nn.Conv2d(channels, eighth, 1, bias=False)
+        self.key = nn.Conv2d(channels, eighth, 1, bias=False)
+        self.value = nn.Conv2d(channels, half, 1, bias=False)
+        self.out = nn.Conv2d(half, channels, 1, bias=False)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def attention_map(self, x: Tensor) -> Tensor:

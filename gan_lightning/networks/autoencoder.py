@@ -1,4 +1,4 @@
-"""BEGAN's networks: a decoder as generator, an auto-encoder as critic.
+"""BEGAN's networks: a decoder as generator, an encoder and a decoder as critic.
 
 Berthelot et al. 2017, arXiv:1703.10717, section 3.5 and figure 1. The paper names no
 initialisation: Glorot's is that of the best known implementation, carpedm20's. PyTorch's own draws
@@ -12,94 +12,108 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_lightning.networks.conditioning import append_label
+from gan_lightning.networks.family import Family, Features, Norm, make_norm
 from gan_lightning.networks.initialization import init_glorot
-from gan_lightning.networks.mlp import MLPAutoencoderCritic, MLPGenerator
 from gan_lightning.networks.sizes import halvings
+
+
+class TwoConvs(nn.Module):
+    """Two 3 x 3 convolutions with ELUs, the second of as many channels as it gets.
+
+    Where a convolution keeps the number of channels, its output is mixed with its input,
+    ``carry x + (1 - carry) ELU(conv(x))``. The carry is a buffer, 0 unless it is set: vanishing
+    residuals start at 1 and fall to 0, section 3.5.1.
+    """
+
+    def __init__(self, before: int, after: int, norm: Norm = "none") -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(n, after, 3, padding=1), make_norm(norm, after), nn.ELU())
+            for n in (before, after)
+        )
+        self.mixes = (before == after, True)
+        self.carry: Tensor
+        self.register_buffer("carry", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv, mixes in zip(self.convs, self.mixes, strict=True):
+            h = conv(x)
+            x = torch.lerp(h, x.to(h.dtype), self.carry.to(h.dtype)) if mixes else h
+        return x
 
 
 class Decoder(nn.Module):
     """Codes ``(N, latent_dim)`` to images ``(N, C, size, size)``, not bounded.
 
     Two 3 x 3 convs of ``width`` channels and ELUs at every size, nearest upsampling between them,
-    and a last conv to the image's channels.
+    and a last conv to the image's channels. With ``skip_connections`` each upsampled map has the
+    first one, upsampled to its size, beside it.
     """
 
-    def __init__(self, shape: Sequence[int], latent_dim: int, width: int = 128) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent_dim: int,
+        num_classes: int = 0,
+        width: int = 64,
+        skip_connections: bool = False,
+    ) -> None:
         super().__init__()
         channels, size, _ = shape
+        self.num_classes = num_classes
+        self.skip_connections = skip_connections
         self.sizes = halvings(size, 8)[::-1]
-        self.project = nn.Linear(latent_dim, width * self.sizes[0] ** 2)
+        self.project = nn.Linear(latent_dim + num_classes, width * self.sizes[0] ** 2)
         self.unflatten = nn.Unflatten(1, (width, self.sizes[0], self.sizes[0]))
-        self.stages = nn.ModuleList(_two_convs(width, width) for _ in self.sizes)
+        self.stages = nn.ModuleList(
+            TwoConvs(width * (1 + (skip_connections and level > 0)), width)
+            for level in range(len(self.sizes))
+        )
         self.out = nn.Conv2d(width, channels, 3, padding=1)
-        self.apply(init_glorot)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        x = self.unflatten(self.project(z))
-        for stage, size in zip(self.stages, self.sizes, strict=True):
-            x = stage(F.interpolate(x, size=(size, size)))
+        x = first = self.unflatten(self.project(append_label(z, y, self.num_classes)))
+        for level, (stage, size) in enumerate(zip(self.stages, self.sizes, strict=True)):
+            if level:
+                x = F.interpolate(x, size=(size, size))
+                if self.skip_connections:
+                    x = torch.cat([x, F.interpolate(first, size=(size, size))], dim=1)
+            x = stage(x)
         return self.out(x)
 
 
-class Encoder(nn.Module):
-    """Images ``(N, C, size, size)`` to codes ``(N, latent_dim)``.
+class Encoder(Features):
+    """Images ``(N, C, size, size)`` to the flattened last map.
 
-    A 3 x 3 conv to ``width`` channels, then two at every size; each halving is a conv of stride 2
-    and adds ``width`` channels.
+    A 3 x 3 conv to ``width`` channels, then two at every size, and a conv of stride 2 between
+    sizes; the first after each halving adds ``width`` channels.
     """
 
-    def __init__(self, shape: Sequence[int], latent_dim: int, width: int = 128) -> None:
+    def __init__(self, shape: Sequence[int], width: int = 64, norm: Norm = "none") -> None:
         super().__init__()
         channels, size, _ = shape
         sizes = halvings(size, 8)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ELU()]
-        for level in range(1, len(sizes)):
-            layers += [
-                _two_convs(level * width, level * width),
-                nn.Conv2d(level * width, (level + 1) * width, 3, stride=2, padding=1),
-                nn.ELU(),
-            ]
+        for level in range(1, len(sizes) + 1):
+            now = level * width
+            layers.append(TwoConvs(max(now - width, width), now, norm))
+            if level < len(sizes):
+                layers += [nn.Conv2d(now, now, 3, stride=2, padding=1), nn.ELU()]
         last = len(sizes) * width
-        layers += [_two_convs(last, last), nn.Flatten()]
-        self.features = nn.Sequential(*layers)
-        self.code = nn.Linear(last * sizes[-1] ** 2, latent_dim)
-        self.apply(init_glorot)
+        layers.append(nn.Flatten())
+        self.net = nn.Sequential(*layers)
+        self.out_features = last * sizes[-1] ** 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.code(self.features(x))
+        return self.net(x)
 
 
-class AutoencoderCritic(nn.Module):
-    """Images ``(N, C, size, size)`` to their mean absolute reconstruction error ``(N,)``."""
-
-    def __init__(self, shape: Sequence[int], latent_dim: int, width: int = 128) -> None:
-        super().__init__()
-        self.encoder = Encoder(shape, latent_dim, width)
-        self.decoder = Decoder(shape, latent_dim, width)
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return torch.abs(x - self.decoder(self.encoder(x))).mean(dim=(1, 2, 3))
+def set_carry(network: nn.Module, carry: float) -> None:
+    """Set the share, in [0, 1], that every convolution's input keeps in its output."""
+    for module in network.modules():
+        if isinstance(module, TwoConvs):
+            module.carry.fill_(carry)
 
 
-def autoencoder_networks(
-    shape: Sequence[int], latent_dim: int, generator_width: int, critic_width: int
-) -> tuple[nn.Module, nn.Module]:
-    """Generator and critic for ``shape``, perceptrons where it is a vector's."""
-    if len(shape) == 1:
-        return (
-            MLPGenerator(shape[0], latent_dim, width=generator_width),
-            MLPAutoencoderCritic(shape[0], latent_dim, critic_width),
-        )
-    return (
-        Decoder(shape, latent_dim, generator_width),
-        AutoencoderCritic(shape, latent_dim, critic_width),
-    )
-
-
-def _two_convs(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, padding=1),
-        nn.ELU(),
-        nn.Conv2d(after, after, 3, padding=1),
-        nn.ELU(),
-    )
+AUTOENCODER = Family(Decoder, Encoder, init=init_glorot, widths=(64, 64))

@@ -1,7 +1,8 @@
-"""Strided convolutions with batch normalisation: the networks of DCGAN.
+"""Strided convolutions: the networks of DCGAN, and the CNN of SNGAN.
 
-Radford et al. 2016, arXiv:1511.06434. At 64 pixels and widths 128 and 64 these are the paper's
-(1024 channels on the 4 x 4 map) and its usual critic; other sizes have a stage per halving.
+Radford et al. 2016, arXiv:1511.06434. At 64 pixels and width 128 the generator has the paper's
+channels, 1024 on the 4 x 4 map; other sizes have a stage per halving. Miyato et al. 2018,
+arXiv:1802.05957, table 3, at 32 pixels.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.networks.conditioning import ScoreHead, append_label
+from gan_lightning.networks.conditioning import append_label
+from gan_lightning.networks.family import Family, Features, Norm, make_norm
 from gan_lightning.networks.initialization import init_normal
-from gan_lightning.networks.mlp import mlp_networks
 from gan_lightning.networks.sizes import halvings
 
 
@@ -20,6 +21,8 @@ class DCGANGenerator(nn.Module):
     """Latents ``(N, latent_dim)`` to images ``(N, C, size, size)`` in [-1, 1].
 
     The last hidden map has ``width`` channels, each one before it twice as many, up to 8 times.
+    With ``last_conv`` it is of the full size, and a 3 x 3 convolution makes the image of it;
+    without it, the last transposed convolution does.
     """
 
     def __init__(
@@ -28,12 +31,13 @@ class DCGANGenerator(nn.Module):
         latent_dim: int,
         num_classes: int = 0,
         width: int = 128,
+        last_conv: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         channels, size, _ = shape
         base, *self.sizes = reversed(halvings(size, 4, at_least=2))
-        widths = _widths(width, len(self.sizes))[::-1]
+        widths = _widths(width, len(self.sizes) + last_conv)[::-1]
         self.project = nn.Sequential(
             nn.Linear(latent_dim + num_classes, widths[0] * base * base, bias=False),
             nn.Unflatten(1, (widths[0], base, base)),
@@ -48,30 +52,27 @@ class DCGANGenerator(nn.Module):
             )
             for before, after in pairwise(widths)
         )
-        self.stages.append(nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1))
-        self.apply(init_normal)
+        self.out: nn.Module = nn.Identity()
+        if last_conv:
+            self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
+        else:
+            self.stages.append(nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         x = self.project(append_label(z, y, self.num_classes))
         for stage, size in zip(self.stages, self.sizes, strict=True):
             # A stage doubles; an odd size loses the last row and column.
             x = stage(x)[:, :, :size, :size]
-        return torch.tanh(x)
+        return torch.tanh(self.out(x))
 
 
-class DCGANCritic(nn.Module):
-    """Images ``(N, C, size, size)`` to scores ``(N,)``; ``batch_norm`` on all maps but the first.
+class DCGANFeatures(Features):
+    """Images ``(N, C, size, size)`` to the flattened last map; ``norm`` on all but the first.
 
     The first map has ``width`` channels, each one after it twice as many, up to 8 times.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        width: int = 64,
-        batch_norm: bool = True,
-    ) -> None:
+    def __init__(self, shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> None:
         super().__init__()
         channels, size, _ = shape
         sizes = halvings(size, 4, at_least=2)
@@ -79,36 +80,58 @@ class DCGANCritic(nn.Module):
         layers: list[nn.Module] = [_down(channels, widths[0], sizes[0]), nn.LeakyReLU(0.2)]
         for before, after, this_size in zip(widths, widths[1:], sizes[1:], strict=False):
             layers += [
-                _down(before, after, this_size, bias=not batch_norm),
-                nn.BatchNorm2d(after) if batch_norm else nn.Identity(),
+                _down(before, after, this_size, bias=norm == "none"),
+                make_norm(norm, after),
                 nn.LeakyReLU(0.2),
             ]
-        self.features = nn.Sequential(*layers, nn.Flatten())
-        self.head = ScoreHead(widths[-1] * sizes[-1] ** 2, num_classes)
-        self.apply(init_normal)
+        self.net = nn.Sequential(*layers, nn.Flatten())
+        self.out_features = widths[-1] * sizes[-1] ** 2
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.head(self.features(x), y)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
 
 
-def dcgan_networks(
-    shape: Sequence[int],
-    latent_dim: int,
-    num_classes: int,
-    generator_width: int,
-    critic_width: int,
-    batch_norm: bool = True,
-) -> tuple[nn.Module, nn.Module]:
-    """Generator and critic for ``shape``, perceptrons where it is a vector's.
+class SNDCGANGenerator(DCGANGenerator):
+    """DCGAN's with a last hidden map of the full size, for images ``(N, C, size, size)``."""
 
-    ``batch_norm`` is the critic's.
+    def __init__(
+        self, shape: Sequence[int], latent_dim: int, num_classes: int = 0, width: int = 64
+    ) -> None:
+        super().__init__(shape, latent_dim, num_classes, width, last_conv=True)
+
+
+class SNDCGANFeatures(Features):
+    """Images ``(N, C, size, size)`` to the flattened last map.
+
+    At every size a 3 x 3 convolution, and one of 4 x 4 that halves it, until 4 to 7 pixels are left
+    for a last one of 3 x 3. The first map has ``width`` channels; they double with each halving, up
+    to 8 times. ``norm`` is on all maps but the first.
     """
-    if len(shape) == 1:
-        return mlp_networks(shape, latent_dim, num_classes, generator_width, critic_width)
-    return (
-        DCGANGenerator(shape, latent_dim, num_classes, generator_width),
-        DCGANCritic(shape, num_classes, critic_width, batch_norm),
-    )
+
+    def __init__(self, shape: Sequence[int], width: int = 64, norm: Norm = "none") -> None:
+        super().__init__()
+        channels, size, _ = shape
+        sizes = halvings(size, 4)
+        widths = _widths(width, len(sizes))
+        bias = norm == "none"
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, widths[0], 3, padding=1),
+            nn.LeakyReLU(0.1),
+        ]
+        for before, after, this_size in zip(widths, widths[1:], sizes, strict=False):
+            layers += [
+                _down(before, before, this_size, bias),
+                make_norm(norm, before),
+                nn.LeakyReLU(0.1),
+                nn.Conv2d(before, after, 3, padding=1, bias=bias),
+                make_norm(norm, after),
+                nn.LeakyReLU(0.1),
+            ]
+        self.net = nn.Sequential(*layers, nn.Flatten())
+        self.out_features = widths[-1] * sizes[-1] ** 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
 
 
 def _widths(width: int, stages: int) -> list[int]:
@@ -119,3 +142,7 @@ def _down(before: int, after: int, size: int, bias: bool = True) -> nn.Conv2d:
     """Halve a map, rounding up: an odd one needs a row more than its padding gives."""
     kernel, padding = (4, 1) if size % 2 == 0 else (5, 2)
     return nn.Conv2d(before, after, kernel, stride=2, padding=padding, bias=bias)
+
+
+DCGAN = Family(DCGANGenerator, DCGANFeatures, init=init_normal, widths=(128, 64))
+SNDCGAN = Family(SNDCGANGenerator, SNDCGANFeatures, init=init_normal, widths=(64, 64))

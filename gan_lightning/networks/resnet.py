@@ -1,29 +1,32 @@
-"""Residual networks: those of SNGAN and WGAN-GP on CIFAR-10, and with attention SAGAN's.
+"""Residual networks: SNGAN's, WGAN-GP's, and with attention SAGAN's.
 
 Gulrajani et al. 2017, arXiv:1704.00028, appendix F; Miyato et al. 2018, arXiv:1802.05957,
-appendix B.4; Zhang et al. 2019, arXiv:1805.08318.
+appendix B.4; Zhang et al. 2019, arXiv:1805.08318. Below 64 pixels they are those for CIFAR-10, of
+constant width; from 64 pixels on those for larger images, which widen as the maps shrink.
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lightning.networks.attention import SelfAttention2d
-from gan_lightning.networks.conditioning import ConditionalBatchNorm2d, ScoreHead
+from gan_lightning.networks.conditioning import ConditionalBatchNorm2d
+from gan_lightning.networks.family import Family, Features, Norm, make_norm
 from gan_lightning.networks.initialization import init_glorot
-from gan_lightning.networks.mlp import mlp_networks
-from gan_lightning.networks.sizes import halvings
+from gan_lightning.networks.sizes import LARGE, halvings
 
 
 class ResNetGenerator(nn.Module):
     """Latents ``(N, latent_dim)`` to images ``(N, C, size, size)`` in [-1, 1].
 
-    Every map has ``width`` channels; with ``taper`` it is the last that has, and each before it
-    twice as many, up to 16 times. ``attention`` follows the largest hidden map of at most 32
+    The last map has ``width`` channels. Below 64 pixels so have all; from 64 on each map before it
+    has twice as many, up to 16 times. ``attention`` follows the largest hidden map of at most 32
     pixels. With classes the batch normalisation is conditional.
     """
 
@@ -33,13 +36,12 @@ class ResNetGenerator(nn.Module):
         latent_dim: int,
         num_classes: int = 0,
         width: int = 256,
-        taper: bool = False,
         attention: bool = False,
     ) -> None:
         super().__init__()
         channels, size, _ = shape
         base, *sizes = reversed(halvings(size, 4))
-        widths = _widths(width, len(sizes), taper)[::-1]
+        widths = _widths(width, len(sizes), size >= LARGE)[::-1]
         self.project = nn.Linear(latent_dim, widths[0] * base * base)
         self.unflatten = nn.Unflatten(1, (widths[0], base, base))
         self.blocks = nn.ModuleList(
@@ -52,7 +54,6 @@ class ResNetGenerator(nn.Module):
         )
         self.norm = nn.BatchNorm2d(widths[-1])
         self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
-        self.apply(init_residual)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         x = self.unflatten(self.project(z))
@@ -63,44 +64,72 @@ class ResNetGenerator(nn.Module):
         return torch.tanh(self.out(F.relu(self.norm(x))))
 
 
-class ResNetCritic(nn.Module):
-    """Images ``(N, C, size, size)`` to scores ``(N,)``: no normalisation, sum pooling.
+class ResNetFeatures(Features):
+    """Images ``(N, C, size, size)`` to features.
 
-    Blocks halve the map down to less than 16 pixels, two more keep it. Every map has
-    ``width`` channels; with ``taper`` the first has, and each after it twice as many, up to 16
-    times. ``attention`` follows the largest hidden map of at most 32 pixels.
+    The first map has ``width`` channels. Below 64 pixels so have all: blocks halve them to less
+    than 16 pixels, and two more keep that. From 64 on each map after the first has twice as many
+    channels, up to 16 times; blocks halve them to less than 8 pixels, and one more keeps that, or
+    none.
+
+    Args:
+        shape: of an image.
+        width: channels of the first map.
+        norm: before every activation of the blocks but the first block's.
+        stem: begin with a convolution in place of a block of its own kind, and end without a
+            block that keeps the size.
+        pool: how the last map becomes features.
+        narrow: a block's first convolution keeps the number of channels, and the second changes it.
+        attention: after the largest hidden map of at most 32 pixels.
     """
 
     def __init__(
         self,
         shape: Sequence[int],
-        num_classes: int = 0,
         width: int = 128,
-        taper: bool = False,
+        norm: Norm = "none",
+        *,
+        stem: bool = False,
+        pool: Literal["sum", "mean", "flatten"] = "sum",
+        narrow: bool = True,
         attention: bool = False,
     ) -> None:
         super().__init__()
+        if stem and attention:
+            raise ValueError("attention goes with a first block, not with a stem")
         channels, size, _ = shape
-        sizes = halvings(size, 8, at_least=1)[1:]
-        widths = _widths(width, len(sizes), taper)
-        self.blocks = nn.ModuleList([FirstDownBlock(channels, widths[0])])
-        self.blocks += [
-            DownBlock(before, after, downsample=True) for before, after in pairwise(widths)
-        ]
-        self.blocks += [DownBlock(widths[-1], widths[-1], downsample=False) for _ in range(2)]
+        large = size >= LARGE
+        sizes = halvings(size, 4 if large else 8, at_least=1)[1:]
+        widths = _widths(width, len(sizes), large)
+        block = partial(DownBlock, norm=norm, narrow=narrow)
+        if stem:
+            self.first: nn.Module = nn.Conv2d(channels, width, 3, padding=1)
+            pairs = list(pairwise([width, *widths[1:], widths[-1]]))
+        else:
+            self.first = FirstDownBlock(channels, width)
+            pairs = list(pairwise(widths))
+        self.blocks = nn.ModuleList(block(before, after) for before, after in pairs)
+        keeps = 0 if stem else 1 if large else 2
+        self.blocks += [block(widths[-1], widths[-1], downsample=False) for _ in range(keeps)]
+        self.pool = pool
         self.attention_at = _attention_index(sizes) if attention else None
         self.attention = (
             SelfAttention2d(widths[self.attention_at]) if self.attention_at is not None else None
         )
-        self.head = ScoreHead(widths[-1], num_classes)
-        self.apply(init_residual)
+        self.out_features = widths[-1] * (sizes[-1] ** 2 if pool == "flatten" else 1)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        for i, block in enumerate(self.blocks):
+    def forward(self, x: Tensor) -> Tensor:
+        for i, block in enumerate([self.first, *self.blocks]):
             x = block(x)
             if self.attention is not None and i == self.attention_at:
                 x = self.attention(x)
-        return self.head(F.relu(x).sum(dim=(2, 3)), y)
+        match self.pool:
+            case "flatten":
+                return x.flatten(1)
+            case "mean":
+                return F.relu(x).mean(dim=(2, 3))
+            case "sum":
+                return F.relu(x).sum(dim=(2, 3))
 
 
 class UpBlock(nn.Module):
@@ -123,18 +152,29 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """ReLU, conv, ReLU, conv and, with ``downsample``, average pooling that rounds up."""
+    """Norm, ReLU, conv, norm, ReLU, conv and, with ``downsample``, pooling that rounds up."""
 
-    def __init__(self, before: int, after: int, downsample: bool) -> None:
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        downsample: bool = True,
+        norm: Norm = "none",
+        narrow: bool = True,
+    ) -> None:
         super().__init__()
         self.downsample = downsample
-        self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
+        hidden = before if narrow else after
+        self.norm1 = make_norm(norm, before)
+        self.conv1 = nn.Conv2d(before, hidden, 3, padding=1)
+        self.norm2 = make_norm(norm, hidden)
+        self.conv2 = nn.Conv2d(hidden, after, 3, padding=1)
         learned = downsample or before != after
         self.shortcut = nn.Conv2d(before, after, 1) if learned else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(F.relu(self.conv1(F.relu(x))))
+        h = self.conv1(F.relu(self.norm1(x)))
+        h = self.conv2(F.relu(self.norm2(h)))
         if not self.downsample:
             return h + self.shortcut(x)
         # The 1 x 1 conv commutes with average pooling and is cheaper after it.
@@ -154,26 +194,8 @@ class FirstDownBlock(nn.Module):
         return _halve(self.conv2(F.relu(self.conv1(x)))) + self.shortcut(_halve(x))
 
 
-def resnet_networks(
-    shape: Sequence[int],
-    latent_dim: int,
-    num_classes: int,
-    generator_width: int,
-    critic_width: int,
-    taper: bool = False,
-    attention: bool = False,
-) -> tuple[nn.Module, nn.Module]:
-    """Generator and critic for ``shape``, perceptrons where it is a vector's."""
-    if len(shape) == 1:
-        return mlp_networks(shape, latent_dim, num_classes, generator_width, critic_width)
-    return (
-        ResNetGenerator(shape, latent_dim, num_classes, generator_width, taper, attention),
-        ResNetCritic(shape, num_classes, critic_width, taper, attention),
-    )
-
-
 def init_residual(module: nn.Module) -> None:
-    """Glorot's, with gain sqrt(2) for the residual branches, as in SNGAN's published code."""
+    """Glorot's, with gain sqrt(2) in residual branches: SNGAN's and WGAN-GP's published code."""
     if isinstance(module, UpBlock | DownBlock | FirstDownBlock):
         for conv in (module.conv1, module.conv2):
             nn.init.xavier_uniform_(conv.weight, math.sqrt(2))
@@ -192,3 +214,33 @@ def _attention_index(sizes: list[int]) -> int:
 
 def _halve(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, ceil_mode=True)
+
+
+def _wgan_gp_features(shape: Sequence[int], width: int = 128, norm: Norm = "none") -> Features:
+    """Appendix F's two: mean pooling on CIFAR-10, a stem and no pooling on larger images."""
+    if shape[1] >= LARGE:
+        return ResNetFeatures(shape, width, norm, stem=True, pool="flatten")
+    return ResNetFeatures(shape, width, norm, pool="mean")
+
+
+RESNET = Family(
+    ResNetGenerator,
+    ResNetFeatures,
+    init=init_residual,
+    widths=(256, 128),
+    large_widths=(64, 64),
+)
+WGAN_GP_RESNET = Family(
+    ResNetGenerator,
+    _wgan_gp_features,
+    init=init_residual,
+    widths=(128, 128),
+    large_widths=(64, 64),
+)
+SAGAN = Family(
+    partial(ResNetGenerator, attention=True),
+    partial(ResNetFeatures, attention=True, narrow=False),
+    init=init_glorot,
+    widths=(256, 128),
+    large_widths=(64, 64),
+)

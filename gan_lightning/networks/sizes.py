@@ -1,5 +1,8 @@
 """The sizes an image passes through, so that every size from 8 to 128 fits every family."""
 
+#: From this size on, residual networks are those that the papers have for larger images.
+LARGE = 64
+
 
 def halvings(size: int, smallest: int, at_least: int = 0) -> list[int]:
     """``size`` and its halves, rounded up, down to the first below ``2 * smallest``.

@@ -1,14 +1,17 @@
 """BEGAN: an auto-encoder as critic, held in balance with the generator."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gan_lightning.distributed import mean_over_ranks
 from gan_lightning.losses import equilibrium_critic_loss, equilibrium_generator_loss
-from gan_lightning.module import GAN
-from gan_lightning.networks import autoencoder_networks
+from gan_lightning.module import GAN, Batch, Terms
+from gan_lightning.networks import set_carry
 
 
 class BEGAN(GAN):
@@ -18,8 +21,9 @@ class BEGAN(GAN):
     arXiv:1703.10717.
 
     The critic's number is its reconstruction error. Defaults are of section 4.1: Adam at 1e-4, 64
-    uniform latents, gamma 0.5, lambda_k 0.001. The width of 64 filters is for small images; the
-    paper took 128 at 128 px. There is no conditional BEGAN: labels are refused.
+    uniform latents, gamma 0.5, lambda_k 0.001, and rates that are halved when the convergence
+    measure stalls, for which the paper gives no rule. The width of 64 filters is for small images;
+    the paper took 128 at 128 px. There is no conditional BEGAN: labels are refused.
 
     Deviation: k moves with the generated samples of the critic's update, where section 3.4 takes
     those of the generator's.
@@ -27,6 +31,13 @@ class BEGAN(GAN):
     Args:
         gamma: the diversity ratio, E[error of generated] / E[error of real] at equilibrium.
         lambda_k: the gain of k.
+        halving_interval: generator updates over which the convergence measure is averaged; where
+            its mean is not below the least of the intervals before, both rates are halved. 0 for
+            never; ``decay_steps`` takes its place.
+        least_lr: no rate is halved to below it.
+        skip_connections: section 3.5.1, in both decoders.
+        residual_steps: generator updates over which vanishing residuals carry the input of a
+            convolution past it, section 3.5.1, where it was 16,000; 0 for none.
     """
 
     def __init__(
@@ -36,20 +47,26 @@ class BEGAN(GAN):
         *,
         gamma: float = 0.5,
         lambda_k: float = 1e-3,
+        halving_interval: int = 5000,
+        least_lr: float = 2e-5,
+        skip_connections: bool = False,
+        residual_steps: int = 0,
         latent_dim: int = 64,
         n_critic: int = 1,
         critic_lr: float = 1e-4,
         generator_lr: float = 1e-4,
         betas: tuple[float, float] = (0.9, 0.999),
-        generator_width: int = 64,
-        critic_width: int = 64,
-        ema_decay: float = 0.0,
-        decay_steps: int = 0,
+        network: str = "autoencoder",
+        **options: Any,
     ) -> None:
         if num_classes:
             raise ValueError(
                 f"BEGAN trains without labels: num_classes must be 0, got {num_classes}"
             )
+        if (skip_connections or residual_steps) and (network != "autoencoder" or len(shape) == 1):
+            raise ValueError("skip_connections and residual_steps need network autoencoder")
+        self.skip_connections = skip_connections
+        self.residual_steps = residual_steps
         super().__init__(
             shape,
             num_classes,
@@ -58,21 +75,31 @@ class BEGAN(GAN):
             critic_lr=critic_lr,
             generator_lr=generator_lr,
             betas=betas,
-            generator_width=generator_width,
-            critic_width=critic_width,
-            ema_decay=ema_decay,
-            decay_steps=decay_steps,
+            network=network,
+            **options,
         )
         self.gamma = gamma
         self.lambda_k = lambda_k
+        self.least_lr = least_lr
+        self.halving_interval = 0 if self.decay_steps else halving_interval
         self.k: Tensor
+        self.convergence_sum: Tensor
+        self.least_convergence_sum: Tensor
         self.register_buffer("k", torch.zeros(()))
+        # Over the current interval, and the least of the intervals before.
+        self.register_buffer("convergence_sum", torch.zeros(()))
+        self.register_buffer("least_convergence_sum", torch.full((), torch.inf))
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """A decoder, and an auto-encoder of the same decoder."""
-        return autoencoder_networks(
-            self.shape, self.latent_dim, self.generator_width, self.critic_width
+        """A decoder, and an auto-encoder with a decoder like it."""
+        family = self.family
+        if self.skip_connections:
+            family = replace(family, generator=partial(family.generator, skip_connections=True))
+        generator = family.make_generator(self.shape, self.latent_dim, 0, self.generator_width)
+        critic = family.make_autoencoder(
+            self.shape, self.latent_dim, self.critic_width, self.critic_norm
         )
+        return generator, critic
 
     def draw_latents(self, n: int) -> Tensor:
         """Uniform in [-1, 1], section 3.4."""
@@ -86,8 +113,36 @@ class BEGAN(GAN):
         """E[fake], section 3.4."""
         return equilibrium_generator_loss(fake)
 
+    def watch(self, real: Tensor, fake: Tensor) -> Terms:
+        """K, and the convergence measure M = E[real] + |gamma E[real] - E[fake]|, section 3.4.1."""
+        return {"k": self.k.clone(), "convergence": self._measure(real.mean(), fake.mean())}
+
+    def _measure(self, real: Tensor, fake: Tensor) -> Tensor:
+        return real + (self.gamma * real - fake).abs()
+
     @torch.no_grad()
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
         """k <- k + lambda_k (gamma E[real] - E[fake]), kept in [0, 1], section 3.4."""
-        balance = mean_over_ranks(self.gamma * real - fake)
-        self.k.add_(self.lambda_k * balance).clamp_(0, 1)
+        real, fake = mean_over_ranks(torch.stack([real, fake]))
+        self.k.add_(self.lambda_k * (self.gamma * real - fake)).clamp_(0, 1)
+        self.convergence_sum.add_(self._measure(real, fake))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """The step of every technique; then the rates and the residuals, where they are due."""
+        if self.residual_steps:
+            carry = max(0.0, 1 - self.global_step / self.residual_steps)
+            set_carry(self.generator, carry)
+            set_carry(self.critic, carry)
+        super().training_step(batch, batch_idx)
+        if self.halving_interval and self.global_step % self.halving_interval == 0:
+            self._halve_stalled_rates()
+
+    @torch.no_grad()
+    def _halve_stalled_rates(self) -> None:
+        if self.convergence_sum >= self.least_convergence_sum:
+            for optimizer in self._optimizers():
+                for group in optimizer.param_groups:
+                    group["lr"] = max(group["lr"] / 2, min(group["lr"], self.least_lr))
+        # fmin: an interval that is not a number is not the least.
+        torch.fmin(self.least_convergence_sum, self.convergence_sum, out=self.least_convergence_sum)
+        self.convergence_sum.zero_()

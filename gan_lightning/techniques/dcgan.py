@@ -1,13 +1,21 @@
-"""DCGAN: convolutions that train, with the original non-saturating loss."""
+"""DCGAN: convolutions that train, with the original loss."""
 
 from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gan_lightning.losses import logistic_critic_loss, logistic_generator_loss
-from gan_lightning.module import GAN
-from gan_lightning.networks import dcgan_networks
+from gan_lightning.checks import one_of
+from gan_lightning.losses import (
+    logistic_critic_loss,
+    logistic_generator_loss,
+    minimax_generator_loss,
+)
+from gan_lightning.module import GAN, Terms
+from gan_lightning.networks import Norm
+
+Objective = Literal["non_saturating", "minimax"]
 
 
 class DCGAN(GAN):
@@ -17,7 +25,13 @@ class DCGAN(GAN):
     generative adversarial networks", arXiv:1511.06434.
 
     Defaults are of section 4: Adam at 2e-4 with beta1 0.5, 100 uniform latents, and 1024 channels
-    at the start of the 64 px generator. The critic's 64 are of the authors' code.
+    at the start of the 64 px generator. The paper does not give the critic's channels; 64 on its
+    first map are the usual choice.
+
+    Args:
+        objective: of the generator; ``minimax`` saturates where the critic is sure of itself.
+        real_label: what the critic's cross-entropy wants of real samples; below 1 it is smoothed.
+        fake_label: what it wants of generated ones; above 0 it is smoothed on both sides.
     """
 
     def __init__(
@@ -25,15 +39,17 @@ class DCGAN(GAN):
         shape: Sequence[int],
         num_classes: int = 0,
         *,
+        objective: Objective = "non_saturating",
+        real_label: float = 1.0,
+        fake_label: float = 0.0,
         latent_dim: int = 100,
         n_critic: int = 1,
         critic_lr: float = 2e-4,
         generator_lr: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
-        generator_width: int = 128,
-        critic_width: int = 64,
-        ema_decay: float = 0.0,
-        decay_steps: int = 0,
+        network: str = "dcgan",
+        critic_norm: Norm = "batch",
+        **options: Any,
     ) -> None:
         super().__init__(
             shape,
@@ -43,17 +59,18 @@ class DCGAN(GAN):
             critic_lr=critic_lr,
             generator_lr=generator_lr,
             betas=betas,
-            generator_width=generator_width,
-            critic_width=critic_width,
-            ema_decay=ema_decay,
-            decay_steps=decay_steps,
+            network=network,
+            critic_norm=critic_norm,
+            **options,
         )
-
-    def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """DCGAN's, with batch normalisation in both."""
-        return dcgan_networks(
-            self.shape, self.latent_dim, self.num_classes, self.generator_width, self.critic_width
-        )
+        if not 0 <= fake_label < real_label <= 1:
+            raise ValueError(
+                "labels must be 0 <= fake_label < real_label <= 1, "
+                f"got {fake_label} and {real_label}"
+            )
+        self.objective = one_of(get_args(Objective), objective=objective)
+        self.real_label = real_label
+        self.fake_label = fake_label
 
     def draw_latents(self, n: int) -> Tensor:
         """Uniform in [-1, 1], section 4."""
@@ -61,8 +78,17 @@ class DCGAN(GAN):
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Binary cross-entropy, arXiv:1406.2661, eq. 1."""
-        return logistic_critic_loss(real, fake)
+        return logistic_critic_loss(real, fake, self.real_label, self.fake_label)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """The non-saturating loss, arXiv:1406.2661, section 3."""
+        """The objective chosen, arXiv:1406.2661, section 3."""
+        if self.objective == "minimax":
+            return minimax_generator_loss(fake)
         return logistic_generator_loss(fake)
+
+    def watch(self, real: Tensor, fake: Tensor) -> Terms:
+        """The share of each kind that the critic tells rightly."""
+        return {
+            "accuracy/real": (real > 0).float().mean(),
+            "accuracy/fake": (fake < 0).float().mean(),
+        }

@@ -1,13 +1,14 @@
 """LSGAN: least squares in place of cross-entropy."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_lightning.losses import least_squares_critic_loss, least_squares_generator_loss
 from gan_lightning.module import GAN
-from gan_lightning.networks import dcgan_networks
+from gan_lightning.networks import Norm
 
 
 class LSGAN(GAN):
@@ -17,6 +18,12 @@ class LSGAN(GAN):
 
     Defaults are of section 4 and the authors' code: targets a, b, c of 0, 1, 1 (eq. 9), Adam at
     1e-3 with beta1 0.5, 1024 uniform latents.
+
+    Args:
+        fake_target: a, what the critic wants of generated samples.
+        real_target: b, what it wants of real ones.
+        generator_target: c, what the generator wants of the critic. With b - c = 1 and b - a = 2 it
+            minimises the Pearson chi-squared divergence (eq. 8: -1, 1, 0).
     """
 
     def __init__(
@@ -24,15 +31,17 @@ class LSGAN(GAN):
         shape: Sequence[int],
         num_classes: int = 0,
         *,
+        fake_target: float = 0.0,
+        real_target: float = 1.0,
+        generator_target: float = 1.0,
         latent_dim: int = 1024,
         n_critic: int = 1,
         critic_lr: float = 1e-3,
         generator_lr: float = 1e-3,
         betas: tuple[float, float] = (0.5, 0.999),
-        generator_width: int = 64,
-        critic_width: int = 64,
-        ema_decay: float = 0.0,
-        decay_steps: int = 0,
+        network: str = "dcgan",
+        critic_norm: Norm = "batch",
+        **options: Any,
     ) -> None:
         super().__init__(
             shape,
@@ -42,26 +51,22 @@ class LSGAN(GAN):
             critic_lr=critic_lr,
             generator_lr=generator_lr,
             betas=betas,
-            generator_width=generator_width,
-            critic_width=critic_width,
-            ema_decay=ema_decay,
-            decay_steps=decay_steps,
+            network=network,
+            critic_norm=critic_norm,
+            **options,
         )
-
-    def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """DCGAN's, with batch normalisation in both."""
-        return dcgan_networks(
-            self.shape, self.latent_dim, self.num_classes, self.generator_width, self.critic_width
-        )
+        self.fake_target = fake_target
+        self.real_target = real_target
+        self.generator_target = generator_target
 
     def draw_latents(self, n: int) -> Tensor:
         """Uniform in [-1, 1], as in the authors' code."""
         return torch.rand(n, self.latent_dim, device=self.device) * 2 - 1
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """1/2 E[(real - 1)^2] + 1/2 E[fake^2], eq. 9."""
-        return least_squares_critic_loss(real, fake)
+        """1/2 E[(real - b)^2] + 1/2 E[(fake - a)^2], eq. 2."""
+        return least_squares_critic_loss(real, fake, self.fake_target, self.real_target)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """1/2 E[(fake - 1)^2], eq. 9."""
-        return least_squares_generator_loss(fake)
+        """1/2 E[(fake - c)^2], eq. 2."""
+        return least_squares_generator_loss(fake, self.generator_target)

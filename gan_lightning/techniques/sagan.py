@@ -1,12 +1,13 @@
 """SAGAN: self-attention in both networks, and two learning rates."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from gan_lightning.losses import hinge_critic_loss, hinge_generator_loss
 from gan_lightning.module import GAN
-from gan_lightning.networks import resnet_networks, spectral_normalize
+from gan_lightning.networks import spectral_normalize
 
 
 class SAGAN(GAN):
@@ -14,9 +15,10 @@ class SAGAN(GAN):
 
     Zhang et al. 2019, "Self-attention generative adversarial networks", arXiv:1805.08318.
 
-    Defaults are of section 4: hinge, Adam with betas 0 and 0.9 at 4e-4 for the critic and 1e-4 for
-    the generator, 1 critic update, 128 latents; 64 channels are of the authors' code. With classes
-    the generator's batch normalisation is conditional and the critic projects.
+    Defaults are of sections 4 and 5: hinge, Adam with betas 0 and 0.9 at 4e-4 for the critic and
+    1e-4 for the generator, 1 critic update; 128 latents, and 64 channels from 64 pixels on, are of
+    the authors' code. With classes the generator's batch normalisation is conditional and the
+    critic projects.
     """
 
     def __init__(
@@ -29,10 +31,8 @@ class SAGAN(GAN):
         critic_lr: float = 4e-4,
         generator_lr: float = 1e-4,
         betas: tuple[float, float] = (0.0, 0.9),
-        generator_width: int = 64,
-        critic_width: int = 64,
-        ema_decay: float = 0.0,
-        decay_steps: int = 0,
+        network: str = "sagan",
+        **options: Any,
     ) -> None:
         super().__init__(
             shape,
@@ -42,23 +42,13 @@ class SAGAN(GAN):
             critic_lr=critic_lr,
             generator_lr=generator_lr,
             betas=betas,
-            generator_width=generator_width,
-            critic_width=critic_width,
-            ema_decay=ema_decay,
-            decay_steps=decay_steps,
+            network=network,
+            **options,
         )
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """Residual with attention, spectrally normalised both, section 3 and 3.1."""
-        generator, critic = resnet_networks(
-            self.shape,
-            self.latent_dim,
-            self.num_classes,
-            self.generator_width,
-            self.critic_width,
-            taper=True,
-            attention=True,
-        )
+        """The family's, spectrally normalised both, section 4.1."""
+        generator, critic = super().build_networks()
         # The generator's embeddings are scales and shifts, not matrices.
         return spectral_normalize(generator, embeddings=False), spectral_normalize(critic)
 

@@ -1,14 +1,15 @@
 """WGAN: a critic that estimates the Wasserstein distance, kept Lipschitz by clipping."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lightning.losses import wasserstein_critic_loss, wasserstein_generator_loss
-from gan_lightning.module import GAN
-from gan_lightning.networks import dcgan_networks
+from gan_lightning.module import GAN, Terms
+from gan_lightning.networks import Norm
 
 
 class WGAN(GAN):
@@ -21,7 +22,11 @@ class WGAN(GAN):
 
     Args:
         clip: the largest absolute value that a critic's parameter may take.
+        long_n_critic: critic updates before each of the first 25 generator updates and each 500th,
+            100 in the authors' code; 0 for ``n_critic`` throughout, as in Algorithm 1.
     """
+
+    fixed: ClassVar[tuple[str, ...]] = ("betas",)
 
     def __init__(
         self,
@@ -29,14 +34,14 @@ class WGAN(GAN):
         num_classes: int = 0,
         *,
         clip: float = 0.01,
+        long_n_critic: int = 0,
         latent_dim: int = 100,
         n_critic: int = 5,
         critic_lr: float = 5e-5,
         generator_lr: float = 5e-5,
-        generator_width: int = 128,
-        critic_width: int = 64,
-        ema_decay: float = 0.0,
-        decay_steps: int = 0,
+        network: str = "dcgan",
+        critic_norm: Norm = "batch",
+        **options: Any,
     ) -> None:
         super().__init__(
             shape,
@@ -45,23 +50,29 @@ class WGAN(GAN):
             n_critic=n_critic,
             critic_lr=critic_lr,
             generator_lr=generator_lr,
-            generator_width=generator_width,
-            critic_width=critic_width,
-            ema_decay=ema_decay,
-            decay_steps=decay_steps,
+            betas=(0.0, 0.0),  # Adam's
+            network=network,
+            critic_norm=critic_norm,
+            **options,
         )
+        if clip <= 0:
+            raise ValueError(f"clip must be above 0, got {clip}")
+        if long_n_critic and long_n_critic < n_critic:
+            raise ValueError(
+                f"long_n_critic must be 0 or at least n_critic, got {long_n_critic} and {n_critic}"
+            )
         self.clip = clip
+        self.long_n_critic = long_n_critic
         self._clip_critic()
-
-    def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """DCGAN's, with batch normalisation in both."""
-        return dcgan_networks(
-            self.shape, self.latent_dim, self.num_classes, self.generator_width, self.critic_width
-        )
 
     def make_optimizer(self, parameters: Iterator[nn.Parameter], lr: float) -> Optimizer:
         """RMSprop: momentum made the critic unstable, section 4.2."""
         return torch.optim.RMSprop(parameters, lr=lr)
+
+    def critic_updates(self, update: int) -> int:
+        """More of them while the critic is new, and now and then to keep it near its optimum."""
+        long = update < 25 or update % 500 == 0
+        return self.long_n_critic if long and self.long_n_critic else self.n_critic
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[fake] - E[real], eq. 2."""
@@ -70,6 +81,10 @@ class WGAN(GAN):
     def generator_loss(self, fake: Tensor) -> Tensor:
         """-E[fake], Algorithm 1 line 10."""
         return wasserstein_generator_loss(fake)
+
+    def watch(self, real: Tensor, fake: Tensor) -> Terms:
+        """The estimate E[real] - E[fake], which falls as samples improve: section 4.2, figure 3."""
+        return {"wasserstein": real.mean() - fake.mean()}
 
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
         """Clip, Algorithm 1 line 7."""

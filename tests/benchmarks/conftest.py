@@ -17,7 +17,7 @@ def record() -> Record:
 
     return Record(
         protocol="digits",
-        protocol_version=2,
+        protocol_version=3,
         technique="dcgan",
         seed=0,
         status="finished",

@@ -64,11 +64,12 @@ def test_page_is_self_contained_and_escapes(results, tmp_path):
 
 def test_readme_gets_the_table_between_its_marks(results, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{render.BEGIN}\nold\n{render.END}\nafter\n")
+    begin, end = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     _render(results, tmp_path)
     text = readme.read_text()
-    assert text.startswith(f"before\n{render.BEGIN}\n| # |")
-    assert text.endswith(f"\n{render.END}\nafter\n")
+    assert text.startswith(f"before\n{begin}\n| # |")
+    assert text.endswith(f"\n{end}\nafter\n")
     assert "old" not in text
 
 
@@ -90,7 +91,7 @@ def test_check_fails_where_nothing_was_written(results, tmp_path):
 
 def test_committed_files_are_what_the_committed_records_give():
     render.main(["--check"])
-    assert render.BEGIN in (ROOT / "README.md").read_text()
+    assert "<!-- leaderboard: begin -->" in (ROOT / "README.md").read_text()
 
 
 def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):

@@ -1,54 +1,54 @@
 """The families of networks at every size, and the parts they are made of."""
 
 import math
-from functools import partial
+import pickle
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan_lightning.networks import (
-    autoencoder_networks,
-    dcgan_networks,
-    mlp_networks,
-    resnet_networks,
-    spectral_normalize,
-)
+from gan_lightning import TECHNIQUES
+from gan_lightning.networks import FAMILIES, MLP, set_carry, spectral_normalize
 from gan_lightning.networks.attention import SelfAttention2d
+from gan_lightning.networks.autoencoder import Decoder, TwoConvs
 from gan_lightning.networks.conditioning import ConditionalBatchNorm2d, append_label
-from gan_lightning.networks.resnet import DownBlock, FirstDownBlock, ResNetCritic, UpBlock
+from gan_lightning.networks.family import make_norm
+from gan_lightning.networks.resnet import DownBlock, FirstDownBlock, UpBlock
 from gan_lightning.networks.sizes import halvings
 
-BOUNDED = {
-    "dcgan": dcgan_networks,
-    "dcgan without norm": partial(dcgan_networks, batch_norm=False),
-    "resnet": resnet_networks,
-    "resnet with attention": partial(resnet_networks, taper=True, attention=True),
-}
-CONDITIONAL = BOUNDED | {"mlp": mlp_networks}
-
-
-def autoencoder_without_classes(shape, latent_dim, num_classes, generator_width, critic_width):
-    assert num_classes == 0
-    return autoencoder_networks(shape, latent_dim, generator_width, critic_width)
-
-
-FAMILIES = CONDITIONAL | {"autoencoder": autoencoder_without_classes}
+BOUNDED = [name for name in FAMILIES if name != "autoencoder"]
+NAMES = [*FAMILIES, "mlp"]
 SIZES = (8, 9, 13, 28, 32, 33, 64, 100, 128)
 LATENT, CLASSES = 4, 3
 CASES = [
-    (family, shape, num_classes)
-    for family in FAMILIES
-    for shape in ([(2,)] if family == "mlp" else [(c, n, n) for n in SIZES for c in (1, 3)])
-    for num_classes in ((0,) if family == "autoencoder" else (0, CLASSES))
+    (name, shape, num_classes)
+    for name in NAMES
+    for shape in ([(2,)] if name == "mlp" else [(c, n, n) for n in SIZES for c in (1, 3)])
+    for num_classes in (0, CLASSES)
 ]
-SMALL = {family: (2,) if family == "mlp" else (1, 8, 8) for family in FAMILIES}
+SMALL = {name: (2,) if name == "mlp" else (1, 8, 8) for name in NAMES}
+RESIDUAL = ["resnet", "wgan_gp_resnet", "sagan"]
 
 
-def build(family, shape, num_classes=0):
-    # Attention takes an eighth of the channels, so 8 is the least.
-    return FAMILIES[family](shape, LATENT, num_classes, 8, 8)
+def family(name):
+    return MLP if name == "mlp" else FAMILIES[name]
+
+
+def build(name, shape, num_classes=0, norm="none", latent_dim=LATENT, widths=(8, 8)):
+    made = family(name)
+    return (
+        made.make_generator(shape, latent_dim, num_classes, widths[0]),
+        made.make_critic(shape, num_classes, widths[1], norm),
+    )
+
+
+def published(name, size, latent_dim=128):
+    """Both networks of a family as published for RGB images, without memory."""
+    with torch.device("meta"):
+        return build(
+            name, (3, size, size), 0, latent_dim=latent_dim, widths=FAMILIES[name].widths_at(size)
+        )
 
 
 def randomize(network, std=0.3):
@@ -65,9 +65,9 @@ def labels(num_classes, n):
 # The families.
 
 
-@pytest.mark.parametrize(("family", "shape", "num_classes"), CASES)
-def test_shapes_fit_and_every_entry_of_a_sample_counts(family, shape, num_classes):
-    generator, critic = build(family, shape, num_classes)
+@pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
+def test_shapes_fit_and_every_entry_of_a_sample_counts(name, shape, num_classes):
+    generator, critic = build(name, shape, num_classes)
     y = labels(num_classes, 4)
     x = generator(torch.randn(4, LATENT), y)
     assert x.shape == (4, *shape)
@@ -82,23 +82,23 @@ def test_shapes_fit_and_every_entry_of_a_sample_counts(family, shape, num_classe
     assert (x.grad.abs().amax(dim=0) > 0).all()
 
 
-@pytest.mark.parametrize("family", BOUNDED)
-def test_images_end_in_tanh(family):
-    generator = randomize(build(family, (3, 8, 8))[0], std=10)
+@pytest.mark.parametrize("name", BOUNDED)
+def test_images_end_in_tanh(name):
+    generator = randomize(build(name, (3, 8, 8))[0], std=10)
     with torch.no_grad():
         assert generator(torch.randn(4, LATENT)).abs().max() == 1
 
 
-@pytest.mark.parametrize(("family", "shape"), [("autoencoder", (1, 8, 8)), ("dcgan", (2,))])
-def test_other_samples_are_not_bounded(family, shape):
-    generator = randomize(build(family, shape)[0], std=10)
+@pytest.mark.parametrize("name", ["autoencoder", "mlp"])
+def test_other_samples_are_not_bounded(name):
+    generator = randomize(build(name, SMALL[name])[0], std=10)
     assert generator(torch.randn(4, LATENT)).abs().max() > 1
 
 
-@pytest.mark.parametrize("family", CONDITIONAL)
-def test_the_label_changes_what_both_networks_say(family):
-    shape = SMALL[family]
-    generator, critic = (randomize(n).eval() for n in build(family, shape, CLASSES))
+@pytest.mark.parametrize("name", NAMES)
+def test_the_label_changes_what_both_networks_say(name):
+    shape = SMALL[name]
+    generator, critic = (randomize(n).eval() for n in build(name, shape, CLASSES))
     z, x = torch.randn(1, LATENT).expand(3, -1), torch.randn(1, *shape).expand(3, *shape)
     y = torch.tensor([0, 1, 1])
     for output in (generator(z, y), critic(x, y)):
@@ -106,31 +106,52 @@ def test_the_label_changes_what_both_networks_say(family):
         torch.testing.assert_close(output[1], output[2])
 
 
-@pytest.mark.parametrize(("family", "shape"), SMALL.items())
-def test_samples_do_not_mix_in_eval_mode(family, shape):
-    generator, critic = (randomize(n).eval() for n in build(family, shape))
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize(("name", "shape"), SMALL.items())
+def test_samples_do_not_mix_in_eval_mode(name, shape, norm):
+    generator, critic = (randomize(n).eval() for n in build(name, shape, norm=norm))
     z, x = torch.randn(3, LATENT), torch.randn(3, *shape)
     torch.testing.assert_close(generator(z)[:1], generator(z[:1]))
-    torch.testing.assert_close(critic(x)[:1], critic(x[:1]))
+    torch.testing.assert_close(critic(x)[:1], critic(x[:1]), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "mlp"])
-def test_vectors_get_perceptrons(family):
-    for network in build(family, (5,)):
-        kinds = {type(m) for m in network.modules() if not list(m.children())}
-        assert kinds <= {nn.Linear, nn.ReLU, nn.LeakyReLU, nn.ELU}
-        assert nn.Linear in kinds
+@pytest.mark.parametrize("size", [8, 64])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_critics_norm_is_the_one_asked_for(name, size):
+    kinds = {"batch": nn.BatchNorm2d, "layer": nn.GroupNorm}
+    for norm in ("none", "batch", "layer"):
+        critic = build(name, (1, size, size), norm=norm)[1]
+        found = {type(m) for m in critic.modules() if isinstance(m, tuple(kinds.values()))}
+        assert found == ({kinds[norm]} if norm in kinds else set())
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (2,)])
-def test_the_autoencoders_score_is_the_mean_absolute_error(shape):
-    _, critic = build("autoencoder", shape)
-    out = critic.out if len(shape) == 1 else critic.decoder.out
-    nn.init.zeros_(out.weight)
-    nn.init.constant_(out.bias, 0.5)
+def test_layer_norm_is_over_channels_and_positions():
+    x = 3 * torch.randn(2, 4, 5, 5) + 1
+    norm = make_norm("layer", 4)
+    scale, shift = torch.rand(2, 4)
+    with torch.no_grad():
+        norm.weight.copy_(scale)
+        norm.bias.copy_(shift)
+    for sample, out in zip(x, norm(x), strict=True):
+        plain = (sample - sample.mean()) / (sample.var(unbiased=False) + 1e-5).sqrt()
+        torch.testing.assert_close(out, plain * scale[:, None, None] + shift[:, None, None])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_autoencoders_score_is_the_mean_absolute_error(name):
+    shape = SMALL[name]
+    critic = family(name).make_autoencoder(shape, LATENT, 8, "none").eval()
     x = torch.randn(4, *shape)
-    expected = torch.stack([sum(abs(v - 0.5) for v in s.flatten()) / s.numel() for s in x])
+    rebuilt = critic.decoder(critic.code(critic.features(x)))
+    expected = torch.stack(
+        [
+            sum(abs(a - b) for a, b in zip(s.flatten(), r.flatten(), strict=True)) / s.numel()
+            for s, r in zip(x, rebuilt, strict=True)
+        ]
+    )
     torch.testing.assert_close(critic(x), expected)
+    assert rebuilt.shape == x.shape
+    assert critic.code.out_features == LATENT
 
 
 # The papers' networks.
@@ -142,12 +163,13 @@ def channels(network, kind):
 
 
 def test_dcgan_at_64_pixels_has_the_papers_channels():
-    with torch.device("meta"):
-        generator, critic = dcgan_networks((3, 64, 64), 100, 0, 128, 64)
+    generator, critic = published("dcgan", 64, latent_dim=100)
     up, down = channels(generator, nn.ConvTranspose2d), channels(critic, nn.Conv2d)
     assert up == [(1024, 512), (512, 256), (256, 128), (128, 3)]
     assert down == [(3, 64), (64, 128), (128, 256), (256, 512)]
     assert generator.project[0].out_features == 1024 * 4 * 4
+    with torch.device("meta"):
+        critic = build("dcgan", (3, 64, 64), norm="batch", widths=(128, 64))[1]
     norms = [m.num_features for m in critic.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms == [128, 256, 512]
     # An activation a map, and a leaky one in the critic.
@@ -155,36 +177,151 @@ def test_dcgan_at_64_pixels_has_the_papers_channels():
     assert sum(isinstance(m, nn.ReLU) for m in generator.modules()) == 4
 
 
-def test_dcgans_critic_can_do_without_batch_norm():
-    generator, critic = build("dcgan without norm", (1, 8, 8))
-    assert not [m for m in critic.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert all(m.bias is not None for m in critic.modules() if isinstance(m, nn.Conv2d))
-    assert [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
+def test_the_cnn_of_sngan_has_the_channels_of_its_table():
+    generator, critic = published("sndcgan", 32)
+    assert generator.project[0].out_features == 512 * 4 * 4
+    assert channels(generator, nn.ConvTranspose2d) == [(512, 256), (256, 128), (128, 64)]
+    assert channels(generator, nn.Conv2d) == [(64, 3)]
+    layers = [m for m in critic.modules() if isinstance(m, nn.Conv2d)]
+    assert [(m.out_channels, m.kernel_size[0], m.stride[0]) for m in layers] == [
+        (64, 3, 1),
+        (64, 4, 2),
+        (128, 3, 1),
+        (128, 4, 2),
+        (256, 3, 1),
+        (256, 4, 2),
+        (512, 3, 1),
+    ]
+    assert critic.head.linear.in_features == 512 * 4 * 4
+    slopes = [m.negative_slope for m in critic.modules() if isinstance(m, nn.LeakyReLU)]
+    assert slopes == [0.1] * 7
 
 
 def test_resnet_at_32_pixels_has_sngans_channels():
-    with torch.device("meta"):
-        generator, critic = resnet_networks((3, 32, 32), 128, 0, 256, 128)
+    generator, critic = published("resnet", 32)
     assert channels(generator, nn.Conv2d) == [(256, 256)] * 6 + [(256, 3)]
     assert channels(critic, nn.Conv2d) == [(3, 128)] + [(128, 128)] * 7
-    assert [b.downsample for b in critic.blocks[1:]] == [True, False, False]
+    assert [b.downsample for b in critic.features.blocks] == [True, False, False]
     assert [b.size for b in generator.blocks] == [8, 16, 32]
 
 
-def test_resnet_tapers_by_powers_of_two():
-    with torch.device("meta"):
-        generator, critic = build("resnet with attention", (3, 128, 128))
-    assert [b.conv1.out_channels for b in generator.blocks] == [128, 64, 32, 16, 8]
-    assert [b.conv1.out_channels for b in critic.blocks] == [8, 16, 32, 64, 64, 64]
+def test_resnet_at_128_pixels_has_the_channels_of_imagenets():
+    generator, critic = published("resnet", 128)
+    outs = [1024, 512, 256, 128, 64]
+    assert [b.conv2.out_channels for b in generator.blocks] == outs
+    assert generator.project.out_features == 1024 * 4 * 4
+    blocks = critic.features.blocks
+    assert [b.conv2.out_channels for b in blocks] == [128, 256, 512, 1024, 1024]
+    assert [b.conv1.out_channels for b in blocks] == [64, 128, 256, 512, 1024]
+    assert [b.downsample for b in blocks] == [True] * 4 + [False]
+    # SAGAN's blocks widen in their first convolution.
+    blocks = published("sagan", 128)[1].features.blocks
+    assert [b.conv1.out_channels for b in blocks] == [128, 256, 512, 1024, 1024]
+
+
+def test_wgan_gps_resnet_at_64_pixels_is_the_good_one():
+    generator, critic = published("wgan_gp_resnet", 64)
+    assert generator.project.out_features == 512 * 4 * 4
+    assert [b.conv2.out_channels for b in generator.blocks] == [512, 256, 128, 64]
+    features = critic.features
+    assert (features.first.in_channels, features.first.out_channels) == (3, 64)
+    assert [b.conv1.out_channels for b in features.blocks] == [64, 128, 256, 512]
+    assert [b.conv2.out_channels for b in features.blocks] == [128, 256, 512, 512]
+    assert all(b.downsample for b in features.blocks)
+    assert critic.head.linear.in_features == 512 * 4 * 4
 
 
 def test_the_autoencoder_adds_channels_at_each_halving():
-    with torch.device("meta"):
-        generator, critic = autoencoder_networks((3, 32, 32), 64, 64, 64)
-    encoder = [(3, 64), (64, 64), (64, 64), (64, 128), (128, 128), (128, 128), (128, 192)]
+    encoder = [(3, 64), (64, 64), (64, 64), (64, 64), (64, 128), (128, 128), (128, 128)]
     decoder = [(64, 64)] * 6 + [(64, 3)]
+    with torch.device("meta"):
+        generator = FAMILIES["autoencoder"].make_generator((3, 32, 32), 64, 0, 64)
+        critic = FAMILIES["autoencoder"].make_autoencoder((3, 32, 32), 64, 64, "none")
     assert channels(generator, nn.Conv2d) == decoder
-    assert channels(critic, nn.Conv2d) == [*encoder, (192, 192), (192, 192), *decoder]
+    assert channels(critic, nn.Conv2d) == [*encoder, (128, 192), (192, 192), *decoder]
+
+
+def test_skip_connections_put_the_first_map_beside_each_upsampled_one():
+    decoder = Decoder((1, 16, 16), LATENT, width=4, skip_connections=True)
+    z = torch.randn(2, LATENT)
+    first = decoder.unflatten(decoder.project(z))
+    x = decoder.stages[0](first)
+    doubled = [h.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) for h in (x, first)]
+    expected = decoder.out(decoder.stages[1](torch.cat(doubled, dim=1)))
+    torch.testing.assert_close(decoder(z), expected)
+
+
+@pytest.mark.parametrize("carry", [0.0, 0.25, 1.0])
+def test_vanishing_residuals_carry_the_input_past_a_convolution(carry):
+    stage = TwoConvs(4, 4)
+    set_carry(stage, carry)
+    x = torch.randn(2, 4, 8, 8)
+    expected = x
+    for conv in stage.convs:
+        expected = carry * expected + (1 - carry) * F.elu(conv[0](expected))
+    torch.testing.assert_close(stage(x), expected)
+    # Where the channels change, nothing can be carried.
+    stage = TwoConvs(2, 4)
+    set_carry(stage, 1.0)
+    assert torch.equal(stage(x[:, :2]), F.elu(stage.convs[0][0](x[:, :2])))
+
+
+def test_vanishing_residuals_take_a_convolution_of_another_type():
+    class Wide(nn.Module):
+        def forward(self, x):
+            return x.double()
+
+    stage = TwoConvs(4, 4)
+    stage.convs[0].append(Wide())
+    stage.convs[1].insert(0, nn.Identity())
+    stage.convs[1].double()
+    assert stage(torch.randn(2, 4, 8, 8)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_families_can_be_pickled(name):
+    copied = pickle.loads(pickle.dumps(FAMILIES[name]))
+    assert copied.widths == FAMILIES[name].widths
+    assert copied.init is FAMILIES[name].init
+
+
+# Of generator and critic: by the layers' shapes, and where known as published.
+COUNTS = {
+    # pytorch/examples (width 64, no biases in convolutions): 3,576,704 and 2,765,568. Ours have
+    # biases where no batch normalisation follows: 3 in the generator, 64 + 1 in the critic.
+    ("dcgan", 64, "narrow"): (3_576_707, 2_765_633),
+    ("dcgan", 64, ""): (12_658_435, 2_765_633),
+    ("wgan", 64, ""): (12_658_435, 2_765_633),
+    ("lsgan", 64, ""): (27_797_251, 2_765_633),
+    ("sngan", 32, "sndcgan"): (3_804_739, 2_935_873),
+    ("sngan", 32, ""): (4_276_739, 1_053_825),
+    ("sngan", 128, ""): (32_150_787, 29_017_857),
+    ("wgan_gp", 32, ""): (1_204_483, 1_053_825),
+    ("wgan_gp", 64, "layer"): (8_541_443, 7_492_801),
+    ("sagan", 32, ""): (4_358_660, 1_074_306),
+    ("sagan", 64, ""): (8_561_924, 9_583_810),
+    ("sagan", 128, ""): (32_232_708, 38_439_618),
+    ("began", 32, ""): (489_539, 2_310_979),
+    ("began", 64, ""): (563_395, 4_011_651),
+    ("began", 64, "skips"): (673_987, 4_122_243),
+}
+VARIANTS = {
+    "": {},
+    "narrow": {"generator_width": 64},
+    "sndcgan": {"network": "sndcgan"},
+    "layer": {"critic_norm": "layer"},
+    "skips": {"skip_connections": True},
+}
+
+
+@pytest.mark.parametrize(("technique", "size", "variant"), COUNTS)
+def test_parameter_counts(technique, size, variant):
+    with torch.device("meta"):
+        model = TECHNIQUES[technique]((3, size, size), **VARIANTS[variant])
+    counts = tuple(
+        sum(p.numel() for p in network.parameters()) for network in (model.generator, model.critic)
+    )
+    assert counts == COUNTS[technique, size, variant]
 
 
 @pytest.mark.parametrize(
@@ -193,15 +330,15 @@ def test_the_autoencoder_adds_channels_at_each_halving():
 )
 def test_attention_follows_the_largest_hidden_map_of_at_most_32(size, generator_map, critic_map):
     seen = []
-    generator, critic = build("resnet with attention", (1, size, size))
-    for network in (generator, critic):
+    generator, critic = build("sagan", (1, size, size))
+    for network in (generator, critic.features):
         network.attention.register_forward_hook(lambda m, args, out: seen.append(out.shape[-1]))
     critic(generator(torch.randn(2, LATENT)))
     assert seen == [generator_map, critic_map]
 
 
 def test_dcgan_starts_from_the_papers_normal_distributions():
-    for network in dcgan_networks((3, 32, 32), 100, 10, 32, 32):
+    for network in build("dcgan", (3, 32, 32), 10, "batch", 100, (32, 32)):
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # Few values each: five standard errors.
@@ -229,22 +366,34 @@ def assert_starts_from_glorots_bounds(network, gained=()):
         assert layer.bias is None or not layer.bias.any()
 
 
+@pytest.mark.parametrize("width", [1, 2, 7])
+def test_attention_fits_networks_of_few_channels(width):
+    generator, critic = build("sagan", (1, 8, 8), widths=(width, width))
+    assert critic(generator(torch.randn(2, LATENT))).shape == (2,)
+
+
+def test_sagan_starts_from_glorots_bounds():
+    for network in build("sagan", (3, 16, 16), latent_dim=32, widths=(16, 16)):
+        assert_starts_from_glorots_bounds(network)
+
+
 def test_resnet_starts_from_glorots_bounds_with_a_gain_on_the_residual_branches():
-    for network in resnet_networks((3, 16, 16), 32, CLASSES, 16, 16):
+    for network in build("resnet", (3, 16, 16), CLASSES, latent_dim=32, widths=(16, 16)):
         gained = set()
         for block in network.modules():
             if isinstance(block, UpBlock | DownBlock | FirstDownBlock):
                 gained |= {block.conv1, block.conv2}
         assert gained
         assert_starts_from_glorots_bounds(network, gained)
-        if isinstance(network, ResNetCritic):
+        if hasattr(network, "head"):
             weight = network.head.projection.weight
             bound = math.sqrt(6 / sum(weight.shape))
             assert 0.75 * bound < weight.abs().max() <= bound
 
 
 def test_the_autoencoder_starts_from_glorots_bounds_and_hears_its_latents():
-    generator, critic = autoencoder_networks((1, 8, 8), 16, 16, 8)
+    generator = FAMILIES["autoencoder"].make_generator((1, 8, 8), 16, 0, 16)
+    critic = FAMILIES["autoencoder"].make_autoencoder((1, 8, 8), 16, 8, "none")
     assert_starts_from_glorots_bounds(generator)
     assert_starts_from_glorots_bounds(critic)
     with torch.no_grad():
@@ -268,8 +417,8 @@ def test_blocks_of_the_residual_critic_equal_the_papers(size):
     first = FirstDownBlock(3, 4)
     residual = first.conv2(F.relu(first.conv1(x)))
     torch.testing.assert_close(first(x), halve(residual + first.shortcut(x)))
-    down = DownBlock(3, 4, downsample=True)
-    residual = down.conv2(F.relu(down.conv1(F.relu(x))))
+    down = DownBlock(3, 4, norm="layer")
+    residual = down.conv2(F.relu(down.norm2(down.conv1(F.relu(down.norm1(x))))))
     torch.testing.assert_close(down(x), halve(residual + down.shortcut(x)))
     keep = DownBlock(3, 3, downsample=False)
     torch.testing.assert_close(keep(x), keep.conv2(F.relu(keep.conv1(F.relu(x)))) + x)
@@ -288,14 +437,21 @@ def test_the_block_of_the_residual_generator_equals_the_papers():
     torch.testing.assert_close(block(x, y), h + block.shortcut(twice(x)))
 
 
-def test_the_residual_critic_sums_its_last_map():
-    _, critic = build("resnet", (1, 9, 9))
-    x = torch.randn(3, 1, 9, 9)
-    h = x
-    for block in critic.blocks:
+@pytest.mark.parametrize(
+    ("name", "size", "pool"),
+    [
+        ("resnet", 9, lambda h: h.clamp(min=0).sum(dim=3).sum(dim=2)),
+        ("wgan_gp_resnet", 9, lambda h: h.clamp(min=0).mean(dim=3).mean(dim=2)),
+        ("wgan_gp_resnet", 64, lambda h: h.reshape(3, -1)),
+    ],
+)
+def test_residual_critics_pool_their_last_map_as_published(name, size, pool):
+    _, critic = build(name, (1, size, size))
+    x = torch.randn(3, 1, size, size)
+    h = critic.features.first(x)
+    for block in critic.features.blocks:
         h = block(h)
-    expected = critic.head.linear(h.clamp(min=0).sum(dim=3).sum(dim=2)).squeeze(1)
-    torch.testing.assert_close(critic(x), expected)
+    torch.testing.assert_close(critic(x), critic.head.linear(pool(h)).squeeze(1))
 
 
 # Sizes.
@@ -422,11 +578,11 @@ def singular_values(network):
     return values
 
 
-@pytest.mark.parametrize("family", CONDITIONAL)
-def test_every_matrix_has_norm_one_after_some_passes(family):
-    shape = SMALL[family]
+@pytest.mark.parametrize("name", NAMES)
+def test_every_matrix_has_norm_one_after_some_passes(name):
+    shape = SMALL[name]
     arguments = torch.randn(2, LATENT), torch.randn(2, *shape)
-    for network, argument in zip(build(family, shape, CLASSES), arguments, strict=True):
+    for network, argument in zip(build(name, shape, CLASSES), arguments, strict=True):
         before = singular_values(randomize(network, std=2))
         spectral_normalize(network)
         with torch.no_grad():
@@ -435,8 +591,8 @@ def test_every_matrix_has_norm_one_after_some_passes(family):
         after = singular_values(network.eval())
         assert after.keys() == before.keys()
         assert all(abs(value - 1) > 0.05 for value in before.values())
-        for name, value in after.items():
-            assert value == pytest.approx(1, rel=0.01), name
+        for layer, value in after.items():
+            assert value == pytest.approx(1, rel=0.01), layer
 
 
 def test_embeddings_can_be_left_as_they_are():

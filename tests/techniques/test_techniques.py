@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from helpers import CASES, CLASSES, CONDITIONAL, IMAGE, VECTOR, batches, state, tiny, train
 from torch import nn
@@ -11,7 +12,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import gan_lightning
 from gan_lightning import GAN, TECHNIQUES, losses
+from gan_lightning.networks import FAMILIES
+from gan_lightning.networks.autoencoder import TwoConvs
 from gan_lightning.penalties import gradient_penalty
+from gan_lightning.techniques import began
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 SHAPES = [VECTOR, IMAGE]
@@ -27,74 +31,106 @@ NAMES = {
     "sagan": "SAGAN",
 }
 
+# Each value with where it stands in the technique's paper.
 DEFAULTS = {
-    # Radford et al. 2016, section 4.
+    # Radford et al. 2016.
     "dcgan": {
-        "latent_dim": 100,
-        "n_critic": 1,
-        "critic_lr": 2e-4,
-        "generator_lr": 2e-4,
-        "betas": (0.5, 0.999),
-        "generator_width": 128,
-        "critic_width": 64,
+        "latent_dim": (100, "section 4, figure 1"),
+        "n_critic": (1, "arXiv:1406.2661, Algorithm 1"),
+        "critic_lr": (2e-4, "section 4"),
+        "generator_lr": (2e-4, "section 4"),
+        "betas": ((0.5, 0.999), "section 4"),
+        "network": ("dcgan", "section 3"),
+        "critic_norm": ("batch", "section 3"),
+        "objective": ("non_saturating", "arXiv:1406.2661, section 3"),
+        "real_label": (1, "arXiv:1406.2661, eq. 1"),
+        "fake_label": (0, "arXiv:1406.2661, eq. 1"),
     },
-    # Arjovsky et al. 2017, Algorithm 1; networks and latents of DCGAN, section 4.
+    # Arjovsky et al. 2017.
     "wgan": {
-        "clip": 0.01,
-        "latent_dim": 100,
-        "n_critic": 5,
-        "critic_lr": 5e-5,
-        "generator_lr": 5e-5,
-        "generator_width": 128,
-        "critic_width": 64,
+        "clip": (0.01, "Algorithm 1"),
+        "long_n_critic": (0, "Algorithm 1"),
+        "latent_dim": (100, "section 4.1, as DCGAN"),
+        "n_critic": (5, "Algorithm 1"),
+        "critic_lr": (5e-5, "Algorithm 1"),
+        "generator_lr": (5e-5, "Algorithm 1"),
+        "network": ("dcgan", "section 4.1"),
+        "critic_norm": ("batch", "section 4.1, as DCGAN"),
     },
-    # Gulrajani et al. 2017, Algorithm 1; networks of appendix F.
+    # Gulrajani et al. 2017.
     "wgan_gp": {
-        "penalty_weight": 10,
-        "latent_dim": 128,
-        "n_critic": 5,
-        "critic_lr": 1e-4,
-        "generator_lr": 1e-4,
-        "betas": (0, 0.9),
-        "generator_width": 128,
-        "critic_width": 128,
+        "penalty_weight": (10, "Algorithm 1"),
+        "penalty_target": (1, "eq. 3"),
+        "one_sided": (False, "section 4"),
+        "latent_dim": (128, "appendix F"),
+        "n_critic": (5, "Algorithm 1"),
+        "critic_lr": (1e-4, "Algorithm 1"),
+        "generator_lr": (1e-4, "Algorithm 1"),
+        "betas": ((0, 0.9), "Algorithm 1"),
+        "network": ("wgan_gp_resnet", "appendix F"),
+        "critic_norm": ("none", "section 4"),
+        "generator_batch": (2, "the authors' code for CIFAR-10"),
+        "dequantize": (True, "the authors' code for CIFAR-10"),
     },
-    # Mao et al. 2017, section 4.
+    # Mao et al. 2017.
     "lsgan": {
-        "latent_dim": 1024,
-        "n_critic": 1,
-        "critic_lr": 1e-3,
-        "generator_lr": 1e-3,
-        "betas": (0.5, 0.999),
+        "fake_target": (0, "eq. 9"),
+        "real_target": (1, "eq. 9"),
+        "generator_target": (1, "eq. 9"),
+        "latent_dim": (1024, "section 4, the authors' code"),
+        "n_critic": (1, "the authors' code"),
+        "critic_lr": (1e-3, "section 4"),
+        "generator_lr": (1e-3, "section 4"),
+        "betas": ((0.5, 0.999), "section 4"),
+        "network": ("dcgan", "section 3.3, without its 1 x 1 strides"),
+        "critic_norm": ("batch", "section 3.3"),
     },
-    # Berthelot et al. 2017, sections 3.4 and 4.1.
+    # Berthelot et al. 2017.
     "began": {
-        "gamma": 0.5,
-        "lambda_k": 1e-3,
-        "latent_dim": 64,
-        "n_critic": 1,
-        "critic_lr": 1e-4,
-        "generator_lr": 1e-4,
-        "betas": (0.9, 0.999),
+        "gamma": (0.5, "section 4.1"),
+        "lambda_k": (1e-3, "section 3.4"),
+        "latent_dim": (64, "section 4.1"),
+        "n_critic": (1, "section 3.4"),
+        "critic_lr": (1e-4, "section 4.1"),
+        "generator_lr": (1e-4, "section 4.1"),
+        "betas": ((0.9, 0.999), "section 4.1, Adam's own"),
+        "network": ("autoencoder", "section 3.5"),
+        "skip_connections": (False, "an option of section 3.5.1"),
+        "residual_steps": (0, "an option of section 3.5.1"),
     },
-    # Miyato et al. 2018, section 4 and appendix B.4.
+    # Miyato et al. 2018.
     "sngan": {
-        "latent_dim": 128,
-        "n_critic": 5,
-        "critic_lr": 2e-4,
-        "generator_lr": 2e-4,
-        "betas": (0, 0.9),
-        "generator_width": 256,
-        "critic_width": 128,
+        "objective": ("hinge", "eq. 16, 17"),
+        "latent_dim": (128, "appendix B.4"),
+        "n_critic": (5, "section 4.2"),
+        "critic_lr": (2e-4, "section 4.2"),
+        "generator_lr": (2e-4, "section 4.2"),
+        "betas": ((0, 0.9), "section 4.2"),
+        "network": ("resnet", "appendix B.4"),
+        "generator_batch": (2, "the authors' code"),
+        "dequantize": (True, "the authors' code"),
     },
-    # Zhang et al. 2019, section 4.
+    # Zhang et al. 2019.
     "sagan": {
-        "latent_dim": 128,
-        "n_critic": 1,
-        "critic_lr": 4e-4,
-        "generator_lr": 1e-4,
-        "betas": (0, 0.9),
+        "latent_dim": (128, "the authors' code"),
+        "n_critic": (1, "section 4.2"),
+        "critic_lr": (4e-4, "section 5"),
+        "generator_lr": (1e-4, "section 5"),
+        "betas": ((0, 0.9), "section 5"),
+        "network": ("sagan", "section 3"),
     },
+}
+
+# The channels at a size, generator's and critic's, with their place.
+WIDTHS = {
+    ("dcgan", 64): (128, 64, "section 4, figure 1; the critic's is the usual choice"),
+    ("wgan", 64): (128, 64, "section 4.1, as DCGAN"),
+    ("wgan_gp", 32): (128, 128, "appendix F, CIFAR-10"),
+    ("wgan_gp", 64): (64, 64, "appendix F, the 64 px ResNet"),
+    ("began", 64): (64, 64, "section 4.1"),
+    ("sngan", 32): (256, 128, "appendix B.4, table 4"),
+    ("sngan", 128): (64, 64, "appendix B.4, table 6"),
+    ("sagan", 128): (64, 64, "the authors' code"),
 }
 
 LOSSES = {
@@ -121,14 +157,32 @@ def test_the_techniques_are_the_seven_that_the_package_exports():
 @every_technique
 def test_defaults_are_the_papers(name):
     parameters = inspect.signature(TECHNIQUES[name]).parameters
-    assert {key: parameters[key].default for key in DEFAULTS[name]} == DEFAULTS[name]
+    for key, (value, place) in DEFAULTS[name].items():
+        assert parameters[key].default == value, f"{key}: {place}"
     for off in ("num_classes", "ema_decay", "decay_steps"):
-        assert parameters[off].default == 0
+        default = (parameters.get(off) or inspect.signature(GAN).parameters[off]).default
+        assert default == 0
+
+
+@pytest.mark.parametrize(("name", "size"), WIDTHS)
+def test_widths_are_the_papers(name, size):
+    generator_width, critic_width, place = WIDTHS[name, size]
+    with torch.device("meta"):
+        model = TECHNIQUES[name]((3, size, size))
+    assert (model.generator_width, model.critic_width) == (generator_width, critic_width), place
+
+
+@every_technique
+def test_on_any_network_every_technique_has_the_same_widths(name):
+    for network, family in FAMILIES.items():
+        with torch.device("meta"):
+            model = TECHNIQUES[name]((3, 32, 32), network=network)
+        assert (model.generator_width, model.critic_width) == family.widths
 
 
 @every_technique
 def test_the_optimisers_get_the_defaults(name):
-    defaults = DEFAULTS[name]
+    defaults = {key: value for key, (value, _) in DEFAULTS[name].items()}
     model = TECHNIQUES[name](VECTOR, generator_width=8, critic_width=8)
     assert model.n_critic == defaults["n_critic"]
     assert model.draw_latents(2).shape == (2, defaults["latent_dim"])
@@ -201,7 +255,112 @@ def test_only_the_gradient_penalty_is_a_penalty(name):
     assert (penalty is not None) == (name == "wgan_gp")
 
 
+# What the papers say one can watch.
+
+
+@pytest.mark.parametrize("name", ["wgan", "wgan_gp"])
+def test_the_wasserstein_estimate_is_the_difference_of_the_means(name):
+    real, fake = torch.tensor([3.0, 5.0]), torch.tensor([1.0, -2.0])
+    assert tiny(name).watch(real, fake)["wasserstein"].item() == 4.5
+
+
+def test_accuracy_is_the_share_told_rightly():
+    terms = tiny("dcgan").watch(
+        torch.tensor([1.0, -1.0, 2.0, 3.0]), torch.tensor([-1.0, 2.0, 4.0, 6.0])
+    )
+    assert {key: value.item() for key, value in terms.items()} == {
+        "accuracy/real": 0.75,
+        "accuracy/fake": 0.25,
+    }
+
+
+def test_begans_convergence_is_the_papers_measure():
+    model = tiny("began", gamma=0.5)
+    model.k.fill_(0.3)
+    terms = model.watch(torch.tensor([1.0, 3.0]), torch.tensor([0.5, 0.7]))
+    # 2 + |0.5 * 2 - 0.6|
+    assert terms["convergence"].item() == pytest.approx(2.4)
+    assert terms["k"].item() == pytest.approx(0.3)
+
+
+# The survey's small choices.
+
+
+def test_dcgans_generator_can_play_minimax():
+    model, fake = tiny("dcgan", objective="minimax"), torch.randn(16)
+    torch.testing.assert_close(
+        model.generator_loss(fake), -torch.nn.functional.softplus(fake).mean()
+    )
+
+
+@pytest.mark.parametrize("name", ["dcgan", "sngan"])
+def test_an_unknown_objective_is_refused(name):
+    with pytest.raises(ValueError, match="there is no objective 'wasserstein': choose from"):
+        tiny(name, objective="wasserstein")
+
+
+def test_dcgans_labels_can_be_smoothed():
+    model = tiny("dcgan", real_label=0.9, fake_label=0.1)
+    real, fake = torch.randn(2, 16)
+    expected = losses.logistic_critic_loss(real, fake, 0.9, 0.1)
+    assert torch.equal(model.critic_loss(real, fake), expected)
+    for labels in ({"real_label": 0.1, "fake_label": 0.9}, {"real_label": 1.1}):
+        with pytest.raises(ValueError, match="labels must be"):
+            tiny("dcgan", **labels)
+
+
+def test_lsgans_targets_can_be_set():
+    model = tiny("lsgan", fake_target=-1, real_target=1, generator_target=0)
+    real, fake = torch.tensor([2.0, 1.0]), torch.tensor([0.0, 1.0])
+    assert model.critic_loss(real, fake).item() == pytest.approx((1 + 0) / 4 + (1 + 4) / 4)
+    assert model.generator_loss(fake).item() == pytest.approx(1 / 4)
+
+
+def test_sngan_can_take_softplus_in_place_of_the_hinge():
+    model = tiny("sngan", objective="softplus")
+    real, fake = torch.randn(2, 16)
+    expected = losses.logistic_critic_loss(real, fake)
+    assert torch.equal(model.critic_loss(real, fake), expected)
+    assert torch.equal(model.generator_loss(fake), losses.logistic_generator_loss(fake))
+
+
+@pytest.mark.parametrize(("one_sided", "target"), [(True, 1.0), (False, 0.0), (True, 0.5)])
+def test_wgan_gps_penalty_has_a_side_and_a_target(one_sided, target):
+    model = tiny("wgan_gp", one_sided=one_sided, penalty_target=target)
+    real, fake = torch.randn(2, 6, 2)
+    torch.manual_seed(1)
+    expected = 10 * gradient_penalty(model.critic, real, fake, None, target, one_sided)
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.penalty(real, None, fake)[0], expected)
+
+
 # WGAN.
+
+
+def test_wgans_long_phases_are_where_the_authors_have_them():
+    model = tiny("wgan", n_critic=5, long_n_critic=100)
+    updates = {update: model.critic_updates(update) for update in range(1002)}
+    long = {update for update, count in updates.items() if count == 100}
+    assert long == {*range(25), 500, 1000}
+    assert set(updates.values()) == {5, 100}
+    assert {tiny("wgan").critic_updates(update) for update in range(1002)} == {5}
+    with pytest.raises(ValueError, match="long_n_critic must be 0 or at least n_critic"):
+        tiny("wgan", n_critic=5, long_n_critic=3)
+
+
+def test_a_long_phase_goes_through_the_batch_again_with_new_noise(monkeypatch):
+    model = tiny("wgan", n_critic=2, long_n_critic=5)
+    seen = []
+    objective = model.critic_objective
+    monkeypatch.setattr(
+        model, "critic_objective", lambda x, y, z: seen.append((x, z)) or objective(x, y, z)
+    )
+    trainer = train(model, batches(), max_steps=1)
+    assert trainer.global_step == 1
+    xs, zs = zip(*seen, strict=True)
+    assert len(seen) == 5
+    assert all(torch.equal(x, xs[i % 2]) for i, x in enumerate(xs))
+    assert len(torch.cat(zs).unique(dim=0)) == sum(map(len, zs))
 
 
 @pytest.mark.parametrize("clip", [0.01, 0.003])
@@ -250,6 +409,13 @@ def test_wgan_gps_critic_does_not_normalise(shape, num_classes):
     assert not [m for m in critic.modules() if is_parametrized(m)]
 
 
+def test_wgan_gps_critic_can_have_layer_norm_and_not_batch_norm():
+    critic = tiny("wgan_gp", IMAGE, critic_norm="layer").critic
+    assert [m for m in critic.modules() if isinstance(m, nn.GroupNorm)]
+    with pytest.raises(ValueError, match="critic_norm must be none or layer"):
+        tiny("wgan_gp", IMAGE, critic_norm="batch")
+
+
 @pytest.mark.parametrize("num_classes", CLASSES_TOO)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_wgan_gp_weighs_the_gradient_penalty(shape, num_classes):
@@ -259,7 +425,9 @@ def test_wgan_gp_weighs_the_gradient_penalty(shape, num_classes):
     torch.manual_seed(1)
     expected = 3 * gradient_penalty(model.critic, real, fake, y)
     torch.manual_seed(1)
-    torch.testing.assert_close(model.penalty(real, y, fake), expected)
+    penalty, terms = model.penalty(real, y, fake)
+    torch.testing.assert_close(penalty, expected)
+    assert terms.keys() == {"gradient_norm"}
 
 
 # BEGAN.
@@ -313,6 +481,92 @@ def test_begans_k_is_saved_and_not_trained():
     assert "k" not in dict(model.named_parameters())
 
 
+def rates(model):
+    return [optimizer.param_groups[0]["lr"] for optimizer in model.trainer.optimizers]
+
+
+def test_began_halves_its_rates_where_the_convergence_measure_stalls(monkeypatch):
+    model = tiny("began", halving_interval=2, critic_lr=0.008, generator_lr=0.004, least_lr=0.0015)
+    # Two updates each: falling, rising, falling but not below the least, falling below it.
+    measures = iter([5.0, 5.0, 3.0, 3.0, 4.0, 4.0, 3.5, 3.5, 2.0, 2.0])
+    monkeypatch.setattr(model, "_measure", lambda real, fake: torch.tensor(next(measures)))
+    monkeypatch.setattr(model, "watch", lambda real, fake: {})
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            seen.append(rates(pl_module))
+
+    train(model, batches(), max_steps=10, callbacks=Watch())
+    # The generator's is not halved to below the least.
+    whole, half, quarter = [0.008, 0.004], [0.004, 0.002], [0.002, 0.0015]
+    assert seen == [whole] * 5 + [half] * 2 + [quarter] * 3
+    assert model.least_convergence_sum.item() == 4
+
+
+@pytest.mark.parametrize("arguments", [{"halving_interval": 0}, {"decay_steps": 1000}])
+def test_began_halves_nothing_when_it_is_not_to(arguments):
+    model = tiny("began", **({"halving_interval": 1} | arguments))
+    assert model.halving_interval == 0
+    train(model, batches(), max_steps=4)
+    decay = 1 - 4 / 1000 if "decay_steps" in arguments else 1
+    assert rates(model) == pytest.approx([1e-4 * decay] * 2)
+
+
+def test_a_rate_below_the_least_stays_where_it_is(monkeypatch):
+    model = tiny("began", halving_interval=1, critic_lr=1e-6, generator_lr=1e-6)
+    monkeypatch.setattr(model, "_measure", lambda real, fake: torch.tensor(1.0))
+    train(model, batches(), max_steps=3)
+    assert rates(model) == [1e-6, 1e-6]
+
+
+def test_an_interval_that_is_not_a_number_does_not_end_the_halving(monkeypatch):
+    model = tiny("began", halving_interval=1, least_lr=0.0)
+    measures = iter([3.0, 3.0, float("nan"), float("nan"), 4.0, 4.0])
+    monkeypatch.setattr(model, "_measure", lambda real, fake: torch.tensor(next(measures)))
+    train(model, batches(), max_steps=3)
+    assert model.least_convergence_sum.item() == 3
+    assert rates(model) == [0.5e-4, 0.5e-4]
+
+
+def test_begans_balance_is_that_of_all_ranks(monkeypatch):
+    model = tiny("began", gamma=0.5, lambda_k=0.1)
+    # The other rank has errors of 3 and 0.6.
+    monkeypatch.setattr(began, "mean_over_ranks", lambda x: (x + torch.tensor([3.0, 0.6])) / 2)
+    model.after_critic_step(torch.tensor(1.0), torch.tensor(0.2))
+    assert model.k.item() == pytest.approx(0.1 * (0.5 * 2 - 0.4))
+    assert model.convergence_sum.item() == pytest.approx(2 + abs(0.5 * 2 - 0.4))
+
+
+def test_begans_residuals_vanish():
+    model = tiny("began", IMAGE, residual_steps=4, ema_decay=0.5)
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            carries = {
+                m.carry.item()
+                for network in (model.generator, model.generator_ema, model.critic)
+                for m in network.modules()
+                if isinstance(m, TwoConvs)
+            }
+            seen.append(carries)
+
+    train(model, batches(IMAGE), max_steps=6, callbacks=Watch())
+    assert seen == [{1.0}, {0.75}, {0.5}, {0.25}, {0.0}, {0.0}]
+
+
+def test_began_offers_its_options_on_auto_encoders_alone():
+    for options in ({"skip_connections": True}, {"residual_steps": 10}):
+        with pytest.raises(ValueError, match="need network autoencoder"):
+            tiny("began", IMAGE, network="resnet", **options)
+        with pytest.raises(ValueError, match="need network autoencoder"):
+            tiny("began", VECTOR, **options)
+    model = tiny("began", (1, 16, 16), skip_connections=True)
+    assert model.generator.skip_connections
+    assert model.critic.decoder.skip_connections
+
+
 # Spectral normalisation.
 
 MATRICES = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
@@ -331,20 +585,6 @@ def test_spectral_normalisation_is_where_the_papers_have_it(name, shape, num_cla
             matrix = key == "critic" or not isinstance(module, nn.Embedding)
             expected = ["_SpectralNorm"] * (matrix and key in SPECTRAL.get(name, []))
             assert [type(step).__name__ for step in steps] == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "generator", "critic"),
-    [
-        ("sagan", [32, 16, 8], [8, 16, 16, 16]),
-        ("sngan", [8] * 3, [8] * 4),
-        ("wgan_gp", [8] * 3, [8] * 4),
-    ],
-)
-def test_only_sagans_residual_networks_widen_as_maps_shrink(name, generator, critic):
-    model = tiny(name, (3, 32, 32))
-    assert [block.conv1.out_channels for block in model.generator.blocks] == generator
-    assert [block.conv1.out_channels for block in model.critic.blocks] == critic
 
 
 @every_technique

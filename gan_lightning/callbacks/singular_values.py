@@ -1,0 +1,28 @@
+"""The largest singular values, where one wants to see whether a critic stays Lipschitz."""
+
+import pytorch_lightning as pl
+
+from gan_lightning.module import GAN
+from gan_lightning.networks import largest_singular_values
+
+
+class SingularValues(pl.Callback):
+    """Logs ``sigma/critic/<layer>`` and ``sigma/generator/<layer>`` at every evaluation.
+
+    It is the largest singular value of each weight as the optimiser holds it: what spectral
+    normalisation divides by, and what it is free to let grow.
+
+    Miyato et al. 2018, arXiv:1802.05957, section 2.1.
+    """
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compute and log."""
+        if isinstance(pl_module, GAN):
+            networks = {"critic": pl_module.critic, "generator": pl_module.generator}
+            pl_module.log_scalars(
+                {
+                    f"sigma/{key}/{name}": value
+                    for key, network in networks.items()
+                    for name, value in largest_singular_values(network).items()
+                }
+            )

@@ -1,0 +1,35 @@
+"""Arguments that are refused, each with one sentence that says what would do."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+Choice = TypeVar("Choice", bound=str)
+
+
+def at_least(least: int, **named: int) -> int:
+    """The one named value; ValueError where it is smaller."""
+    ((name, value),) = named.items()
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return value
+
+
+def one_of(choices: Iterable[str], **named: Choice) -> Choice:
+    """The one named value; ValueError where it is not among the choices."""
+    ((name, value),) = named.items()
+    if value not in choices:
+        raise ValueError(f"there is no {name} {value!r}: choose from {', '.join(choices)}")
+    return value
+
+
+def checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of a sample that networks are made for; ValueError for any other."""
+    match tuple(int(n) for n in shape):
+        case (dim,) as vector if dim >= 1:
+            return vector
+        case (1 | 3, height, width) as image if height == width and 8 <= height <= 128:
+            return image
+    raise ValueError(
+        "shape must be (C, size, size) with 1 or 3 channels and size 8 to 128, "
+        f"or (D,) for vectors; got {tuple(shape)}"
+    )

@@ -1,0 +1,109 @@
+"""What a family of networks is: a generator and the features of a critic, for any shape."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from gan_lightning.networks.conditioning import ScoreHead
+from gan_lightning.networks.sizes import LARGE
+
+Norm = Literal["none", "batch", "layer"]
+
+
+class Features(nn.Module):
+    """Samples to features ``(N, out_features)``."""
+
+    out_features: int
+
+
+class ScoreCritic(nn.Module):
+    """Samples to scores ``(N,)``: a linear head, and a projection of the class, on features."""
+
+    def __init__(self, features: Features, num_classes: int = 0) -> None:
+        super().__init__()
+        self.features = features
+        self.head = ScoreHead(features.out_features, num_classes)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.head(self.features(x), y)
+
+
+class AutoencoderCritic(nn.Module):
+    """Samples to their mean absolute reconstruction error ``(N,)``.
+
+    The code is a linear map of the features, without an activation; the decoder is a generator.
+
+    Berthelot et al. 2017, arXiv:1703.10717, section 3.5.
+    """
+
+    def __init__(self, features: Features, decoder: nn.Module, latent_dim: int) -> None:
+        super().__init__()
+        self.features = features
+        self.code = nn.Linear(features.out_features, latent_dim)
+        self.decoder = decoder
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        rebuilt = self.decoder(self.code(self.features(x)))
+        # Under autocast too, real and generated samples are measured alike.
+        return (x.float() - rebuilt.float()).abs().flatten(1).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of network, at every shape.
+
+    Args:
+        generator: of ``(shape, latent_dim, num_classes, width)``: latents ``(N, latent_dim)`` and
+            labels to samples.
+        features: of ``(shape, width, norm)``: samples to features, normalised inside as ``norm``
+            says.
+        init: how the weights of a module start.
+        widths: the published generator's and critic's; below 64 pixels, where ``large_widths``
+            are those from there on.
+    """
+
+    generator: Callable[..., nn.Module]
+    features: Callable[[Sequence[int], int, Norm], Features]
+    init: Callable[[nn.Module], None]
+    widths: tuple[int, int]
+    large_widths: tuple[int, int] | None = None
+
+    def widths_at(self, size: int) -> tuple[int, int]:
+        """The published generator's and critic's at an image size."""
+        return self.large_widths if self.large_widths and size >= LARGE else self.widths
+
+    def make_generator(
+        self, shape: Sequence[int], latent_dim: int, num_classes: int, width: int
+    ) -> nn.Module:
+        """A generator, initialised."""
+        return self.generator(shape, latent_dim, num_classes, width).apply(self.init)
+
+    def make_critic(
+        self, shape: Sequence[int], num_classes: int, width: int, norm: Norm
+    ) -> nn.Module:
+        """A critic that scores, initialised."""
+        return ScoreCritic(self.features(shape, width, norm), num_classes).apply(self.init)
+
+    def make_autoencoder(
+        self, shape: Sequence[int], latent_dim: int, width: int, norm: Norm
+    ) -> nn.Module:
+        """A critic that reconstructs, initialised; its decoder is the family's generator."""
+        decoder = self.generator(shape, latent_dim, 0, width)
+        features = self.features(shape, width, norm)
+        return AutoencoderCritic(features, decoder, latent_dim).apply(self.init)
+
+
+def make_norm(norm: Norm, channels: int) -> nn.Module:
+    """The normalisation of a critic's map.
+
+    ``layer`` is over channels and positions, with a scale and a shift per channel.
+    """
+    match norm:
+        case "none":
+            return nn.Identity()
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)

@@ -1,0 +1,118 @@
+"""The pages of the techniques: complete, and filled by the program."""
+
+import re
+
+import pytest
+import yaml
+
+from benchmarks import render
+from benchmarks.blocks import fill, markdown_table
+from benchmarks.protocol import ROOT
+from benchmarks.records import write_record
+from benchmarks.technique_pages import REPORTED, count_parameters, read_reported
+from gan_lightning import GAN, TECHNIQUES
+
+PAGES = ROOT / "docs" / "techniques"
+HEADINGS = [
+    "The idea",
+    "Equations",
+    "What is logged",
+    "Networks",
+    "Deviations from the paper",
+    "Train it",
+    "Our results",
+]
+every_technique = pytest.mark.parametrize("name", TECHNIQUES)
+
+
+def test_every_technique_has_a_page():
+    assert {path.stem for path in PAGES.glob("*.md")} == set(TECHNIQUES)
+
+
+@every_technique
+def test_a_page_has_every_part(name):
+    text = (PAGES / f"{name}.md").read_text()
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[:-1] == HEADINGS
+    assert headings[-1].startswith("Published")
+    for block in ("parameters", "results", "published"):
+        (content,) = re.findall(
+            rf"<!-- {block}: begin -->(.*?)<!-- {block}: end -->", text, re.DOTALL
+        )
+        assert content.count("|") > 10, block
+    deviations = text.split("## Deviations from the paper")[1].split("##")[0]
+    numbers = [int(n) for n in re.findall(r"^(\d+)\. ", deviations, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert numbers
+    config = re.search(r"gan-lightning fit --config (\S+)", text)[1]
+    assert (ROOT / config).is_file()
+
+
+@every_technique
+def test_links_of_a_page_lead_somewhere(name):
+    text = (PAGES / f"{name}.md").read_text()
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", text)
+    assert links
+    assert [link for link in links if not (PAGES / link).exists()] == []
+
+
+@every_technique
+def test_a_page_explains_everything_that_is_logged(name):
+    text = (PAGES / f"{name}.md").read_text().split("## What is logged")[1].split("## Networks")[0]
+    assert "`score/real`, `score/fake`" in text
+    assert "`loss/critic`, `loss/generator`" in text
+    technique = TECHNIQUES[name]
+    if technique.watch is not GAN.watch:
+        assert len(re.findall(r"^\| `", text, re.MULTILINE)) > 2
+    if technique.penalty is not GAN.penalty:
+        assert "`penalty`" in text
+
+
+def test_what_others_published_is_complete():
+    reported = read_reported()
+    assert {entry["technique"] for entry in reported.scores} == set(TECHNIQUES)
+    assert {entry["technique"] for entry in reported.parameters} == set(TECHNIQUES)
+    for entry in reported.scores:
+        assert {type(value) for value in entry.values()} == {str}, entry
+        assert "http" in entry["source"]
+    assert yaml.safe_load(REPORTED.read_text()).keys() == {"scores", "parameters"}
+
+
+def test_render_fills_a_page_and_checks_it(tmp_path, record):
+    folder = tmp_path / "docs" / "techniques"
+    folder.mkdir(parents=True)
+    page = folder / "dcgan.md"
+    page.write_text("Before.\n<!-- results: begin -->\nold\n<!-- results: end -->\nAfter.\n")
+    write_record(record, tmp_path / "results")
+    arguments = ["--results", str(tmp_path / "results"), "--output", str(tmp_path)]
+    render.main(arguments)
+    text = page.read_text()
+    assert text.startswith("Before.\n<!-- results: begin -->\nHandwritten digits")
+    assert text.endswith("<!-- results: end -->\nAfter.\n")
+    assert "| 9.00 | 8.00 | 2000 | 7.00 | 200 | 3k | 1.50 | 1 |" in text
+    assert "[what is measured](../../LEADERBOARD.md)" in text
+    render.main([*arguments, "--check"])
+    page.write_text(text.replace("9.00", "8.99"))
+    with pytest.raises(SystemExit, match=r"dcgan\.md: not what the records give"):
+        render.main([*arguments, "--check"])
+
+
+def test_the_smallest_count_can_be_made_by_hand():
+    # Two critics of 8 px: 5 layers by their shapes.
+    generator, critic = count_parameters(
+        "dcgan", 8, generator_width=2, critic_width=2, latent_dim=3
+    )
+    # Linear 3 -> 4 x 2 x 2, BN 4; 4 -> 2 of 4 x 4, BN 2; 2 -> 3 of 4 x 4 and biases.
+    assert generator == 3 * 16 + 8 + 4 * 2 * 16 + 4 + 2 * 3 * 16 + 3
+    # 3 -> 2 of 4 x 4 and biases; 2 -> 4, BN 4; 4 x 2 x 2 -> 1 and its bias.
+    assert critic == 3 * 2 * 16 + 2 + 2 * 4 * 16 + 8 + 16 + 1
+
+
+def test_a_page_without_the_marks_stays_as_it_is():
+    assert fill("text", "results", "new") == "text"
+    half = "<!-- results: begin --> text"
+    assert fill(half, "results", "new") == half
+
+
+def test_a_markdown_table_aligns_words_left_and_numbers_right():
+    assert markdown_table(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
