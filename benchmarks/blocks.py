@@ -15,9 +15,9 @@ def fill(page: str, name: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns of numbers to the right, the first ``left`` of words to the left."""
-    rule = ["---" if i < left else "---:" for i in range(len(head))]
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int]) -> str:
+    """Columns of ``words``, by their numbers, to the left, all others to the right."""
+    rule = ["---" if i in words else "---:" for i in range(len(head))]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *rows])
 
 

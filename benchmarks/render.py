@@ -85,12 +85,13 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     """The table, and the pictures of its techniques in one row."""
     lines = [_texts(i, row, protocol) for i, row in enumerate(table, start=1)]
-    text = markdown_table(heads(protocol), lines, left=2)
+    text = markdown_table(heads(protocol), lines, words=[1])
     shown = [row for row in table if row.picture is not None]
     pictures = [f"![{row.name}]({relative(row.picture, output)})" for row in shown if row.picture]
     if not shown:
         return text
-    return text + "\n\n" + markdown_table([row.name for row in shown], [pictures], len(shown))
+    names = [row.name for row in shown]
+    return text + "\n\n" + markdown_table(names, [pictures], words=range(len(names)))
 
 
 def _texts(rank: int, row: Row, protocol: Protocol) -> list[str]:

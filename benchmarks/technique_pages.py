@@ -48,7 +48,7 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
                 f"{protocol.title}, rank {rank} of {len(table)} "
                 f"([what is measured]({relative(leaderboard, path.parent)})):",
                 f"```\n{command} {technique}\n```",
-                markdown_table(heads(protocol)[2:], [_texts(rank, row, protocol)], left=0),
+                markdown_table(heads(protocol)[2:], [_texts(rank, row, protocol)], words=[]),
             ]
             if row.picture is not None:
                 parts.append(f"![samples]({relative(row.picture, path.parent)})")
@@ -66,7 +66,7 @@ def _published(technique: str, reported: Reported) -> str:
         for entry in reported.scores
         if entry["technique"] == technique
     ]
-    return markdown_table(["IS", "FID", *columns[2:]], rows, left=len(columns))
+    return markdown_table(["IS", "FID", *columns[2:]], rows, words=range(len(columns)))
 
 
 def _parameters(technique: str, reported: Reported) -> str:
@@ -79,8 +79,8 @@ def _parameters(technique: str, reported: Reported) -> str:
             asked = ", ".join(f"`{key}={value}`" for key, value in options.items())
             ours = [f"{count:,}" for count in count_parameters(technique, size, **options)]
             rows.append([f"{size} px", asked or "defaults", *ours, *known, source or "-"])
-    head = ["size", "options", "generator", "critic", "published", "published", "of"]
-    return markdown_table(head, rows, left=2)
+    head = ["size", "options", "generator", "critic", "their generator", "their critic", "whose"]
+    return markdown_table(head, rows, words=[0, 1, 6])
 
 
 def count_parameters(technique: str, size: int, **options: Any) -> tuple[int, int]:
