@@ -595,6 +595,18 @@ def test_every_matrix_has_norm_one_after_some_passes(name):
             assert value == pytest.approx(1, rel=0.01), layer
 
 
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_spectral_normalisation_stands_still_in_eval_mode(name):
+    critic = spectral_normalize(build(name, (1, 8, 8))[1]).eval()
+    x = torch.randn(3, 1, 8, 8)
+    before = {key: value.clone() for key, value in critic.state_dict().items()}
+    with torch.no_grad():
+        assert torch.equal(critic(x), critic(x))
+    assert all(torch.equal(value, before[key]) for key, value in critic.state_dict().items())
+    critic.train()(x)
+    assert not all(torch.equal(value, before[key]) for key, value in critic.state_dict().items())
+
+
 def test_embeddings_can_be_left_as_they_are():
     generator, _ = build("resnet", (1, 8, 8), CLASSES)
     spectral_normalize(generator, embeddings=False)
