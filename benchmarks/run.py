@@ -188,8 +188,13 @@ def _train(run: Run, folder: Path) -> tuple[int, int, str]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
+    """The resolved config, but for the logger: where a run was written is no part of it."""
     path = folder / "config.yaml"
-    return yaml.safe_load(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    config["trainer"].pop("logger")
+    return config
 
 
 def _n_critic(config: dict[str, Any]) -> int:

@@ -46,6 +46,7 @@ def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
     assert [point["images"] for point in record.curve] == [0, 80, 160]
     assert record.config["seed_everything"] == 5
     assert record.config["model"]["init_args"]["clip"] == 0.01
+    assert str(tmp_path) not in path.read_text()
     assert record.untrained["fd_digits_cnn"] > 0
     assert record.peak_memory_bytes > 50_000_000
     assert path.with_suffix(".png").is_file()
