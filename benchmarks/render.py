@@ -17,8 +17,8 @@ from benchmarks.blocks import fill, markdown_table, relative
 from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
 from benchmarks.records import read_records
-from benchmarks.table import Row, cells, heads, rows
-from benchmarks.technique_pages import technique_page
+from benchmarks.table import Row, heads, rows, texts
+from benchmarks.technique_pages import read_reported, technique_page
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -59,8 +59,9 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
     if readme.is_file():
         block = "\n\n".join(_markdown(*table, output) for table in tables)
         files[readme] = fill(readme.read_text(), "leaderboard", block)
+    reported = read_reported()
     for path in sorted((output / "docs" / "techniques").glob("*.md")):
-        files[path] = technique_page(path, tables, output / "LEADERBOARD.md")
+        files[path] = technique_page(path, tables, output / "LEADERBOARD.md", reported)
     return files
 
 
@@ -84,7 +85,7 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
 
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     """The table, and the pictures of its techniques in one row."""
-    lines = [_texts(i, row, protocol) for i, row in enumerate(table, start=1)]
+    lines = [texts(i, row, protocol) for i, row in enumerate(table, start=1)]
     text = markdown_table(heads(protocol), lines, words=[1])
     shown = [row for row in table if row.picture is not None]
     pictures = [f"![{row.name}]({relative(row.picture, output)})" for row in shown if row.picture]
@@ -94,16 +95,12 @@ def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     return text + "\n\n" + markdown_table(names, [pictures], words=range(len(names)))
 
 
-def _texts(rank: int, row: Row, protocol: Protocol) -> list[str]:
-    return [cell.text for cell in cells(rank, row, protocol)]
-
-
 def _print(protocol: Protocol, table: list[Row]) -> None:
     shown = Table(title=protocol.title)
     for i, name in enumerate(heads(protocol)):
         shown.add_column(name, justify="left" if i == 1 else "right")
     for i, row in enumerate(table, start=1):
-        shown.add_row(*_texts(i, row, protocol))
+        shown.add_row(*texts(i, row, protocol))
     # A log file has no width of its own to fold the table into.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(shown)

@@ -107,6 +107,11 @@ def cells(rank: int, row: Row, protocol: Protocol) -> list[Cell]:
     ]
 
 
+def texts(rank: int, row: Row, protocol: Protocol) -> list[str]:
+    """What a row's cells show."""
+    return [cell.text for cell in cells(rank, row, protocol)]
+
+
 def spread(values: list[float]) -> str:
     """Mean, and standard deviation where there are several values; ``-`` for none."""
     if not values:

@@ -9,7 +9,7 @@ import yaml
 
 from benchmarks.blocks import fill, markdown_table, relative
 from benchmarks.protocol import ROOT, Protocol
-from benchmarks.table import Row, cells, heads
+from benchmarks.table import Row, heads, texts
 from gan_lightning import TECHNIQUES
 
 REPORTED = ROOT / "benchmarks" / "reported.yaml"
@@ -23,15 +23,16 @@ class Reported:
     parameters: list[dict[str, Any]]
 
 
-def read_reported(path: Path = REPORTED) -> Reported:
+def read_reported() -> Reported:
     """The file's two lists."""
-    return Reported(**yaml.safe_load(path.read_text()))
+    return Reported(**yaml.safe_load(REPORTED.read_text()))
 
 
-def technique_page(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path) -> str:
+def technique_page(
+    path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path, reported: Reported
+) -> str:
     """What the page at ``path``, called after its technique, is to hold."""
     page, technique = path.read_text(), path.stem
-    reported = read_reported()
     page = fill(page, "results", _results(path, tables, leaderboard))
     page = fill(page, "published", _published(technique, reported))
     return fill(page, "parameters", _parameters(technique, reported))
@@ -48,15 +49,11 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
                 f"{protocol.title}, rank {rank} of {len(table)} "
                 f"([what is measured]({relative(leaderboard, path.parent)})):",
                 f"```\n{command} {technique}\n```",
-                markdown_table(heads(protocol)[2:], [_texts(rank, row, protocol)], words=[]),
+                markdown_table(heads(protocol)[2:], [texts(rank, row, protocol)[2:]], words=[]),
             ]
             if row.picture is not None:
                 parts.append(f"![samples]({relative(row.picture, path.parent)})")
     return "\n\n".join(parts)
-
-
-def _texts(rank: int, row: Row, protocol: Protocol) -> list[str]:
-    return [cell.text for cell in cells(rank, row, protocol)[2:]]
 
 
 def _published(technique: str, reported: Reported) -> str:

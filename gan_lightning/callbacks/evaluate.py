@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 
+from gan_lightning.checks import at_least
 from gan_lightning.images import to_uint8
 from gan_lightning.metrics import Extractor, load_extractor
 from gan_lightning.module import GAN, Batch
@@ -46,14 +47,12 @@ class Evaluate(pl.Callback):
         batch_size: int = 256,
         seed: int = 0,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if num_samples is not None and num_samples < 2:
-            raise ValueError(f"num_samples must be at least 2, got {num_samples}")
+        if num_samples is not None:
+            at_least(2, num_samples=num_samples)
         self.extractor = extractor
         self.weights = weights
         self.num_samples = num_samples
-        self.batch_size = batch_size
+        self.batch_size = at_least(1, batch_size=batch_size)
         self.seed = seed
         self._loaded: Extractor | None = None
         self._distance: FrechetInceptionDistance | None = None

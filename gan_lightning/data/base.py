@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from gan_lightning.checks import at_least
 from gan_lightning.data.loader import TensorLoader
 
 Split = Literal["train", "test"]
@@ -41,13 +42,9 @@ class GANDataModule(pl.LightningDataModule, ABC):
         super().__init__()
         if conditional and not self.classes:
             raise ValueError(f"{type(self).__name__} has no labels: conditional must be false")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if predict_samples < 0:
-            raise ValueError(f"predict_samples must be at least 0, got {predict_samples}")
-        self.batch_size = batch_size
+        self.batch_size = at_least(1, batch_size=batch_size)
         self.conditional = conditional
-        self.predict_samples = predict_samples
+        self.predict_samples = at_least(0, predict_samples=predict_samples)
         self._seed = 0
         self._splits: dict[Split, tuple[Tensor, Tensor | None]] = {}
 
