@@ -9,8 +9,6 @@ import argparse
 import csv
 import math
 import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -18,20 +16,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
+from benchmarks.environment import commit, processor, versions
+from benchmarks.protocol import PROTOCOLS, RESULTS, Protocol
 from benchmarks.records import Record, Scores, Status, read_record, record_path, write_record
 from gan_lightning import TECHNIQUES
-
-#: What a run's numbers come from.
-SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
-LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "gan-lightning")
 
 
 @dataclass(frozen=True)
@@ -105,7 +99,7 @@ def _make(run: Run, results: Path, work: Path) -> Record:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # Before training: what is changed meanwhile is not what trained.
-    commit = _commit()
+    trained_by = commit()
     started = time.monotonic()
     code, peak, message = _train(run, folder)
     seconds = time.monotonic() - started
@@ -140,8 +134,8 @@ def _make(run: Run, results: Path, work: Path) -> Record:
         wall_seconds=round(seconds, 1),
         peak_memory_bytes=peak,
         device=_device(run.protocol),
-        versions={"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
-        commit=commit,
+        versions=versions(),
+        commit=trained_by,
         config=config,
     )
     grids = sorted((folder / "grids").glob("*.png"))
@@ -229,30 +223,8 @@ def _in_short(scores: Scores) -> str:
 
 def _device(protocol: Protocol) -> dict[str, Any]:
     if protocol.accelerator == "cpu":
-        return {"name": _processor(), "threads": protocol.threads}
+        return {"name": processor(), "threads": protocol.threads}
     return {"name": torch.cuda.get_device_name(), "count": 1}
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
-    found = re.search(r"model name\s*:\s*(.+)", text)
-    return found[1] if found else platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """The commit, or an empty string outside a git checkout."""
-    try:
-        head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--", *SOURCES)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return head + "-dirty" * bool(changed)
-
-
-def _git(*args: str) -> str:
-    result = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True)
-    return result.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
     if found := re.search(r"to be one of \{(.*?)\}", message):
         return f"a command is missing: {', '.join(found[1].split(','))}"
     if found := re.search(r"arguments are required: (.*)", message):
-        missing = " and ".join("--" + name.split(".", 1)[-1] for name in found[1].split(", "))
+        names = found[1].split(", ")
+        if arguments := [_whose(name) for name in names if "." not in name]:
+            return f"{' and '.join(arguments)} missing"
+        missing = " and ".join("--" + name.split(".", 1)[-1] for name in names)
         return f"{missing} missing: give a config (--config FILE) or name the class"
     if found := re.search(r"dot import path string: (\S+)|has no attribute '(\w+)'", message):
         key = re.search(r'Parser key "([\w.]+)"', message)
@@ -45,7 +48,8 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
             name = found[1] or found[2]
             return f"--{key[1]}: " + _no_such("class", name, _class_names(kind)) if key else name
     if found := re.search(r'Parser key "([\w.]+)":\s+Expected an? (.*)\. Got value: (.*)', message):
-        wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[2]).replace("typing.", "")
+        wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[2])
+        wanted = re.sub(r"typing.Literal\[(.*)\]", r"one of \1", wanted)
         return f"{found[1]}: expected {wanted}, got {found[3]}"
     union = r'Parser key "([\w.]+)":.*Subtypes: (.*?)\s+Errors:.*Given value: (.*)'
     if found := re.search(union, message, re.DOTALL):
@@ -56,8 +60,10 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
 
 def root_message(error: BaseException) -> str:
     """The message of the first error in a chain: what the class itself said."""
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    while (before := error.__cause__) or (before := error.__context__):
+        if before is not error.__cause__ and error.__suppress_context__:
+            break
+        error = before
     return " ".join(str(error).split())
 
 
@@ -96,6 +102,12 @@ def _arguments(*kinds: type) -> Iterator[str]:
         for cls in (kind, *_concrete_subclasses(kind)):
             names = inspect.signature(cls).parameters
             yield from (name for name in names if name not in ("shape", "options"))
+
+
+def _whose(argument: str) -> str:
+    """The option of an argument of the class that is chosen for the model or the data."""
+    owners = [key for key in ("model", "data") if argument in _arguments(KINDS[key])]
+    return f"--{'.'.join([*owners[:1], argument])}"
 
 
 def _class_names(kind: type) -> list[str]:

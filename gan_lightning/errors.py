@@ -18,9 +18,21 @@ class MissingFileError(UserError, FileNotFoundError):
     """Data or weights are not on disk and could not be downloaded."""
 
 
+class MissingPackageError(UserError, ImportError):
+    """A package that only this needs is not installed."""
+
+
 class WrongFileError(UserError, ValueError):
     """A file holds something else than it is to."""
 
 
 class TooFewSamplesError(UserError, ValueError):
     """The data does not fill a batch."""
+
+
+class SourceChangedError(UserError):
+    """Files moved, or changed, while they were read."""
+
+
+class CacheError(UserError):
+    """Decoded images cannot be kept on disk."""

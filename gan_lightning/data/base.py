@@ -1,17 +1,20 @@
-"""The base of the data modules: samples held as one tensor on the training device."""
+"""The base of the data modules."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from gan_lightning.checks import at_least
-from gan_lightning.data.loader import TensorLoader
+from gan_lightning.checks import at_least, one_of
+from gan_lightning.data.loader import Loader, PrefetchLoader, TensorLoader
 
 Split = Literal["train", "test"]
+Placement = Literal["auto", "device", "host"]
 
 
 class GANDataModule(pl.LightningDataModule, ABC):
@@ -24,29 +27,41 @@ class GANDataModule(pl.LightningDataModule, ABC):
     Args:
         batch_size: real samples of one critic update, on each device.
         conditional: hand out labels, and have the model use them.
+        placement: ``device`` holds all samples as one tensor on the training device; ``host``
+            leaves them in memory or on disk, and threads fetch the next batches; ``auto`` is
+            ``device`` where they take no more than half of the device's free memory.
         predict_samples: how many samples ``predict`` draws.
 
     Raises:
-        ValueError: labels are asked for where the data has none.
+        ValueError: labels are asked for where the data has none, there is no such placement, or a
+            number is too small.
     """
 
+    #: Of one sample, ``(C, H, W)`` or ``(D,)``.
     shape: tuple[int, ...]
     #: Of the labels in the data; 0 where there are none.
     classes: int = 0
+    #: Whether half of the training samples, images then, are mirrored.
+    flip: bool = False
     #: The feature extractor that scores are measured with; None where there is none.
-    extractor: ClassVar[str | None] = None
+    extractor: str | None = None
 
     def __init__(
-        self, batch_size: int = 64, conditional: bool = False, predict_samples: int = 64
+        self,
+        batch_size: int = 64,
+        conditional: bool = False,
+        placement: Placement = "auto",
+        predict_samples: int = 64,
     ) -> None:
         super().__init__()
         if conditional and not self.classes:
             raise ValueError(f"{type(self).__name__} has no labels: conditional must be false")
         self.batch_size = at_least(1, batch_size=batch_size)
         self.conditional = conditional
+        self.placement: Placement = one_of(get_args(Placement), placement=placement)
         self.predict_samples = at_least(0, predict_samples=predict_samples)
         self._seed = 0
-        self._splits: dict[Split, tuple[Tensor, Tensor | None]] = {}
+        self._splits: dict[Split, tuple[Tensor, Tensor | None, bool]] = {}
 
     @abstractmethod
     def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
@@ -63,17 +78,17 @@ class GANDataModule(pl.LightningDataModule, ABC):
         if self.trainer:
             self._seed = self.trainer.strategy.broadcast(self._seed)
 
-    def train_dataloader(self) -> TensorLoader:
+    def train_dataloader(self) -> Loader:
         """Shuffled, ``n_critic`` batches in one."""
         model = self.trainer.lightning_module if self.trainer else None
         n_critic = getattr(model, "n_critic", 1)
-        return self._loader("train", n_critic * self.batch_size, seed=self._seed)
+        return self._loader("train", n_critic * self.batch_size, seed=self._seed, flip=self.flip)
 
-    def val_dataloader(self) -> TensorLoader:
+    def val_dataloader(self) -> Loader:
         """The training samples in order."""
         return self._loader("train", self.batch_size)
 
-    def test_dataloader(self) -> TensorLoader:
+    def test_dataloader(self) -> Loader:
         """The test samples in order."""
         return self._loader("test", self.batch_size)
 
@@ -84,15 +99,35 @@ class GANDataModule(pl.LightningDataModule, ABC):
         full, rest = divmod(share, self.batch_size)
         return [self.batch_size] * full + [rest] * bool(rest)
 
-    def _loader(self, split: Split, batch_size: int, seed: int | None = None) -> TensorLoader:
+    def _loader(self, split: Split, batch_size: int, **order: Any) -> Loader:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if split not in self._splits:
-            x, y = self.load(split)
-            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-            labels = y.to(device) if self.conditional and y is not None else None
-            self._splits[split] = x.to(device), labels
-        x, y = self._splits[split]
-        rank, world_size = self._rank()
-        return TensorLoader(x, y, batch_size, seed=seed, rank=rank, world_size=world_size)
+            self._splits[split] = self._place(split, device)
+        x, y, on_device = self._splits[split]
+        order["rank"], order["world_size"] = self._rank()
+        if on_device:
+            return TensorLoader(x, y, batch_size, **order)
+        return PrefetchLoader(x, y, batch_size, device=device, **order)
+
+    def _place(self, split: Split, device: torch.device) -> tuple[Tensor, Tensor | None, bool]:
+        """Samples and labels where they are to stay, and whether that is the device."""
+        x, y = self.load(split)
+        labels = y if self.conditional else None
+        available = free_memory(device)
+        if self.placement == "host" or (self.placement == "auto" and x.nbytes > available / 2):
+            rank_zero_info(
+                f"{len(x):,} samples of {x.nbytes / 1e9:.1f} GB stay on the host: "
+                f"{device} has {available / 1e9:.1f} GB free"
+            )
+            return x, labels, False
+        return x.to(device), labels if labels is None else labels.to(device), True
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a GPU; elsewhere, those of the whole machine, which shares them."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from sklearn.datasets import make_swiss_roll
@@ -15,9 +16,8 @@ class Toy(GANDataModule):
 
     Args:
         num_samples: points in each split.
-        batch_size: real samples of one critic update, on each device.
-        conditional: hand out the mode's number, and have the model use it.
         predict_samples: how many samples ``predict`` draws.
+        options: of ``GANDataModule``.
     """
 
     shape = (2,)
@@ -25,11 +25,10 @@ class Toy(GANDataModule):
     def __init__(
         self,
         num_samples: int = 10_000,
-        batch_size: int = 64,
-        conditional: bool = False,
         predict_samples: int = 1000,
+        **options: Any,
     ) -> None:
-        super().__init__(batch_size, conditional, predict_samples)
+        super().__init__(predict_samples=predict_samples, **options)
         self.num_samples = num_samples
 
     @abstractmethod
@@ -61,10 +60,7 @@ class Ring(_Mixture):
     Metz et al. 2017, arXiv:1611.02163, at half the scale.
 
     Args:
-        num_samples: points in each split.
-        batch_size: real samples of one critic update, on each device.
-        conditional: hand out the mode's number, and have the model use it.
-        predict_samples: how many samples ``predict`` draws.
+        options: of ``Toy``.
     """
 
     classes = 8
@@ -82,10 +78,7 @@ class Grid(_Mixture):
     Srivastava et al. 2017, arXiv:1705.07761, at a quarter of the scale.
 
     Args:
-        num_samples: points in each split.
-        batch_size: real samples of one critic update, on each device.
-        conditional: hand out the mode's number, and have the model use it.
-        predict_samples: how many samples ``predict`` draws.
+        options: of ``Toy``.
     """
 
     classes = 25
@@ -101,12 +94,6 @@ class SwissRoll(Toy):
     """A spiral without modes.
 
     Gulrajani et al. 2017, arXiv:1704.00028, figure 1.
-
-    Args:
-        num_samples: points in each split.
-        batch_size: real samples of one critic update, on each device.
-        conditional: must be false: a spiral has no classes.
-        predict_samples: how many samples ``predict`` draws.
     """
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, None]:

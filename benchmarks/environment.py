@@ -1,0 +1,41 @@
+"""What a figure was measured with: the code, the libraries and the device."""
+
+import platform
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.protocol import ROOT
+
+#: What the numbers come from.
+SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
+LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "gan-lightning")
+
+
+def processor() -> str:
+    """The name of the CPU."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    found = re.search(r"model name\s*:\s*(.+)", text)
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that compute."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def commit() -> str:
+    """The commit, with ``-dirty`` where files have changed; "" outside a git checkout."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--", *SOURCES)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + "-dirty" * bool(changed)
+
+
+def _git(*args: str) -> str:
+    result = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout.strip()

@@ -1,0 +1,308 @@
+"""Decoded pictures on disk: one file that is mapped into memory, built once."""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from io import RawIOBase
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gan_lightning.data.pixels import Form, UnreadableImageError
+from gan_lightning.data.sources import Source
+from gan_lightning.errors import CacheError, SourceChangedError, WrongFileError
+
+#: Of the files below; others are not read.
+VERSION = 1
+IMAGES, CHUNKS, META = "images.u8", "chunks.jsonl", "meta.json"
+#: Pictures that are decoded, written and summed together.
+CHUNK = 256
+#: Up to these many bytes all checksums are compared when a cache is opened; of a larger one, some.
+CHECKED_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Pictures ``(N, C, size, size)``, uint8, mapped from a file that is not to be written to.
+
+    ``labels`` ``(N,)`` are those of the source; ``skipped`` are the numbers in it of the pictures
+    that could not be read, with the reason.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    skipped: dict[int, str]
+
+
+def open_cache(
+    source: Source, form: Form, parent: Path, title: str, *, strict: bool = False
+) -> Cache:
+    """The pictures of ``source`` in their ``form``, from a folder in ``parent``, built if missing.
+
+    The folder's name holds a checksum of the content and the form. It is built beside its place by
+    one process, while others wait, and goes on where an earlier one was stopped; what is torn or
+    of another version is built again.
+
+    Raises:
+        WrongFileError: no picture can be read or, if ``strict``, one cannot.
+        SourceChangedError: the content moved or changed meanwhile; what was decoded is kept.
+        CacheError: ``parent`` cannot be written to, or is full; what was decoded is kept.
+    """
+    content = source.fingerprint()
+    identity = json.dumps([VERSION, asdict(form), content])
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    folder = parent / f"{title}-{form.size}px-{key}"
+    if _fault(folder, form):
+        with _writing_to(parent), _alone(folder):
+            # Another process may have built it while this one waited.
+            if fault := _fault(folder, form):
+                if folder.exists():
+                    rank_zero_warn(f"the cache {folder} is damaged ({fault}): it is built again")
+                    shutil.rmtree(folder)
+                _build(source, form, folder, content, strict)
+    cache = _open(folder, form, source)
+    if cache.skipped:
+        message = _unreadable(source, cache.skipped)
+        if strict:
+            raise WrongFileError(message)
+        rank_zero_warn(f"{message}; skipped")
+    return cache
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A line of ``CHUNKS``: of ``read`` pictures in a row, ``kept`` are in ``IMAGES``."""
+
+    read: int
+    kept: int
+    crc32: int
+    skipped: dict[int, str]
+
+    def line(self) -> str:
+        return json.dumps([self.read, self.kept, self.crc32, list(self.skipped.items())]) + "\n"
+
+    @classmethod
+    def of(cls, line: str) -> "_Chunk":
+        """Raises ValueError, TypeError where the line holds something else."""
+        read, kept, crc32, skipped = json.loads(line)
+        chunk = cls(int(read), int(kept), int(crc32), {int(i): str(why) for i, why in skipped})
+        if chunk.kept < 0 or chunk.read != chunk.kept + len(chunk.skipped):
+            raise ValueError(f"{chunk.read} pictures are not {chunk.kept} and those skipped")
+        return chunk
+
+
+def _open(folder: Path, form: Form, source: Source) -> Cache:
+    skipped = {i: why for chunk in _read_chunks(folder) for i, why in chunk.skipped.items()}
+    rows = np.memmap(folder / IMAGES, np.uint8, mode="r").reshape(-1, *form.shape)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*NumPy array is not writable.*")
+        images = torch.from_numpy(rows)
+    labels = None
+    if source.labels is not None:
+        labels = torch.tensor([y for i, y in enumerate(source.labels) if i not in skipped])
+    return Cache(images, labels, skipped)
+
+
+def _unreadable(source: Source, skipped: Mapping[int, str]) -> str:
+    i, why = next(iter(skipped.items()))
+    others = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+    return (
+        f"{len(skipped)} of {len(source)} images cannot be read: {source.name(i)} ({why}){others}"
+    )
+
+
+def _fault(folder: Path, form: Form) -> str | None:
+    """What keeps the cache from being used."""
+    try:
+        meta = json.loads((folder / META).read_text())
+        chunks = _read_chunks(folder)
+        count = sum(chunk.kept for chunk in chunks)
+        if meta != {"version": VERSION, "images": count, "chunks": len(chunks)}:
+            return f"{META} and {CHUNKS} do not belong together"
+        size, expected = (folder / IMAGES).stat().st_size, count * form.nbytes
+        if size != expected:
+            return f"{IMAGES} has {size:,} bytes, not {expected:,}"
+        every = max(1, size // CHECKED_BYTES)
+        if _count_intact(folder / IMAGES, chunks, form, every) < len(chunks):
+            return f"a checksum of {IMAGES} is not the one in {CHUNKS}"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _build(source: Source, form: Form, folder: Path, content: str, strict: bool) -> None:
+    part = folder.with_name(folder.name + ".part")
+    part.mkdir(parents=True, exist_ok=True)
+    chunks = _resumed(part, form)
+    start = sum(chunk.read for chunk in chunks)
+    needed, free = (len(source) - start) * form.nbytes, shutil.disk_usage(part).free
+    if needed > free:
+        raise CacheError(
+            f"the decoded images need {needed / 1e9:.1f} GB in {folder.parent}, which has "
+            f"{free / 1e9:.1f} GB left: name another folder with --data.cache_dir"
+        )
+    source.open()
+    rank_zero_info(f"decoding {len(source) - start:,} images into {folder}")
+    with (
+        (part / IMAGES).open("ab", buffering=0) as images,
+        (part / CHUNKS).open("a") as journal,
+        _progress(len(source), start) as advance,
+    ):
+        for chunk, pixels in _decoded(source, form, start):
+            if strict and chunk.skipped:
+                raise WrongFileError(_unreadable(source, chunk.skipped))
+            _write_all(images, pixels)
+            journal.write(chunk.line())
+            journal.flush()
+            chunks.append(chunk)
+            advance(chunk.read)
+        os.fsync(images.fileno())
+        os.fsync(journal.fileno())
+    if source.fingerprint() != content:
+        raise SourceChangedError("the images changed while they were read: run it again")
+    count = sum(chunk.kept for chunk in chunks)
+    if not count:
+        shutil.rmtree(part)
+        raise WrongFileError(_unreadable(source, chunks[0].skipped))
+    with (part / META).open("w") as meta:
+        json.dump({"version": VERSION, "images": count, "chunks": len(chunks)}, meta)
+        meta.flush()
+        os.fsync(meta.fileno())
+    part.rename(folder)
+
+
+@dataclass(frozen=True)
+class _Decoder(Dataset[tuple[_Chunk, bytes] | SourceChangedError]):
+    """What worker processes do: pictures decoded, as bytes, a chunk at a time."""
+
+    source: Source
+    form: Form
+    start: int
+
+    def __len__(self) -> int:
+        return -(-(len(self.source) - self.start) // CHUNK)
+
+    def __getitem__(self, number: int) -> tuple[_Chunk, bytes] | SourceChangedError:
+        begin = self.start + number * CHUNK
+        numbers = range(begin, min(begin + CHUNK, len(self.source)))
+        pixels, skipped = [], {}
+        for i in numbers:
+            try:
+                pixels.append(self.form(self.source[i]).numpy().tobytes())
+            except UnreadableImageError as error:
+                skipped[i] = " ".join(str(error).split())
+            except SourceChangedError as error:
+                # What a worker raises arrives with its traceback in the message.
+                return error
+        together = b"".join(pixels)
+        return _Chunk(len(numbers), len(pixels), zlib.crc32(together), skipped), together
+
+
+def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, bytes]]:
+    decoder = _Decoder(source, form, start)
+    workers = min(os.cpu_count() or 1, 16, len(decoder) // 4)
+    loader = DataLoader(
+        decoder,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        # Its own, or the first run, which builds, would train otherwise than the second.
+        generator=torch.Generator(),
+    )
+    for decoded in loader:
+        if isinstance(decoded, SourceChangedError):
+            raise decoded
+        yield decoded
+
+
+def _as_it_is(decoded: object) -> object:
+    return decoded
+
+
+def _resumed(part: Path, form: Form) -> list[_Chunk]:
+    """The chunks of an earlier process that are intact; what follows them is cut off."""
+    for name in (IMAGES, CHUNKS):
+        (part / name).touch()
+    chunks = _read_chunks(part)
+    chunks = chunks[: _count_intact(part / IMAGES, chunks, form)]
+    os.truncate(part / IMAGES, sum(chunk.kept for chunk in chunks) * form.nbytes)
+    (part / CHUNKS).write_text("".join(chunk.line() for chunk in chunks))
+    return chunks
+
+
+def _read_chunks(folder: Path) -> list[_Chunk]:
+    """The lines of ``CHUNKS``, up to one that was not written to its end."""
+    chunks = []
+    for line in (folder / CHUNKS).read_text(errors="replace").splitlines(keepends=True):
+        try:
+            chunks.append(_Chunk.of(line))
+        except (ValueError, TypeError):
+            break
+    return chunks
+
+
+def _count_intact(path: Path, chunks: list[_Chunk], form: Form, every: int = 1) -> int:
+    """How many chunks come before one whose checksum differs, of those that are looked at."""
+    with path.open("rb") as file:
+        for number, chunk in enumerate(chunks):
+            size = chunk.kept * form.nbytes
+            if number % every and number < len(chunks) - 1:
+                file.seek(size, os.SEEK_CUR)
+            elif len(pixels := file.read(size)) < size or zlib.crc32(pixels) != chunk.crc32:
+                return number
+    return len(chunks)
+
+
+def _write_all(file: RawIOBase, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While no other process builds the same cache; a killed one leaves no lock behind."""
+    lock = FileLock(folder.with_name(folder.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        rank_zero_info(f"another process is building {folder}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _writing_to(parent: Path) -> Iterator[None]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise CacheError(
+            f"the decoded images cannot be written to {parent} ({error.strerror or error}); what "
+            "is there already is kept. Make room, or name another folder with --data.cache_dir"
+        ) from error
+
+
+@contextmanager
+def _progress(total: int, done: int) -> Iterator[Callable[[int], None]]:
+    columns = [TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    shown = Console(stderr=True)
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
+        task = bar.add_task("", total=total, completed=done)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,153 @@
+"""Images in the format of the Hugging Face hub."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gan_lightning.data.base import Split
+from gan_lightning.data.images import CachedDataModule, colour
+from gan_lightning.data.pixels import Colour, UnreadableImageError, decode
+from gan_lightning.data.sources import Source, open_image
+from gan_lightning.errors import (
+    ArgumentError,
+    MissingFileError,
+    MissingPackageError,
+    SourceChangedError,
+)
+
+
+class HuggingFaceImages(CachedDataModule):
+    """A data set of images that the package datasets loads: from the hub, or from a folder.
+
+    Args:
+        path: the set's name on the hub, a folder of its files, or one that ``save_to_disk`` wrote.
+        name: which of the set's configurations.
+        image_column: where the images are.
+        label_column: where the classes are, for a conditional model.
+        size: pixels of the side that the images are brought to.
+        background: what transparent images are laid on: a name, or #rrggbb.
+        options: of ``CachedDataModule``.
+
+    Raises:
+        MissingPackageError: the package datasets is not installed.
+        MissingFileError: there is no such data set, or it is not to be had.
+        ArgumentError: it has no such column or split.
+        ValueError: there is no such colour; the base's errors.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        name: str | None = None,
+        image_column: str = "image",
+        label_column: str = "label",
+        size: int = 64,
+        background: str = "white",
+        **options: Any,
+    ) -> None:
+        self.path, self.name = path, name
+        self.image_column, self.label_column = image_column, label_column
+        self.background = colour(background)
+        self._splits_read: dict[str, Any] | None = None
+        if options.get("conditional"):
+            self.classes = max(self._labels("train")) + 1
+        super().__init__(size=size, **options)
+
+    def source(self, split: Split) -> Source:
+        """The images of the split; where there is no test split, of the validation split."""
+        rows = self._rows(split)
+        labels = self._labels(split) if self.conditional else None
+        return _Rows(rows, self.image_column, self.background, labels)
+
+    def _labels(self, split: Split) -> list[int]:
+        rows = self._rows(split)
+        labels: list[int] = []
+        if self.label_column in rows.column_names:
+            labels = rows[self.label_column][:]
+        if not labels or not all(isinstance(label, int) and label >= 0 for label in labels):
+            raise ArgumentError(
+                f"{self.path} has no classes in {self.label_column!r}: its columns are "
+                f"{', '.join(rows.column_names)}"
+            )
+        return labels
+
+    def _rows(self, split: Split) -> Any:  # noqa: ANN401
+        splits = self._read()
+        names = ["train"] if split == "train" else ["test", "validation", "valid", "val", "train"]
+        found = [splits[name] for name in names if name in splits]
+        if not found:
+            raise ArgumentError(f"{self.path} has no split {split}: it has {', '.join(splits)}")
+        if self.image_column not in found[0].column_names:
+            raise ArgumentError(
+                f"{self.path} has no column {self.image_column!r}: choose from "
+                f"{', '.join(found[0].column_names)}"
+            )
+        return found[0]
+
+    def _read(self) -> dict[str, Any]:
+        if self._splits_read is None:
+            try:
+                import datasets
+            except ImportError as error:
+                raise MissingPackageError(
+                    "HuggingFaceImages needs the package datasets: "
+                    "pip install 'gan-lightning[huggingface]'"
+                ) from error
+            folder = Path(self.path).expanduser()
+            saved = any((folder / file).is_file() for file in ("state.json", "dataset_dict.json"))
+            try:
+                if saved:
+                    read = datasets.load_from_disk(str(folder))
+                else:
+                    place = str(folder) if folder.is_dir() else self.path
+                    read = datasets.load_dataset(place, self.name)
+            except Exception as error:
+                # Of the hub, the network, the files and their formats.
+                reason = " ".join(str(error).split())
+                raise MissingFileError(
+                    f"the data set {self.path} cannot be loaded ({reason}): name one on the hub, "
+                    "or a folder that holds it, with --data.path"
+                ) from error
+            self._splits_read = read if isinstance(read, dict) else {"train": read}
+        return self._splits_read
+
+
+class _Rows(Source):
+    """A column of image files."""
+
+    def __init__(
+        self,
+        rows: Any,  # noqa: ANN401
+        column: str,
+        background: Colour,
+        labels: Sequence[int] | None,
+    ) -> None:
+        import datasets
+
+        # As files, which are decoded as all others are.
+        self.rows = rows.select_columns(column).cast_column(column, datasets.Image(decode=False))
+        self.column, self.background, self.labels = column, background, labels
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Tensor:
+        file = self.rows[i][self.column]
+        if file is None:
+            raise UnreadableImageError("there is no image in this row")
+        try:
+            content = io.BytesIO(file["bytes"]) if file["bytes"] else Path(file["path"])
+            with open_image(content) as image:
+                return decode(image, self.background)
+        except OSError as error:
+            raise SourceChangedError(f"{file['path']} went away while it was read") from error
+
+    def name(self, i: int) -> str:
+        return f"row {i}"
+
+    def fingerprint(self) -> str:
+        """The one that datasets keeps of rows and what was done to them."""
+        return self.rows._fingerprint

@@ -1,0 +1,101 @@
+"""The data sets in MNIST's format."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torchvision import datasets
+from torchvision.datasets.mnist import read_image_file, read_label_file
+from torchvision.datasets.utils import extract_archive
+
+from gan_lightning.data.base import Split
+from gan_lightning.data.images import ImageDataModule
+from gan_lightning.errors import MissingFileError, WrongFileError
+
+NAMES = {"train": "train", "test": "t10k"}
+
+
+class MNIST(ImageDataModule):
+    """60,000 handwritten digits of 28 x 28 pixels in 10 classes, and 10,000 for the test.
+
+    LeCun et al. 1998, "Gradient-based learning applied to document recognition".
+
+    Args:
+        data_dir: where the four IDX files are, packed or not, or are to be put.
+        size: pixels of the images' side.
+        channels: 1 for grey, 3 for colour.
+        options: of ``ImageDataModule``.
+    """
+
+    classes = 10
+    by_hand = (
+        "Put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz "
+        "and t10k-labels-idx1-ubyte.gz (yann.lecun.com/exdb/mnist) into {data_dir}."
+    )
+    torchvisions: ClassVar[type[datasets.MNIST]] = datasets.MNIST
+
+    def __init__(
+        self, data_dir: str = "data", size: int = 28, channels: int = 1, **options: Any
+    ) -> None:
+        super().__init__(size, channels, **options)
+        self.data_dir = Path(data_dir).expanduser()
+
+    def download(self) -> None:
+        """Download unless all four files are found."""
+        kinds = [(name, kind) for name in NAMES.values() for kind in ("images", "labels")]
+        if not all(self._find(name, kind) for name, kind in kinds):
+            self.torchvisions(self.data_dir, download=True)
+
+    def load(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Read the two IDX files of the split.
+
+        Raises:
+            MissingFileError: one of them is not there.
+            WrongFileError: one of them holds something else, or not all of it.
+        """
+        images = self._read(NAMES[split], "images").unsqueeze(1)
+        return self.formed(images), self._read(NAMES[split], "labels")
+
+    def _read(self, name: str, kind: str) -> Tensor:
+        path = self._find(name, kind)
+        if path is None:
+            raise MissingFileError(
+                f"the {name} {kind} of {type(self).__name__} are not in {self.data_dir}"
+            )
+        read = read_image_file if kind == "images" else read_label_file
+        try:
+            if path.suffix != ".gz":
+                return read(str(path))
+            # data_dir may be read-only.
+            with tempfile.TemporaryDirectory() as folder:
+                return read(extract_archive(str(path), folder))
+        except (ValueError, AssertionError, RuntimeError, EOFError, KeyError, OSError) as error:
+            raise WrongFileError(f"{path} is not a whole IDX file of {kind} ({error})") from error
+
+    def _find(self, name: str, kind: str) -> Path | None:
+        """The file, unpacked or packed, in ``data_dir`` or where torchvision puts it."""
+        stem = f"{name}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
+        for folder in (self.data_dir, self.data_dir / self.torchvisions.__name__ / "raw"):
+            for path in (folder / stem, folder / f"{stem}.gz"):
+                if path.is_file():
+                    return path
+        return None
+
+
+class FashionMNIST(MNIST):
+    """60,000 grey pictures of clothes of 28 x 28 pixels in 10 classes, and 10,000 for the test.
+
+    Xiao et al. 2017, arXiv:1708.07747.
+
+    Args:
+        data_dir: where the four IDX files are, packed or not, or are to be put.
+        size: pixels of the images' side.
+        channels: 1 for grey, 3 for colour.
+        options: of ``ImageDataModule``.
+    """
+
+    by_hand = MNIST.by_hand.replace(
+        "yann.lecun.com/exdb/mnist", "github.com/zalandoresearch/fashion-mnist"
+    )
+    torchvisions = datasets.FashionMNIST
