@@ -1,20 +1,16 @@
-"""What all tests share: one thread, a folder of their own, and data sets in their real formats."""
+"""What all tests share: one thread, a folder of their own, and data sets on disk."""
 
 import csv
-import gzip
-import hashlib
 import os
-import pickle
-from pathlib import Path
 from urllib.error import URLError
 
-import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from formats import WRITERS
 from helpers import SILENT
-from torchvision import datasets
 
+from gan_lightning import data
 from gan_lightning.cli import main
 
 # Tiny tensors want one thread, in processes that tests start too.
@@ -88,53 +84,16 @@ def no_network(monkeypatch):
     monkeypatch.setattr("torch.hub.urlopen", refuse)
 
 
-@pytest.fixture(scope="session")
-def fashion_mnist_dir(tmp_path_factory):
-    """Fashion-MNIST's four packed IDX files, with 100 random pictures a split."""
-    folder = tmp_path_factory.mktemp("fashion")
-    rng = np.random.default_rng(0)
-    for name in ("train", "t10k"):
-        images = rng.integers(0, 256, (100, 28, 28), np.uint8)
-        labels = (np.arange(100) % 10).astype(np.uint8)
-        _write_idx(folder / f"{name}-images-idx3-ubyte.gz", images)
-        _write_idx(folder / f"{name}-labels-idx1-ubyte.gz", labels)
-    return folder
-
-
 @pytest.fixture
-def cifar10_dir(tmp_path_factory, monkeypatch):
-    """CIFAR-10's folder of pickled batches, 40 random pictures each.
+def data_files(tmp_path_factory, monkeypatch):
+    """``data_files(name)``: the arguments that point a data module at files of its format."""
 
-    torchvision compares checksums, so it is told those of these files.
-    """
-    root = tmp_path_factory.mktemp("cifar")
-    folder = root / "cifar-10-batches-py"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    names = {"train_list": [f"data_batch_{i}" for i in range(1, 6)], "test_list": ["test_batch"]}
-    for attribute, files in names.items():
-        sums = []
-        for name in files:
-            pixels = rng.integers(0, 256, (40, 3072), np.uint8)
-            batch = {"data": pixels, "labels": [i % 10 for i in range(40)]}
-            sums.append([name, _write_pickle(folder / name, batch)])
-        monkeypatch.setattr(datasets.CIFAR10, attribute, sums)
-    meta = {"label_names": [str(i) for i in range(10)]}
-    checksum = _write_pickle(folder / "batches.meta", meta)
-    monkeypatch.setattr(
-        datasets.CIFAR10,
-        "meta",
-        {"filename": "batches.meta", "key": "label_names", "md5": checksum},
-    )
-    return root
+    def write(name):
+        if name not in WRITERS:
+            return {}
+        arguments = WRITERS[name](tmp_path_factory.mktemp(name), monkeypatch)
+        if issubclass(getattr(data, name), data.CachedDataModule):
+            arguments["cache_dir"] = tmp_path_factory.mktemp("cache")
+        return {key: str(value) for key, value in arguments.items()}
 
-
-def _write_idx(path: Path, array: np.ndarray) -> None:
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
-    path.write_bytes(gzip.compress(header + array.tobytes()))
-
-
-def _write_pickle(path: Path, value: object) -> str:
-    data = pickle.dumps(value)
-    path.write_bytes(data)
-    return hashlib.md5(data).hexdigest()
+    return write

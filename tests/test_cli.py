@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from inspect import isabstract
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ CLASSES = [technique.__name__ for technique in TECHNIQUES.values()]
 DATA = [
     name
     for name in data_modules.__all__
-    if issubclass(getattr(data_modules, name), GANDataModule) and name != "GANDataModule"
+    if issubclass(cls := getattr(data_modules, name), GANDataModule) and not isabstract(cls)
 ]
 
 MODEL, DIGITS = "--model=WGANGP", "--data=Digits"
@@ -381,12 +382,11 @@ def test_missing_data_offline_gets_one_line(answer, data, tmp_path):
 
 
 @pytest.mark.usefixtures("no_network")
-def test_missing_weights_offline_get_one_line(answer, fashion_mnist_dir, tmp_path, monkeypatch):
+def test_missing_weights_offline_get_one_line(answer, data_files, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("GAN_LIGHTNING_INCEPTION", raising=False)
-    code, line = answer(
-        "fit", MODEL, "--data=FashionMNIST", *TINY, f"--data.data_dir={fashion_mnist_dir}"
-    )
+    place = data_files("FashionMNIST")["data_dir"]
+    code, line = answer("fit", MODEL, "--data=FashionMNIST", *TINY, f"--data.data_dir={place}")
     assert code == 1
     assert str(tmp_path) in line
     assert "--evaluate.weights" in line

@@ -17,7 +17,6 @@ from gan_lightning.cli import TRAINER_DEFAULTS
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.rglob("*.yaml"))
 DATA_SETS = {name.lower(): getattr(data_modules, name) for name in data_modules.__all__}
-FILES = {"FashionMNIST": "fashion_mnist_dir", "CIFAR10": "cifar10_dir"}
 
 every_config = pytest.mark.parametrize(
     "path", [pytest.param(path, id=str(path.relative_to(FOLDER))) for path in CONFIGS]
@@ -89,7 +88,7 @@ def test_no_line_of_a_config_repeats_a_default(path):
 
 
 @every_config
-def test_a_config_trains(fit, path, request):
+def test_a_config_trains(fit, path, data_files):
     tiny = {
         "model.generator_width": 8,
         "model.critic_width": 8,
@@ -97,8 +96,8 @@ def test_a_config_trains(fit, path, request):
         "trainer.max_steps": 1,
         "trainer.val_check_interval": 1,
     }
-    if fixture := FILES.get(data_set(path).__name__):
-        tiny["data.data_dir"] = request.getfixturevalue(fixture)
+    if files := data_files(data_set(path).__name__):
+        tiny |= {f"data.{name}": place for name, place in files.items()}
         tiny["evaluate.extractor"] = "none"
     run = fit(f"--config={path}", *(f"--{name}={value}" for name, value in tiny.items()))
 

@@ -30,6 +30,8 @@ VERSION = 1
 IMAGES, CHUNKS, META = "images.u8", "chunks.jsonl", "meta.json"
 #: Pictures that are decoded, written and summed together.
 CHUNK = 256
+#: Processes that decode, at most, where there is a core and enough to do for each.
+WORKERS = 16
 #: Up to these many bytes all checksums are compared when a cache is opened; of a larger one, some.
 CHECKED_BYTES = 256 * 2**20
 
@@ -213,7 +215,7 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | SourceChangedError]):
 
 def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, bytes]]:
     decoder = _Decoder(source, form, start)
-    workers = min(os.cpu_count() or 1, 16, len(decoder) // 4)
+    workers = min(WORKERS, os.cpu_count() or 1, len(decoder) // 4)
     loader = DataLoader(
         decoder,
         batch_size=None,
@@ -222,10 +224,13 @@ def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, b
         # Its own, or the first run, which builds, would train otherwise than the second.
         generator=torch.Generator(),
     )
-    for decoded in loader:
-        if isinstance(decoded, SourceChangedError):
-            raise decoded
-        yield decoded
+    try:
+        for decoded in loader:
+            if isinstance(decoded, SourceChangedError):
+                raise decoded
+            yield decoded
+    except RuntimeError as error:
+        raise CacheError(f"decoding stopped ({error}); what was decoded is kept") from error
 
 
 def _as_it_is(decoded: object) -> object:

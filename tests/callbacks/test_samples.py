@@ -97,10 +97,10 @@ def test_a_grid_shows_its_pictures_row_by_row_with_every_pixel():
 
 
 @pytest.mark.parametrize("data", [Digits, FashionMNIST])
-def test_a_grid_is_eight_by_eight(picture, fashion_mnist_dir, data):
-    module = data(fashion_mnist_dir) if data is FashionMNIST else data()
+def test_a_grid_is_eight_by_eight(picture, data_files, data):
+    module = data(**data_files(data.__name__))
     pitch = {Digits: PITCH, FashionMNIST: 30}[data]
-    assert size(picture(tiny("wgan_gp", data.shape), module)) == (8 * pitch + 2, 8 * pitch + 2)
+    assert size(picture(tiny("wgan_gp", module.shape), module)) == (8 * pitch + 2, 8 * pitch + 2)
 
 
 @pytest.mark.parametrize(("model", "data"), [(IMAGE, Digits), ((2,), Ring)])

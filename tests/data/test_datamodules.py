@@ -1,31 +1,79 @@
-"""The data modules: what they hold, what they say when files are missing, and their batches."""
+"""The data modules: what they hold, their batches, and what they say when files are missing."""
 
 import gzip
 import hashlib
+import io
 import math
 import pickle
 import shutil
 import tarfile
+import zipfile
+from inspect import isabstract
+from pathlib import Path
 from types import SimpleNamespace
 
+import lmdb
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from formats import CELEBA_ATTRIBUTES, TEST, TRAIN, encoded, picture
 from helpers import tiny
+from PIL import Image
+from scipy.io import loadmat
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
-from gan_lightning.data import CIFAR10, Digits, FashionMNIST, Grid, Ring, SwissRoll
-from gan_lightning.errors import MissingFileError, TooFewSamplesError
+from gan_lightning import data as data_modules
+from gan_lightning.data import (
+    CIFAR10,
+    CIFAR100,
+    LSUN,
+    MNIST,
+    STL10,
+    SVHN,
+    CelebA,
+    Digits,
+    FashionMNIST,
+    GANDataModule,
+    Grid,
+    HuggingFaceImages,
+    ImageFolder,
+    PrefetchLoader,
+    Ring,
+    SwissRoll,
+    TensorLoader,
+)
+from gan_lightning.errors import (
+    ArgumentError,
+    MissingFileError,
+    MissingPackageError,
+    TooFewSamplesError,
+    WrongFileError,
+)
 
+ALL = [
+    cls
+    for cls in (getattr(data_modules, name) for name in data_modules.__all__)
+    if issubclass(cls, GANDataModule) and not isabstract(cls)
+]
 MIXTURES = [Ring, Grid]
 TOYS = [*MIXTURES, SwissRoll]
-VISION = [FashionMNIST, CIFAR10]
-LABELLED = [Digits, *MIXTURES, *VISION]
+IMAGES = [cls for cls in ALL if cls not in TOYS]
+DOWNLOADED = [MNIST, FashionMNIST, CIFAR10, CIFAR100, SVHN, STL10, CelebA]
+#: What makes each set that has classes hand them out.
+LABELLED = {cls: {} for cls in ALL if cls not in (SwissRoll, LSUN)}
+LABELLED[STL10] = {"part": "train"}
+LABELLED[CelebA] = {"attribute": "Smiling"}
 SPLITS = ["train", "test"]
 IDX_NAMES = {"train": "train", "test": "t10k"}
 CIFAR_NAMES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
+
+
+@pytest.fixture
+def make(data_files):
+    """``make(cls, **arguments)``: the data module on files of its own."""
+    return lambda cls, **arguments: cls(**(data_files(cls.__name__) | arguments))
 
 
 def idx(path, header):
@@ -35,6 +83,115 @@ def idx(path, header):
 
 def listing(folder):
     return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def pixels(image):
+    """uint8 ``(C, H, W)``."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def as_decoded(content, side):
+    """What the middle of an image file comes out as, at its own scale."""
+    image = Image.open(io.BytesIO(content))
+    left, top = (round((length - side) / 2) for length in image.size)
+    return pixels(image.crop((left, top, left + side, top + side)))
+
+
+# Every data set
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("data", ALL)
+def test_every_data_set_trains_through_the_command_line(fit, data_files, data):
+    arguments = {"batch_size": 8} | data_files(data.__name__)
+    if data is Digits:
+        arguments["placement"] = "host"
+    run = fit(
+        "--model=DCGAN",
+        "--model.generator_width=8",
+        "--model.critic_width=8",
+        f"--data={data.__name__}",
+        *(f"--data.{name}={value}" for name, value in arguments.items()),
+        "--trainer.max_steps=2",
+        "--evaluate.extractor=none",
+    )
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2
+
+
+@pytest.mark.parametrize("data", IMAGES)
+def test_images_come_in_the_size_and_colours_that_are_asked_for(make, data):
+    module = make(data, batch_size=4, size=16, channels=1)
+    module.prepare_data()
+    x, y = next(iter(module.train_dataloader()))
+    assert (x.shape, x.dtype, y) == ((4, 1, 16, 16), torch.float32, None)
+    assert module.shape == (1, 16, 16)
+    assert -1 <= x.min() < -0.1 < 0.1 < x.max() <= 1
+    assert next(iter(make(data, channels=3).val_dataloader()))[0].shape[1] == 3
+
+
+@pytest.mark.parametrize("data", IMAGES)
+def test_only_training_images_are_mirrored_and_half_of_them(make, data):
+    def loaded(**arguments):
+        module = make(data, batch_size=10, **arguments)
+        return [
+            torch.cat([x for x, _ in loader])
+            for loader in (
+                module.train_dataloader(),
+                module.val_dataloader(),
+                module.test_dataloader(),
+            )
+        ]
+
+    flipped, flipped_val, flipped_test = loaded(flip=True)
+    plain, plain_val, plain_test = loaded()
+    assert torch.equal(flipped_val, plain_val)
+    assert torch.equal(flipped_test, plain_test)
+    same = (flipped == plain).flatten(1).all(dim=1)
+    mirrored = (flipped == plain.flip(-1)).flatten(1).all(dim=1)
+    assert (same | mirrored).all()
+    assert 0.2 < mirrored.float().mean() < 0.8
+
+
+@pytest.mark.parametrize("data", LABELLED)
+def test_conditional_hands_out_labels_and_tells_the_model_how_many_there_are(make, data):
+    with_labels = make(data, batch_size=16, conditional=True, **LABELLED[data])
+    x, y = next(iter(with_labels.train_dataloader()))
+    assert (len(x), y.shape, y.dtype) == (16, (16,), torch.int64)
+    assert with_labels.num_classes == with_labels.classes > y.max()
+    without = make(data, batch_size=16, **LABELLED[data])
+    assert next(iter(without.train_dataloader()))[1] is None
+    assert without.num_classes == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (SwissRoll, r"SwissRoll .*conditional must be false"),
+        (LSUN, r"LSUN .*conditional must be false"),
+        (STL10, r"unlabeled of STL10 has no labels.*--data.part train"),
+        (CelebA, r"no labels unless --data.attribute"),
+    ],
+)
+def test_labels_that_are_not_there_are_refused(make, data, words):
+    with pytest.raises(ValueError, match=words):
+        make(data, conditional=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"size": 0}, "size must be at least 1, got 0"),
+        ({"channels": 2}, "channels must be 1 or 3, got 2"),
+        ({"crop": 0}, "crop must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
+        ({"placement": "disk"}, "no placement 'disk': choose from auto, device, host"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        Digits(**arguments)
 
 
 # Digits
@@ -114,63 +271,67 @@ def test_the_test_split_is_another_draw(data):
     assert len(toy.load("test")[0]) == 50
 
 
-def test_a_spiral_refuses_to_be_conditional():
-    with pytest.raises(ValueError, match=r"SwissRoll .*conditional must be false"):
-        SwissRoll(conditional=True)
-
-
 # Files
 
 
+def all_of(module, split):
+    module.prepare_data()
+    return module.load(split)
+
+
 @pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("data", [MNIST, FashionMNIST])
 @pytest.mark.parametrize("split", SPLITS)
-def test_packed_fashion_mnist_comes_out_as_written(fashion_mnist_dir, split):
-    data = FashionMNIST(fashion_mnist_dir)
-    data.prepare_data()
-    x, y = data.load(split)
+def test_packed_mnist_comes_out_as_written(make, data, split):
+    module = make(data)
+    x, y = all_of(module, split)
     assert (x.shape, x.dtype, y.dtype) == ((100, 1, 28, 28), torch.uint8, torch.int64)
     name = IDX_NAMES[split]
-    assert torch.equal(x.flatten(), idx(fashion_mnist_dir / f"{name}-images-idx3-ubyte.gz", 16))
-    assert torch.equal(y, idx(fashion_mnist_dir / f"{name}-labels-idx1-ubyte.gz", 8))
+    assert torch.equal(x.flatten(), idx(module.data_dir / f"{name}-images-idx3-ubyte.gz", 16))
+    assert torch.equal(y, idx(module.data_dir / f"{name}-labels-idx1-ubyte.gz", 8))
 
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("folder", [".", "FashionMNIST/raw"])
-def test_unpacked_fashion_mnist_is_the_same(fashion_mnist_dir, tmp_path, folder):
+def test_unpacked_fashion_mnist_is_the_same(make, tmp_path, folder):
+    packed = make(FashionMNIST)
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    for packed in fashion_mnist_dir.iterdir():
-        (tmp_path / folder / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
-    unpacked = FashionMNIST(tmp_path)
-    unpacked.prepare_data()
+    for path in packed.data_dir.iterdir():
+        (tmp_path / folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     for split in SPLITS:
-        for found, expected in zip(
-            unpacked.load(split), FashionMNIST(fashion_mnist_dir).load(split), strict=True
-        ):
-            assert torch.equal(found, expected)
+        pairs = zip(all_of(FashionMNIST(tmp_path), split), packed.load(split), strict=True)
+        assert all(torch.equal(found, expected) for found, expected in pairs)
 
 
 @pytest.mark.usefixtures("no_network")
-def test_fashion_mnist_is_missing_where_one_file_is(fashion_mnist_dir, tmp_path):
-    folder = shutil.copytree(fashion_mnist_dir, tmp_path / "three")
-    (folder / "t10k-labels-idx1-ubyte.gz").unlink()
+def test_fashion_mnist_is_missing_where_one_file_is(make):
+    module = make(FashionMNIST)
+    (module.data_dir / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(MissingFileError):
-        FashionMNIST(folder).prepare_data()
+        module.prepare_data()
+
+
+@pytest.mark.parametrize("cut", ["packed", "unpacked"])
+def test_a_torn_idx_file_is_named(make, cut):
+    module = make(MNIST)
+    path = module.data_dir / "train-images-idx3-ubyte.gz"
+    if cut == "packed":
+        path.write_bytes(path.read_bytes()[:5000])
+    else:
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes())[:5000])
+    with pytest.raises(WrongFileError, match=r"train-images-idx3-ubyte\S* is not a whole IDX file"):
+        module.load("train")
 
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("split", SPLITS)
-def test_cifar10_comes_out_as_written(cifar10_dir, split):
-    data = CIFAR10(cifar10_dir)
-    data.prepare_data()
-    x, y = data.load(split)
+def test_cifar10_comes_out_as_written(make, split):
+    module = make(CIFAR10)
+    x, y = all_of(module, split)
     names = CIFAR_NAMES[split]
-    files = [cifar10_dir / "cifar-10-batches-py" / name for name in names]
+    files = [module.data_dir / "cifar-10-batches-py" / name for name in names]
     batches = [pickle.loads(file.read_bytes()) for file in files]
-    assert (x.shape, x.dtype, y.dtype) == (
-        (40 * len(names), 3, 32, 32),
-        torch.uint8,
-        torch.int64,
-    )
+    assert (x.shape, x.dtype, y.dtype) == ((40 * len(names), 3, 32, 32), torch.uint8, torch.int64)
     # A pickled row is 1024 bytes of red, of green, of blue, each row by row.
     assert np.array_equal(x.flatten(1).numpy(), np.concatenate([b["data"] for b in batches]))
     assert y.tolist() == [label for batch in batches for label in batch["labels"]]
@@ -178,26 +339,210 @@ def test_cifar10_comes_out_as_written(cifar10_dir, split):
 
 
 @pytest.mark.usefixtures("no_network")
-def test_packed_cifar10_is_unpacked(cifar10_dir, tmp_path, monkeypatch):
-    archive = tmp_path / "cifar-10-python.tar.gz"
-    with tarfile.open(archive, "w:gz") as file:
-        file.add(cifar10_dir / "cifar-10-batches-py", "cifar-10-batches-py")
-    monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
-    data = CIFAR10(tmp_path)
-    data.prepare_data()
-    assert torch.equal(data.load("test")[0], CIFAR10(cifar10_dir).load("test")[0])
+@pytest.mark.parametrize("split", SPLITS)
+def test_cifar100_has_its_fine_labels(make, split):
+    module = make(CIFAR100)
+    x, y = all_of(module, split)
+    batch = pickle.loads((module.data_dir / "cifar-100-python" / split).read_bytes())
+    assert np.array_equal(x.flatten(1).numpy(), batch["data"])
+    assert y.tolist() == batch["fine_labels"]
+    assert module.classes == 100
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("data", VISION)
-def test_nothing_is_written_into_a_data_dir_that_is_complete(data, request):
-    name = {FashionMNIST: "fashion_mnist_dir", CIFAR10: "cifar10_dir"}[data]
-    folder = request.getfixturevalue(name)
+def test_packed_cifar10_is_unpacked(make, tmp_path, monkeypatch):
+    module = make(CIFAR10)
+    archive = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(module.data_dir / "cifar-10-batches-py", "cifar-10-batches-py")
+    monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    assert torch.equal(all_of(CIFAR10(tmp_path), "test")[0], module.load("test")[0])
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("split", SPLITS)
+def test_svhn_comes_out_as_written_with_zero_for_ten(make, split):
+    module = make(SVHN)
+    x, y = all_of(module, split)
+    raw = loadmat(module.data_dir / f"{split}_32x32.mat")
+    assert np.array_equal(x.numpy(), raw["X"].transpose(3, 2, 0, 1))
+    assert y.tolist() == [label % 10 for label in raw["y"].squeeze().tolist()]
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("part", "split", "files"),
+    [
+        ("unlabeled", "train", ["unlabeled"]),
+        ("train", "train", ["train"]),
+        ("train+unlabeled", "train", ["train", "unlabeled"]),
+        ("unlabeled", "test", ["test"]),
+    ],
+)
+def test_stl10_comes_out_as_written(make, part, split, files):
+    module = make(STL10, part=part, size=96)
+    x, y = all_of(module, split)
+    folder = module.data_dir / "stl10_binary"
+    columns = [np.fromfile(folder / f"{file}_X.bin", np.uint8) for file in files]
+    # Column by column.
+    expected = np.concatenate(columns).reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
+    assert np.array_equal(x.numpy(), expected)
+    if part == "train":
+        assert y.tolist() == (np.fromfile(folder / "train_y.bin", np.uint8) - 1).tolist()
+
+
+def test_a_torn_stl10_is_named(make):
+    module = make(STL10)
+    path = module.data_dir / "stl10_binary" / "unlabeled_X.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WrongFileError, match=r"unlabeled_X.bin is not whole"):
+        module.load("train")
+
+
+def test_an_stl10_without_a_label_for_each_image_is_refused(make):
+    module = make(STL10, part="train")
+    (module.data_dir / "stl10_binary" / "train_y.bin").write_bytes(bytes(7))
+    with pytest.raises(WrongFileError, match="20 images and 7 labels"):
+        module.load("train")
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("unpacked", [False, True])
+@pytest.mark.parametrize("split", SPLITS)
+def test_celeba_has_the_faces_of_the_partition(make, split, unpacked):
+    module = make(CelebA, size=178, attribute="Smiling")
+    archive = zipfile.ZipFile(module.data_dir / "img_align_celeba.zip")
+    if unpacked:
+        archive.extractall(module.data_dir)
+        Path(archive.filename).unlink()
+    x, y = all_of(module, split)
+    first, count = {"train": (0, TRAIN), "test": (TRAIN + 5, TEST)}[split]
+    assert len(x) == len(y) == count
+    for i in range(count):
+        content = archive.read(f"img_align_celeba/{first + i + 1:06}.jpg")
+        assert torch.equal(x[i], as_decoded(content, 178))
+        assert y[i] == ((first + i) % 3 == 0)
+
+
+def test_celebas_crop_is_of_the_middle(make):
+    module = make(CelebA, size=108, crop=108)
+    archive = zipfile.ZipFile(module.data_dir / "img_align_celeba.zip")
+    content = archive.read("img_align_celeba/000001.jpg")
+    assert torch.equal(module.load("train")[0][0], as_decoded(content, 108))
+
+
+def test_an_attribute_that_celeba_does_not_have_is_told_the_choices(make):
+    with pytest.raises(ArgumentError, match=f"'Happy': choose from {', '.join(CELEBA_ATTRIBUTES)}"):
+        make(CelebA, attribute="Happy").load("train")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "words"),
+    [
+        ("list_eval_partition.txt", None, MissingFileError, "list_eval_partition.txt of CelebA is"),
+        ("list_eval_partition.txt", "", WrongFileError, "partition.txt is not a list of images"),
+        ("list_eval_partition.txt", "000099.jpg 0", MissingFileError, "1 of the 1 .*000099.jpg"),
+        (
+            "list_attr_celeba.txt",
+            None,
+            MissingFileError,
+            "list_attr_celeba.txt of CelebA",
+        ),
+        (
+            "list_attr_celeba.txt",
+            "1\nSmiling\na.jpg 1",
+            WrongFileError,
+            "is not whole: '000001.jpg'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_celebas_lists_is_said(make, name, content, error, words):
+    module = make(CelebA, attribute="Smiling")
+    path = module.data_dir / name
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(error, match=words):
+        module.load("train")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_lsun_is_in_the_order_of_its_keys(make, split):
+    module = make(LSUN, size=256)
+    x, y = all_of(module, split)
+    name = {"train": "train", "test": "val"}[split]
+    with lmdb.open(str(module.data_dir / f"bedroom_{name}_lmdb"), readonly=True) as environment:
+        contents = [value for _, value in environment.begin().cursor()]
+    assert y is None
+    assert len(x) == len(contents) == {"train": TRAIN, "test": TEST}[split]
+    for image, content in zip(x, contents, strict=True):
+        assert torch.equal(image, as_decoded(content, 256))
+
+
+def test_any_category_of_lsun_may_be_asked_for(make):
+    module = make(LSUN)
+    (module.data_dir / "bedroom_val_lmdb").rename(module.data_dir / "cat")
+    cats = make(LSUN, category="cat", data_dir=str(module.data_dir))
+    assert len(cats.load("train")[0]) == len(cats.load("test")[0]) == TEST
+    with pytest.raises(MissingFileError, match=r"church is not in .*church_train_lmdb.zip"):
+        make(LSUN, category="church").prepare_data()
+
+
+def test_a_torn_lsun_is_named(make):
+    module = make(LSUN)
+    path = module.data_dir / "bedroom_train_lmdb" / "data.mdb"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WrongFileError, match="bedroom_train_lmdb is not an LMDB database"):
+        module.prepare_data()
+
+
+@pytest.mark.parametrize(
+    ("data", "package", "extra"),
+    [(LSUN, "lmdb", "lsun"), (HuggingFaceImages, "datasets", "huggingface")],
+)
+def test_a_package_that_only_one_data_set_needs_is_named(make, monkeypatch, data, package, extra):
+    module = make(data)
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    with pytest.raises(MissingPackageError, match=rf"{package}: pip install .*\[{extra}\]"):
+        module.prepare_data()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_hugging_face_images_are_those_of_the_split(make):
+    module = make(HuggingFaceImages, size=16, conditional=True)
+    for split, count in (("train", TRAIN), ("test", TEST)):
+        x, y = all_of(module, split)
+        assert len(x) == count
+        assert y.tolist() == [i % 2 for i in range(count)]
+        assert torch.equal(x[3], as_decoded(encoded(picture(20, 16, 3), "PNG"), 16))
+
+
+def test_hugging_face_loads_a_folder_of_files_too(make, data_files):
+    folder = data_files("ImageFolder")["data_dir"]
+    module = make(HuggingFaceImages, path=folder, size=16, conditional=True)
+    assert (len(module.load("train")[0]), module.classes) == (TRAIN, 2)
+    assert len(module.load("test")[0]) == TEST
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"image_column": "picture"}, "no column 'picture': choose from image, label"),
+        ({"label_column": "kind", "conditional": True}, "no classes in 'kind': .* image, label"),
+    ],
+)
+def test_a_column_that_is_not_there_is_told_the_choices(make, arguments, words):
+    with pytest.raises(ArgumentError, match=words):
+        make(HuggingFaceImages, **arguments).prepare_data()
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("data", DOWNLOADED)
+def test_nothing_is_written_into_a_data_dir_that_is_complete(make, data):
+    module = make(data)
+    folder = module.data_dir
     before = listing(folder)
     mode = folder.stat().st_mode
     folder.chmod(0o555)  # root may write all the same, hence the listing
     try:
-        module = data(folder)
         module.prepare_data()
         for split in SPLITS:
             module.load(split)
@@ -210,15 +555,25 @@ def test_nothing_is_written_into_a_data_dir_that_is_complete(data, request):
 @pytest.mark.parametrize(
     ("data", "files"),
     [
-        (
-            FashionMNIST,
-            [
-                f"{name}-{kind}-ubyte.gz"
-                for name in IDX_NAMES.values()
-                for kind in ("images-idx3", "labels-idx1")
-            ],
+        *(
+            (
+                data,
+                [
+                    f"{name}-{kind}-ubyte.gz"
+                    for name in IDX_NAMES.values()
+                    for kind in ("images-idx3", "labels-idx1")
+                ],
+            )
+            for data in (MNIST, FashionMNIST)
         ),
         (CIFAR10, ["cifar-10-python.tar.gz", "cifar-10-batches-py"]),
+        (CIFAR100, ["cifar-100-python.tar.gz", "folder cifar-100-python"]),
+        (SVHN, ["train_32x32.mat", "test_32x32.mat"]),
+        (STL10, ["stl10_binary.tar.gz", "folder stl10_binary"]),
+        (
+            CelebA,
+            ["img_align_celeba.zip", "list_eval_partition.txt", "list_attr_celeba.txt"],
+        ),
     ],
 )
 def test_offline_the_error_says_what_to_put_where(data, files, tmp_path):
@@ -231,26 +586,90 @@ def test_offline_the_error_says_what_to_put_where(data, files, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_data_dir_may_be_below_the_home_folder(fashion_mnist_dir, monkeypatch):
-    monkeypatch.setenv("HOME", str(fashion_mnist_dir.parent))
-    assert len(FashionMNIST(f"~/{fashion_mnist_dir.name}").load("train")[0]) == 100
+def test_data_dir_may_be_below_the_home_folder(make, monkeypatch):
+    folder = make(FashionMNIST).data_dir
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(FashionMNIST(f"~/{folder.name}").load("train")[0]) == 100
+
+
+# A folder of one's own
+
+
+def test_a_folder_is_in_the_order_of_its_names(make):
+    module = make(ImageFolder, size=16, conditional=True)
+    x, y = module.load("train")
+    assert y.tolist() == [0] * (TRAIN // 2) + [1] * (TRAIN // 2)
+    assert torch.equal(x[1], as_decoded(encoded(picture(20, 16, 2), "PNG"), 16))
+    assert len(module.load("test")[0]) == TEST
+    assert module.num_classes == 2
+
+
+def test_a_folder_without_splits_is_tested_on_what_it_is_trained_on(make):
+    module = make(ImageFolder)
+    flat = make(ImageFolder, data_dir=str(module.data_dir / "test" / "cats"))
+    assert len(flat.load("train")[0]) == len(flat.load("test")[0]) == TEST // 2
+
+
+def test_a_folder_without_sub_folders_has_no_labels(make):
+    folder = make(ImageFolder).data_dir / "train" / "cats"
+    with pytest.raises(ValueError, match=r"no labels: the images of .*cats are not all in sub-"):
+        make(ImageFolder, data_dir=str(folder), conditional=True)
+
+
+def test_a_zip_archive_is_as_good_as_the_folder(make, tmp_path):
+    module = make(ImageFolder, conditional=True)
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", module.data_dir / "train")
+    packed = make(ImageFolder, data_dir=archive, conditional=True)
+    for found, expected in zip(packed.load("train"), module.load("train"), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_transparent_images_are_laid_on_the_background(make, tmp_path):
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    on_white = make(ImageFolder, data_dir=str(tmp_path), size=8).load("train")[0]
+    on_blue = make(ImageFolder, data_dir=str(tmp_path), size=8, background="#0000ff")
+    assert (on_white == 255).all()
+    assert on_blue.load("train")[0][0, :, 0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_background_that_is_no_colour_is_refused(make):
+    with pytest.raises(ValueError, match="no colour 'blu': give a name, or #rrggbb"):
+        make(ImageFolder, background="blu")
+
+
+# Placement
+
+
+@pytest.mark.parametrize(
+    ("placement", "memory", "kind"),
+    [
+        ("auto", 4 * 1797 * 64, TensorLoader),
+        ("auto", 2 * 1797 * 64 - 2, PrefetchLoader),
+        ("device", 0, TensorLoader),
+        ("host", 2**40, PrefetchLoader),
+    ],
+)
+def test_samples_that_take_half_of_the_memory_are_held_on_the_device(
+    monkeypatch, placement, memory, kind
+):
+    monkeypatch.setattr("gan_lightning.data.base.free_memory", lambda device: memory)
+    data = Digits(placement=placement)
+    assert type(data.train_dataloader()) is type(data.val_dataloader()) is kind
+
+
+@pytest.mark.parametrize("data", [Ring, Digits])
+def test_training_is_the_same_wherever_the_samples_are(make_trainer, data):
+    def weights(placement):
+        torch.manual_seed(0)
+        module = data(batch_size=8, placement=placement, conditional=True)
+        model = tiny("dcgan", module.shape, module.num_classes)
+        make_trainer(max_steps=5, limit_val_batches=0).fit(model, module)
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(weights("device"), weights("host"))
 
 
 # Batches
-
-
-@pytest.mark.parametrize("data", LABELLED)
-def test_conditional_hands_out_labels_and_tells_the_model_how_many_there_are(
-    data, fashion_mnist_dir, cifar10_dir
-):
-    folder = {FashionMNIST: fashion_mnist_dir, CIFAR10: cifar10_dir}.get(data)
-    place = {"data_dir": folder} if folder else {}
-    with_labels = data(batch_size=16, conditional=True, **place)
-    x, y = next(iter(with_labels.train_dataloader()))
-    assert (len(x), y.shape, with_labels.num_classes) == (16, (16,), data.classes)
-    without = data(batch_size=16, **place)
-    assert next(iter(without.train_dataloader()))[1] is None
-    assert without.num_classes == 0
 
 
 class _Batches(pl.Callback):
@@ -313,12 +732,6 @@ def test_the_counts_to_predict_add_up_over_the_ranks(predict_samples, world_size
     shares = [sum(share) for share in counts]
     assert sum(shares) == predict_samples
     assert max(shares) - min(shares) <= 1
-
-
-@pytest.mark.parametrize("batch_size", [0, -1])
-def test_a_batch_size_below_one_is_refused(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch_size}"):
-        Digits(batch_size=batch_size)
 
 
 def test_a_batch_larger_than_the_data_is_refused_when_training_starts(make_trainer):

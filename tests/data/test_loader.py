@@ -1,21 +1,37 @@
-"""TensorLoader: values, the order of an epoch, the ranks' shares, resuming."""
+"""The loaders: values, the order of an epoch, the ranks' shares, mirroring, resuming."""
 
+import threading
+import time
+from functools import partial
 from itertools import chain, islice, repeat
 
+import numpy as np
 import pytest
 import torch
 
-from gan_lightning.data import TensorLoader
+from gan_lightning.data import PrefetchLoader, TensorLoader
 from gan_lightning.errors import TooFewSamplesError
 
 SAMPLES, BATCH = 14, 4
 BATCHES = 3  # full ones in an epoch
+KINDS = {"tensor": TensorLoader, "prefetch": partial(PrefetchLoader, device=torch.device("cpu"))}
 
 
-def numbered(n=SAMPLES, batch_size=BATCH, **arguments):
-    """Samples ``(n, 1)`` and labels ``(n,)`` that both say their own index."""
-    numbers = torch.arange(n)
-    return TensorLoader(numbers.float().unsqueeze(1), numbers, batch_size, **arguments)
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """Each kind of loader."""
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def numbered(kind):
+    """``numbered(n, batch_size)``: samples ``(n, 1)`` and labels that both say their own index."""
+
+    def make(n=SAMPLES, batch_size=BATCH, **arguments):
+        numbers = torch.arange(n)
+        return kind(numbers.float().unsqueeze(1), numbers, batch_size, **arguments)
+
+    return make
 
 
 def epoch(loader):
@@ -28,36 +44,36 @@ def endless(loader):
     return (y.tolist() for _, y in chain.from_iterable(repeat(loader)))
 
 
-def test_bytes_become_floats_between_minus_one_and_one():
+def test_bytes_become_floats_between_minus_one_and_one(kind):
     x = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
-    ((batch, _),) = TensorLoader(x, None, 3)
+    ((batch, _),) = kind(x, None, 3)
     assert batch.dtype == torch.float32
     assert batch.flatten().tolist() == [-1, pytest.approx(-0.6), 1]
 
 
-def test_floats_stay_as_they_are():
+def test_floats_stay_as_they_are(kind):
     x = torch.tensor([[-3.0], [0.25], [300.0]])
-    ((batch, _),) = TensorLoader(x, None, 3)
+    ((batch, _),) = kind(x, None, 3)
     torch.testing.assert_close(batch, x, rtol=0, atol=0)
 
 
-def test_the_data_itself_is_not_changed():
+def test_the_data_itself_is_not_changed(kind):
     x = torch.arange(SAMPLES, dtype=torch.uint8).view(-1, 1, 1, 1)
-    list(TensorLoader(x, None, BATCH, seed=0))
+    list(kind(x, None, BATCH, seed=0))
     assert x.flatten().tolist() == list(range(SAMPLES))
 
 
-def test_without_labels_y_is_none():
-    assert [y for _, y in TensorLoader(torch.zeros(6, 2), None, 3)] == [None, None]
+def test_without_labels_y_is_none(kind):
+    assert [y for _, y in kind(torch.zeros(6, 2), None, 3)] == [None, None]
 
 
 @pytest.mark.parametrize("seed", [None, 0])
-def test_labels_belong_to_their_samples(seed):
+def test_labels_belong_to_their_samples(numbered, seed):
     for x, y in numbered(seed=seed):
         assert x.flatten().tolist() == y.tolist()
 
 
-def test_an_epoch_repeats_no_sample_and_drops_only_what_fills_no_batch():
+def test_an_epoch_repeats_no_sample_and_drops_only_what_fills_no_batch(numbered):
     batches = epoch(numbered(seed=0))
     indices = list(chain(*batches))
     assert [len(batch) for batch in batches] == [BATCH] * BATCHES == [BATCH] * len(numbered(seed=0))
@@ -65,36 +81,36 @@ def test_an_epoch_repeats_no_sample_and_drops_only_what_fills_no_batch():
     assert set(indices) <= set(range(SAMPLES))
 
 
-def test_an_epoch_that_fits_is_a_permutation():
+def test_an_epoch_that_fits_is_a_permutation(numbered):
     batches = epoch(numbered(3 * BATCH, seed=0))
     indices = list(chain(*batches))
     assert indices != sorted(indices)
     assert sorted(indices) == list(range(3 * BATCH))
 
 
-def test_epochs_differ():
+def test_epochs_differ(numbered):
     loader = numbered(seed=0)
     assert epoch(loader) != epoch(loader)
 
 
-def test_equal_seeds_give_equal_epochs_whatever_the_global_random_state():
+def test_equal_seeds_give_equal_epochs_whatever_the_global_random_state(numbered):
     first = list(islice(endless(numbered(seed=7)), 3 * BATCHES))
     torch.manual_seed(1)
     assert list(islice(endless(numbered(seed=7)), 3 * BATCHES)) == first
 
 
-def test_different_seeds_give_different_epochs():
+def test_different_seeds_give_different_epochs(numbered):
     assert epoch(numbered(seed=0)) != epoch(numbered(seed=1))
 
 
-def test_shuffling_leaves_the_global_random_state_alone():
+def test_shuffling_leaves_the_global_random_state_alone(numbered):
     before = torch.get_rng_state()
     epoch(numbered(seed=0))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_share_the_batch_of_one_process(world_size):
+def test_ranks_share_the_batch_of_one_process(numbered, world_size):
     together = list(islice(endless(numbered(40, world_size * BATCH, seed=0)), 5))
     ranks = [
         islice(endless(numbered(40, BATCH, seed=0, rank=rank, world_size=world_size)), 5)
@@ -106,7 +122,7 @@ def test_ranks_share_the_batch_of_one_process(world_size):
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_unshuffled_keeps_the_order_and_leaves_none_out(world_size):
+def test_unshuffled_keeps_the_order_and_leaves_none_out(numbered, world_size):
     loaders = [numbered(rank=rank, world_size=world_size) for rank in range(world_size)]
     shares = [list(chain(*epoch(loader))) for loader in loaders]
     assert all(share == sorted(share) for share in shares)
@@ -117,7 +133,7 @@ def test_unshuffled_keeps_the_order_and_leaves_none_out(world_size):
 
 # 0: saved before the first batch. 3, 6: at the exact end of an epoch.
 @pytest.mark.parametrize("handed_out", range(2 * BATCHES + 2))
-def test_a_resumed_loader_goes_on_with_the_next_batch(handed_out):
+def test_a_resumed_loader_goes_on_with_the_next_batch(numbered, handed_out):
     loader = numbered(seed=0)
     batches = endless(loader)
     for _ in range(handed_out):
@@ -130,7 +146,7 @@ def test_a_resumed_loader_goes_on_with_the_next_batch(handed_out):
 
 
 @pytest.mark.parametrize(("handed_out", "rest"), [(1, BATCHES - 1), (BATCHES, BATCHES)])
-def test_a_resumed_epoch_is_only_as_long_as_its_rest(handed_out, rest):
+def test_a_resumed_epoch_is_only_as_long_as_its_rest(numbered, handed_out, rest):
     loader = numbered(seed=0)
     list(islice(loader, handed_out))
     resumed = numbered(seed=0)
@@ -139,7 +155,7 @@ def test_a_resumed_epoch_is_only_as_long_as_its_rest(handed_out, rest):
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_an_epoch_that_was_broken_off_is_not_gone_on_with(resumed):
+def test_an_epoch_that_was_broken_off_is_not_gone_on_with(numbered, resumed):
     loader, whole = numbered(seed=0), numbered(seed=0)
     list(islice(loader, 1))
     if resumed:
@@ -150,7 +166,7 @@ def test_an_epoch_that_was_broken_off_is_not_gone_on_with(resumed):
     assert epoch(loader) == epoch(whole)
 
 
-def test_a_state_is_a_snapshot():
+def test_a_state_is_a_snapshot(numbered):
     loader = numbered(seed=0)
     batches = endless(loader)
     next(batches)
@@ -160,16 +176,109 @@ def test_a_state_is_a_snapshot():
 
 
 @pytest.mark.parametrize(("n", "world_size"), [(3, 1), (7, 2)])
-def test_too_few_samples_are_refused_with_the_numbers(n, world_size):
+def test_too_few_samples_are_refused_with_the_numbers(numbered, n, world_size):
     with pytest.raises(
         TooFewSamplesError, match=rf"^{n} samples .*{BATCH} on each of {world_size}"
     ):
         numbered(n, seed=0, world_size=world_size)
 
 
-def test_a_single_full_batch_is_enough():
+def test_a_single_full_batch_is_enough(numbered):
     assert sorted(*epoch(numbered(2 * BATCH, 2 * BATCH, seed=0))) == list(range(2 * BATCH))
 
 
-def test_unshuffled_any_number_is_enough():
+def test_unshuffled_any_number_is_enough(numbered):
     assert epoch(numbered(1)) == [[0]]
+
+
+# Mirroring
+
+
+def images(n=400):
+    return torch.arange(n * 4, dtype=torch.int32).remainder(256).to(torch.uint8).view(n, 1, 1, 4)
+
+
+def test_half_of_the_images_are_mirrored_and_others_each_epoch(kind):
+    x, numbers = images(), torch.arange(400)
+
+    def mirrored(loader):
+        chosen = {}
+        for batch, y in loader:
+            for image, number in zip(batch, y.tolist(), strict=True):
+                as_it_is = x[number] / 127.5 - 1
+                chosen[number] = torch.equal(image, as_it_is.flip(-1))
+                assert chosen[number] or torch.equal(image, as_it_is)
+        return [chosen[number] for number in sorted(chosen)]
+
+    loader = kind(x, numbers, 20, seed=3, flip=True)
+    first, second = mirrored(loader), mirrored(loader)
+    assert 0.4 < np.mean(first) < 0.6
+    assert first != second
+    assert mirrored(kind(x, numbers, 20, seed=3, flip=True)) == first
+    assert not any(mirrored(kind(x, numbers, 20, seed=3)))
+
+
+def test_mirroring_does_not_move_the_order(kind):
+    numbers = torch.arange(400)
+    plain, flipped = (kind(images(), numbers, 20, seed=3, flip=flip) for flip in (False, True))
+    assert epoch(plain) == epoch(flipped)
+
+
+def test_ranks_mirror_what_one_process_mirrors(kind):
+    def sums(**arguments):
+        loader = kind(images(), None, flip=True, seed=1, **arguments)
+        return [x[:, 0, 0, :2].sum(dim=1) for x, _ in loader]
+
+    ranks = zip(*(sums(batch_size=10, rank=rank, world_size=2) for rank in (0, 1)), strict=True)
+    for together, shares in zip(sums(batch_size=20), ranks, strict=True):
+        assert torch.equal(together.sort()[0], torch.cat(shares).sort()[0])
+
+
+def test_a_resumed_epoch_mirrors_on(kind):
+    loader = kind(images(), None, 20, seed=5, flip=True)
+    batches = iter(loader)
+    for _ in range(3):
+        next(batches)
+    resumed = kind(images(), None, 20, seed=5, flip=True)
+    resumed.load_state_dict(loader.state_dict())
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(batches, resumed, strict=True))
+
+
+# Ahead of time
+
+
+def test_prefetched_batches_are_those_of_a_tensor_from_a_file_too(tmp_path):
+    x = torch.randint(0, 256, (100, 3, 4, 4), dtype=torch.uint8)
+    x.numpy().tofile(tmp_path / "x")
+    mapped = torch.from_numpy(np.memmap(tmp_path / "x", np.uint8, "r+", shape=(100, 3, 4, 4)))
+    expected = TensorLoader(x, None, 8, seed=2, flip=True)
+    found = PrefetchLoader(mapped, None, 8, seed=2, flip=True, device=torch.device("cpu"))
+    for _ in range(2):
+        pairs = zip(found, expected, strict=True)
+        assert all(torch.equal(a, b) for (a, _), (b, _) in pairs)
+
+
+def test_batches_are_gathered_while_one_is_used(monkeypatch):
+    gathered = []
+    gather = PrefetchLoader._gather
+    monkeypatch.setattr(
+        PrefetchLoader, "_gather", lambda *args: gathered.append(1) or gather(*args)
+    )
+    loader = PrefetchLoader(torch.zeros(1000, 1), None, 10, device=torch.device("cpu"))
+    batches = iter(loader)
+    next(batches)
+    ends = time.monotonic() + 30
+    while len(gathered) < 1 + PrefetchLoader.AHEAD and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert len(gathered) == 1 + PrefetchLoader.AHEAD
+    assert loader.state_dict() == {"epoch": 0, "position": 1}
+
+
+def test_an_epoch_that_is_broken_off_leaves_no_threads():
+    batches = iter(PrefetchLoader(torch.zeros(1000, 1), None, 10, device=torch.device("cpu")))
+    next(batches)
+    batches.close()
+    ends = time.monotonic() + 30
+    while any(t.name.startswith("gather") for t in threading.enumerate()):
+        assert time.monotonic() < ends
+        time.sleep(0.01)

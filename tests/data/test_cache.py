@@ -1,0 +1,446 @@
+"""The cache: what it holds, that it is built once and whole, and what survives a fault."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from formats import encoded, picture
+
+from gan_lightning.data import cache as cache_module
+from gan_lightning.data.cache import CHUNKS, IMAGES, META, open_cache
+from gan_lightning.data.pixels import Form
+from gan_lightning.data.sources import FolderSource
+from gan_lightning.errors import CacheError, SourceChangedError, WrongFileError
+
+FORM = Form(3, 8)
+COUNT = 20
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch):
+    monkeypatch.setattr(cache_module, "CHUNK", 4)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of images in two classes."""
+    for i in range(COUNT):
+        place = tmp_path / "images" / f"class{i // 12}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{i:03}.png").write_bytes(encoded(picture(8, 8, i), "PNG"))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def parent(tmp_path):
+    return tmp_path / "cache"
+
+
+def opened(images, parent, form=FORM, **options):
+    return open_cache(FolderSource(images), form, parent, "test", **options)
+
+
+def expected(images, form=FORM, without=()):
+    source = FolderSource(images)
+    return torch.stack([form(source[i]) for i in range(len(source)) if i not in without])
+
+
+def spoil(images, *numbers):
+    files = FolderSource(images).files
+    for i in numbers:
+        (images / files[i]).write_bytes(b"no image")
+    return [files[i] for i in numbers]
+
+
+def folder_of(parent):
+    (folder,) = [path for path in parent.iterdir() if path.is_dir()]
+    return folder
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class _NoReading:
+    """Fails a test that decodes."""
+
+    def __init__(self, *args):
+        raise AssertionError("decoded again")
+
+
+@pytest.fixture
+def no_decoding(monkeypatch):
+    """``no_decoding()``: from here on, decoding fails the test."""
+    return lambda: monkeypatch.setattr(cache_module, "_Decoder", _NoReading)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_it_holds_every_image_in_its_form_with_its_label(images, parent, monkeypatch, workers):
+    monkeypatch.setattr(cache_module, "WORKERS", workers)
+    cache = opened(images, parent, Form(1, 16))
+    assert torch.equal(cache.images, expected(images, Form(1, 16)))
+    assert cache.labels.tolist() == [0] * 12 + [1] * 8
+    assert cache.skipped == {}
+
+
+def test_the_second_time_nothing_is_decoded(images, parent, no_decoding):
+    first = opened(images, parent)
+    no_decoding()
+    assert torch.equal(opened(images, parent).images, first.images)
+
+
+def test_building_leaves_the_random_state_alone(images, parent):
+    before = torch.get_rng_state()
+    opened(images, parent)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_form_or_content_is_another_cache(images, parent):
+    opened(images, parent)
+    opened(images, parent, Form(1, 8))
+    opened(images, parent, Form(3, 8, 4))
+    (images / "class0" / "000.png").write_bytes(encoded(picture(8, 8, 99), "PNG"))
+    assert torch.equal(opened(images, parent).images, expected(images))
+    assert len([path for path in parent.iterdir() if path.is_dir()]) == 4
+
+
+def test_what_cannot_be_read_is_named_counted_and_skipped(images, parent, no_decoding):
+    names = spoil(images, 3, 13, 14)
+    words = rf"3 of 20 images cannot be read: {names[0]} \(not an image\), and 2 more; skipped"
+    with pytest.warns(UserWarning, match=words):
+        cache = opened(images, parent)
+    assert torch.equal(cache.images, expected(images, without=(3, 13, 14)))
+    assert cache.labels.tolist() == [0] * 11 + [1] * 6
+    no_decoding()
+    with pytest.warns(UserWarning, match="3 of 20 images cannot be read"):
+        opened(images, parent)
+
+
+@pytest.mark.parametrize("built_before", [False, True])
+def test_strict_refuses_what_cannot_be_read(images, parent, built_before):
+    (name,) = spoil(images, 13)
+    if built_before:
+        with pytest.warns(UserWarning, match="skipped"):
+            opened(images, parent)
+    with pytest.raises(WrongFileError, match=rf"cannot be read: {name} \(not an image\)"):
+        opened(images, parent, strict=True)
+    (images / name).write_bytes(encoded(picture(8, 8), "PNG"))
+    assert len(opened(images, parent, strict=True).images) == COUNT
+
+
+def test_nothing_but_unreadable_files_is_an_error_and_leaves_nothing(images, parent):
+    spoil(images, *range(COUNT))
+    with pytest.raises(WrongFileError, match=r"^4 of 20 images cannot be read"):
+        opened(images, parent)
+    assert [path for path in parent.iterdir() if path.is_dir()] == []
+
+
+# Faults
+
+
+def test_it_goes_on_where_it_was_stopped(images, parent, monkeypatch):
+    read = []
+    source = FolderSource(images)
+
+    class Stopped(Exception):
+        pass
+
+    class Stopping(FolderSource):
+        def __getitem__(self, i):
+            read.append(i)
+            if i == 9 and read.count(9) == 1:
+                raise Stopped
+            return super().__getitem__(i)
+
+    monkeypatch.setattr(cache_module, "WORKERS", 0)
+    stopping = Stopping(images)
+    with pytest.raises(Stopped):
+        open_cache(stopping, FORM, parent, "test")
+    assert folder_of(parent).name.endswith(".part")
+    cache = open_cache(stopping, FORM, parent, "test")
+    assert read == [*range(10), *range(8, COUNT)]
+    assert torch.equal(cache.images, expected(images))
+    assert len(source) == len(cache.images)
+
+
+@pytest.mark.parametrize("fault", ["images", "line", "byte", "garbage", "all"])
+def test_what_a_stopped_one_left_torn_is_decoded_again(images, parent, monkeypatch, fault):
+    monkeypatch.setattr(FolderSource, "fingerprint", lambda self: "the same")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", lambda *args: None)
+        patch.setattr(cache_module, "_open", lambda *args: cache_module.Cache(None, None, {}))
+        opened(images, parent)
+    part = folder_of(parent)
+    (part / META).unlink()
+    file, journal = part / IMAGES, part / CHUNKS
+    match fault:
+        case "images":
+            os.truncate(file, file.stat().st_size - 1)
+        case "line":
+            os.truncate(journal, journal.stat().st_size - 5)
+        case "byte":
+            content = bytearray(file.read_bytes())
+            content[900] ^= 1
+            file.write_bytes(bytes(content))
+        case "garbage":
+            journal.write_bytes(b"\xff\0[1]\n{}\n" + journal.read_bytes())
+        case "all":
+            file.unlink()
+    assert torch.equal(opened(images, parent).images, expected(images))
+
+
+@pytest.mark.parametrize("name", [IMAGES, CHUNKS, META])
+@pytest.mark.parametrize("fault", ["missing", "empty", "shorter", "longer", "garbage"])
+def test_a_damaged_cache_is_said_and_built_again(images, parent, name, fault):
+    opened(images, parent)
+    folder = folder_of(parent)
+    before, path = contents(folder), folder / name
+    content = path.read_bytes()
+    match fault:
+        case "missing":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "shorter":
+            path.write_bytes(content[:-3])
+        case "longer":
+            path.write_bytes(content + b"[9]")
+        case "garbage":
+            path.write_bytes(bytes(byte ^ 1 for byte in content))
+    if (name, fault) == (CHUNKS, "longer"):
+        # As a process that was killed in the middle of a line leaves it.
+        assert torch.equal(opened(images, parent).images, expected(images))
+        return
+    with pytest.warns(UserWarning, match=rf"the cache .*{folder.name} is damaged .*built again"):
+        cache = opened(images, parent)
+    assert torch.equal(cache.images, expected(images))
+    assert contents(folder) == before
+
+
+def test_a_cache_of_another_version_is_left_alone(images, parent, monkeypatch):
+    opened(images, parent)
+    old = folder_of(parent)
+    before = contents(old)
+    monkeypatch.setattr(cache_module, "VERSION", cache_module.VERSION + 1)
+    opened(images, parent)
+    assert contents(old) == before
+    (new,) = [path for path in parent.iterdir() if path.is_dir() and path != old]
+    # Even where somebody gives it the name of the new one.
+    shutil.rmtree(new)
+    shutil.copytree(old, new)
+    with pytest.warns(UserWarning, match="do not belong together"):
+        opened(images, parent)
+
+
+def test_only_some_checksums_of_a_large_cache_are_compared(images, parent, monkeypatch):
+    opened(images, parent)
+    monkeypatch.setattr(cache_module, "CHECKED_BYTES", COUNT * FORM.nbytes // 2)
+    path = folder_of(parent) / IMAGES
+    content = bytearray(path.read_bytes())
+    chunk = 4 * FORM.nbytes
+    content[chunk] ^= 1  # of the second of five
+    path.write_bytes(bytes(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened(images, parent)
+    content[-1] ^= 1  # of the last, which always counts
+    path.write_bytes(bytes(content))
+    with pytest.warns(UserWarning, match="damaged"):
+        opened(images, parent)
+
+
+@pytest.mark.parametrize("moved", ["folder", "file", "changed"])
+def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
+    images, parent, monkeypatch, moved
+):
+    away = images.with_name("away")
+
+    class Moving(FolderSource):
+        def __getitem__(self, i):
+            if i == 9:
+                match moved:
+                    case "folder":
+                        images.rename(away)
+                    case "file":
+                        (images / self.files[10]).rename(images / "class0" / "moved")
+                    case "changed":
+                        spoil(images, 3)
+            return super().__getitem__(i)
+
+    other = images.with_name("other")
+    shutil.copytree(images, other)
+    opened(other, parent, Form(1, 8))
+    earlier = contents(folder_of(parent))
+    monkeypatch.setattr(cache_module, "WORKERS", 0)
+    with pytest.raises(SourceChangedError, match=r"went away while it was|changed while they"):
+        open_cache(Moving(images), FORM, parent, "test")
+    (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
+    assert contents(kept) == earlier
+    match moved:
+        case "folder":
+            away.rename(images)
+        case "file":
+            (images / "class0" / "moved").rename(images / FolderSource(other).files[10])
+        case "changed":
+            return
+    read = []
+    monkeypatch.setattr(
+        FolderSource, "__getitem__", _noting(read, FolderSource.__getitem__), raising=True
+    )
+    assert len(opened(images, parent).images) == COUNT
+    assert min(read) == 8
+
+
+def _noting(read, getitem):
+    def wrapped(self, i):
+        read.append(i)
+        return getitem(self, i)
+
+    return wrapped
+
+
+def test_a_disk_without_room_is_said_before_anything_is_decoded(
+    images, parent, monkeypatch, no_decoding
+):
+    usage = shutil.disk_usage(images)._replace(free=COUNT * FORM.nbytes - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    no_decoding()
+    with pytest.raises(CacheError, match=rf"need 0.0 GB in {parent}, which has 0.0 GB left"):
+        opened(images, parent)
+
+
+def test_a_disk_that_fills_up_loses_nothing(images, parent, monkeypatch):
+    opened(images, parent, Form(1, 8))
+    earlier = contents(folder_of(parent))
+    write_all, written = cache_module._write_all, []
+
+    def write(file, content):
+        if len(written) == 2:
+            file.write(content[:10])  # what still had room
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(content)
+        write_all(file, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module, "_write_all", write)
+        words = rf"cannot be written to {parent} \(No space left on device\); .* is kept"
+        with pytest.raises(CacheError, match=words):
+            opened(images, parent)
+    (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
+    assert contents(kept) == earlier
+    (part,) = parent.glob("*.part")
+    assert len((part / CHUNKS).read_text().splitlines()) == 2
+    assert torch.equal(opened(images, parent).images, expected(images))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_is_full_in_truth_gets_one_line(images, parent, monkeypatch):
+    monkeypatch.setattr(cache_module, "_resumed", lambda part, form: _onto_a_full_disk(part))
+    with pytest.raises(CacheError, match="No space left on device"):
+        opened(images, parent)
+
+
+def _onto_a_full_disk(part):
+    (part / IMAGES).symlink_to("/dev/full")
+    return []
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(images, tmp_path):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(CacheError, match=r"cannot be written to .*file/cache .*--data.cache_dir"):
+        opened(images, tmp_path / "file" / "cache")
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from gan_lightning.data import cache
+from gan_lightning.data.pixels import Form
+from gan_lightning.data.sources import FolderSource
+cache.CHUNK = 1
+class Slow(FolderSource):
+    def __getitem__(self, i):
+        time.sleep(0.02)
+        return super().__getitem__(i)
+opened = cache.open_cache(Slow(Path(sys.argv[1])), Form(3, 8), Path(sys.argv[2]), "test")
+print(len(opened.images))
+"""
+
+
+def build_slowly(images, parent):
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(images), str(parent)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition, seconds=60):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
+def test_a_killed_process_leaves_what_it_decoded_and_no_lock(images, parent, monkeypatch):
+    process = build_slowly(images, parent)
+    wait_for(lambda: any(path.stat().st_size > 200 for path in parent.glob(f"*.part/{CHUNKS}")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    read = []
+    monkeypatch.setattr(FolderSource, "__getitem__", _noting(read, FolderSource.__getitem__))
+    monkeypatch.setattr(cache_module, "WORKERS", 0)
+    assert torch.equal(opened(images, parent).images, expected(images))
+    assert read[0] >= 2
+
+
+def test_a_worker_that_is_killed_is_said_and_nothing_is_lost(images, parent, monkeypatch):
+    class Deadly(FolderSource):
+        def __getitem__(self, i):
+            if i == 9:
+                time.sleep(0.5)  # the chunks before are on their way
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__getitem__(i)
+
+    monkeypatch.setattr(cache_module, "WORKERS", 1)
+    with pytest.raises(CacheError, match=r"decoding stopped \(.*(killed|exited).*is kept"):
+        open_cache(Deadly(images), FORM, parent, "test")
+    (part,) = parent.glob("*.part")
+    assert len((part / CHUNKS).read_text().splitlines()) == 2
+    assert torch.equal(opened(images, parent).images, expected(images))
+
+
+def test_two_processes_build_it_once(images, parent):
+    processes = [build_slowly(images, parent) for _ in range(2)]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [out.strip() for out, _ in outputs] == [str(COUNT)] * 2
+    assert len([path for path in parent.iterdir() if path.is_dir()]) == 1
+    errors = "".join(error for _, error in outputs)
+    assert errors.count("decoding 20 images") == 1
+    assert errors.count("another process is building") <= 1
+
+
+def test_the_journal_says_what_the_file_holds(images, parent):
+    spoil(images, 5)
+    with pytest.warns(UserWarning, match="skipped"):
+        opened(images, parent)
+    folder = folder_of(parent)
+    lines = [json.loads(line) for line in (folder / CHUNKS).read_text().splitlines()]
+    assert [(read, kept) for read, kept, _, _ in lines] == [(4, 4), (4, 3), (4, 4), (4, 4), (4, 4)]
+    assert lines[1][3] == [[5, "not an image"]]
+    assert json.loads((folder / META).read_text()) == {
+        "version": cache_module.VERSION,
+        "images": 19,
+        "chunks": 5,
+    }

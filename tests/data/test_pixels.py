@@ -1,0 +1,217 @@
+"""Pictures of every kind to pixels, and pixels to one size."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from formats import encoded, picture
+from PIL import Image
+
+from gan_lightning.data import pixels
+from gan_lightning.data.pixels import Form, UnreadableImageError, decode
+
+WHITE = (255, 255, 255)
+RGB = picture(6, 4)
+
+
+def reopened(image, kind, **options):
+    return Image.open(io.BytesIO(encoded(image, kind, **options)))
+
+
+def as_tensor(image):
+    array = np.array(image)
+    array = array[..., None] if array.ndim == 2 else array
+    return torch.from_numpy(array).permute(2, 0, 1)
+
+
+def grey16(values, mode="I;16"):
+    return Image.fromarray(np.array(values, np.uint16 if mode == "I;16" else np.int32))
+
+
+# Kinds of pictures
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "TGA", "ICO", "WEBP"])
+def test_colours_come_out_as_written_in_any_format(kind):
+    image = picture(16, 16).quantize(16).convert("RGB")
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert torch.equal(decode(reopened(image, kind, **options), WHITE), as_tensor(image))
+
+
+def test_grey_stays_one_channel():
+    image = RGB.convert("L")
+    assert torch.equal(decode(reopened(image, "PNG"), WHITE), as_tensor(image))
+
+
+def test_black_and_white_is_spread_to_bytes():
+    image = Image.fromarray(np.array([[0, 255, 0], [255, 0, 255]], np.uint8)).convert("1")
+    assert decode(reopened(image, "PNG"), WHITE).tolist() == [[[0, 255, 0], [255, 0, 255]]]
+
+
+def test_sixteen_bits_are_rounded_to_eight():
+    levels = [[0, 128, 129, 257, 65535]]
+    assert decode(reopened(grey16(levels), "PNG"), WHITE).tolist() == [[[0, 0, 1, 1, 255]]]
+
+
+def test_thirty_two_bits_are_taken_for_sixteen():
+    image = grey16([[-5, 0, 257, 65535, 70000]], "I")
+    assert decode(image, WHITE).tolist() == [[[0, 0, 1, 255, 255]]]
+
+
+def test_floats_go_from_zero_to_one():
+    image = Image.fromarray(np.array([[-1, 0, 0.5, 1, 2, np.nan]], np.float32))
+    assert decode(reopened(image, "TIFF"), WHITE).tolist() == [[[0, 0, 128, 255, 255, 0]]]
+
+
+def test_cmyk_is_made_red_green_and_blue():
+    image = Image.new("CMYK", (2, 2), (0, 255, 255, 0))
+    red = decode(reopened(image, "TIFF"), WHITE)
+    assert red[:, 0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "L with one", "RGB with one"])
+def test_what_is_transparent_shows_the_background(mode):
+    image = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
+    image.putpixel((1, 0), (255, 255, 255, 0))
+    if mode == "P":
+        image = reopened(image, "GIF")
+    elif mode == "PA":
+        image = image.convert("PA")
+    elif mode.endswith("with one"):
+        key = 255 if mode[0] == "L" else (255, 255, 255)
+        image = reopened(image.convert(mode.split()[0]), "PNG", transparency=key)
+    else:
+        image = reopened(image.convert(mode), "PNG")
+    shown = decode(image, (10, 20, 30))
+    assert shown[:, 0, 0].tolist() == [0, 0, 0]
+    assert shown[:, 0, 1].tolist() == [10, 20, 30]
+
+
+def test_half_transparent_is_half_of_both():
+    image = Image.new("RGBA", (1, 1), (200, 0, 0, 128))
+    assert decode(image, (0, 100, 0)).flatten().tolist() == [100, 50, 0]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"), [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_270)]
+)
+def test_a_camera_that_was_turned_is_turned_back(orientation, turn):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = reopened(RGB, "PNG", exif=exif.tobytes())
+    assert torch.equal(decode(image, WHITE), as_tensor(RGB.transpose(turn)))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_frame_of_several_counts(kind):
+    first, second = Image.new("RGB", (4, 4), (0, 0, 0)), Image.new("RGB", (4, 4), (255, 255, 255))
+    options = {"lossless": True} if kind == "WEBP" else {}
+    image = reopened(first, kind, save_all=True, append_images=[second], **options)
+    assert image.n_frames == 2
+    assert decode(image, WHITE).max() == 0
+
+
+# Broken ones
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_a_truncated_picture_is_unreadable(kind):
+    content = encoded(picture(64, 64), kind)
+    with pytest.raises((UnreadableImageError, OSError)) as error:
+        decode(Image.open(io.BytesIO(content[: len(content) * 2 // 3])), WHITE)
+    assert getattr(error.value, "errno", None) is None
+
+
+def test_a_broken_chunk_is_unreadable():
+    content = bytearray(encoded(picture(64, 64), "PNG"))
+    content[200] ^= 255
+    with pytest.raises(UnreadableImageError):
+        decode(Image.open(io.BytesIO(bytes(content))), WHITE)
+
+
+def png_of(width, height):
+    """A PNG that says how large it is and holds nothing: its pixels would be zeros."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1000))
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded():
+    side = int(pixels.MAX_PIXELS**0.5) + 1
+    with pytest.raises(UnreadableImageError, match=f"{side} x {side} pixels, more than the 90,000"):
+        decode(Image.open(png_of(side, side)), WHITE)
+
+
+def test_the_disks_own_errors_are_not_the_pictures(monkeypatch):
+    image = reopened(RGB, "PNG")
+
+    def fail(*args):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(image, "load", fail)
+    with pytest.raises(OSError, match="Input/output") as error:
+        decode(image, WHITE)
+    assert not isinstance(error.value, UnreadableImageError)
+
+
+# Form
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((37, 53), 16), ((200, 120), 64), ((10, 10), 32), ((9, 30), 24)]
+)
+def test_resizing_is_pillows_bicubic_of_the_middle(before, after):
+    image = picture(*before, seed=3)
+    noise = np.random.default_rng(0).integers(-20, 21, np.array(image).shape)
+    image = Image.fromarray((np.array(image) + noise).clip(0, 255).astype(np.uint8))
+    side = min(before)
+    left, top = (round((length - side) / 2) for length in before)
+    middle = image.crop((left, top, left + side, top + side))
+    expected = as_tensor(middle.resize((after, after), Image.Resampling.BICUBIC))
+    found = Form(3, after)(as_tensor(image))
+    assert (found.int() - expected.int()).abs().max() <= 1
+
+
+def test_a_checkerboard_shrinks_to_grey():
+    board = torch.tensor([[0, 255], [255, 0]], dtype=torch.uint8).repeat(32, 32)[None]
+    small = Form(1, 8)(board)[:, 1:-1, 1:-1]
+    assert ((small > 120) & (small < 135)).all()
+
+
+def test_what_has_its_form_is_left_as_it_is():
+    x = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    assert Form(3, 8)(x) is x
+
+
+@pytest.mark.parametrize(("crop", "cut"), [(None, 5), (4, 4), (9, 5)])
+def test_the_crop_is_a_square_in_the_middle_and_at_most_the_largest(crop, cut):
+    x = torch.arange(35, dtype=torch.uint8).view(1, 5, 7)
+    top, left = round((5 - cut) / 2), round((7 - cut) / 2)
+    assert torch.equal(Form(1, cut, crop)(x), x[:, top : top + cut, left : left + cut])
+
+
+def test_grey_is_repeated_for_colour_and_colour_weighed_for_grey():
+    grey = torch.randint(0, 256, (2, 1, 4, 4), dtype=torch.uint8)
+    assert torch.equal(Form(3, 4)(grey), grey.expand(-1, 3, -1, -1))
+    colours = torch.eye(3, dtype=torch.uint8).mul(255).view(3, 3, 1, 1)
+    # ITU-R BT.601.
+    assert Form(1, 1)(colours).flatten().tolist() == [
+        pytest.approx(weight * 255, abs=1) for weight in (0.299, 0.587, 0.114)
+    ]
+
+
+def test_one_picture_is_treated_as_many():
+    many = torch.randint(0, 256, (3, 3, 20, 30), dtype=torch.uint8)
+    form = Form(1, 16, 18)
+    assert torch.equal(form(many), torch.stack([form(one) for one in many]))
+    assert form.shape == (1, 16, 16)
+    assert form.nbytes == 256
