@@ -7,6 +7,7 @@ from gan_lightning import TECHNIQUES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+THROUGHPUT = RESULTS / "throughput"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Records to tables: ``python -m benchmarks.render``.
 
 Writes ``LEADERBOARD.md`` and ``leaderboard.html``, and between their marks the table in
-``README.md`` and the numbers in ``docs/techniques``. With ``--check`` it writes nothing and exits
+``README.md`` and the numbers in ``docs``. With ``--check`` it writes nothing and exits
 with 1 when one of them is not what the records give.
 """
 
@@ -15,10 +15,11 @@ from rich.table import Table
 
 from benchmarks.blocks import fill, markdown_table, relative
 from benchmarks.page import page
-from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, Protocol
+from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, THROUGHPUT, Protocol
 from benchmarks.records import read_records
 from benchmarks.table import Row, heads, rows, texts
 from benchmarks.technique_pages import read_reported, technique_page
+from benchmarks.throughput_tables import data_tables
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -59,6 +60,9 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
     if readme.is_file():
         block = "\n\n".join(_markdown(*table, output) for table in tables)
         files[readme] = fill(readme.read_text(), "leaderboard", block)
+    data = output / "docs" / "data.md"
+    if data.is_file():
+        files[data] = fill(data.read_text(), "data throughput", data_tables(THROUGHPUT))
     reported = read_reported()
     for path in sorted((output / "docs" / "techniques").glob("*.md")):
         files[path] = technique_page(path, tables, output / "LEADERBOARD.md", reported)

@@ -11,7 +11,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
 from benchmarks.environment import commit, processor, versions
-from benchmarks.protocol import RESULTS
+from benchmarks.protocol import THROUGHPUT
 from gan_lightning.data import ImageFolder, PrefetchLoader, TensorLoader
 
-THROUGHPUT = RESULTS / "throughput"
 CIFAR_SHAPE = (50_000, 3, 32, 32)
-Batches = Iterable[Sequence[Tensor | None]]
+Batches = TensorLoader | PrefetchLoader | DataLoader[Any]
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -103,10 +102,12 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def stopwatch(loader: Batches, device: torch.device, count: int) -> Callable[[], float]:
     """Seconds for ``count`` batches on the device, as a running loader hands them out."""
+    if not len(loader):
+        raise SystemExit("a case has no batch: take a smaller --batch-size, or a larger folder")
 
     def run() -> float:
         batches = chain.from_iterable(repeat(loader))
-        # The start of worker processes and of an epoch does not count.
+        # The start of worker processes, and of the first epoch, does not count.
         for batch in islice(batches, 10):
             _on(device, batch)
         _wait_for(device)

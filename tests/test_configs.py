@@ -9,7 +9,7 @@ import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from gan_lightning import GAN, TECHNIQUES
+from gan_lightning import TECHNIQUES
 from gan_lightning import data as data_modules
 from gan_lightning.callbacks import Evaluate, SampleWriter
 from gan_lightning.cli import TRAINER_DEFAULTS
@@ -39,8 +39,12 @@ def data_set(path):
 
 
 def defaults(cls, **changed):
-    parameters = inspect.signature(cls).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters} | changed
+    """Of the arguments that the class names, and of those that it passes on to its bases."""
+    known = {}
+    for base in reversed(cls.__mro__[:-1]):
+        parameters = inspect.signature(base).parameters.values()
+        known |= {parameter.name: parameter.default for parameter in parameters}
+    return known | changed
 
 
 def equal(value, default):
@@ -54,7 +58,8 @@ def equal(value, default):
 
 def test_every_data_set_has_a_config_of_every_technique():
     folders = [folder for folder in FOLDER.iterdir() if folder.is_dir()]
-    assert {"digits", "fashion_mnist", "cifar10"} <= {folder.name for folder in folders}
+    expected = {"digits", "fashion_mnist", "cifar10", "image_folder"}
+    assert expected <= {folder.name for folder in folders}
     for folder in folders:
         assert {path.stem for path in folder.iterdir()} == set(TECHNIQUES), folder.name
 
@@ -70,8 +75,7 @@ def test_a_config_is_of_the_technique_and_the_data_set_that_its_path_names(path)
 def test_no_line_of_a_config_repeats_a_default(path):
     sections = read(path)
     known = {
-        # What a technique does not name it takes from the base.
-        "model": defaults(GAN) | defaults(TECHNIQUES[path.stem]),
+        "model": defaults(TECHNIQUES[path.stem]),
         "data": defaults(data_set(path)),
         "trainer": defaults(Trainer, **TRAINER_DEFAULTS),
         "evaluate": defaults(Evaluate),

@@ -29,7 +29,7 @@ class GANDataModule(pl.LightningDataModule, ABC):
         conditional: hand out labels, and have the model use them.
         placement: ``device`` holds all samples as one tensor on the training device; ``host``
             leaves them in memory or on disk, and threads fetch the next batches; ``auto`` is
-            ``device`` where they take no more than half of the device's free memory.
+            ``device`` where they take no more than half of a GPU's free memory, or the machine's.
         predict_samples: how many samples ``predict`` draws.
 
     Raises:
@@ -113,12 +113,14 @@ class GANDataModule(pl.LightningDataModule, ABC):
         """Samples and labels where they are to stay, and whether that is the device."""
         x, y = self.load(split)
         labels = y if self.conditional else None
-        available = free_memory(device)
-        if self.placement == "host" or (self.placement == "auto" and x.nbytes > available / 2):
+        stays = self.placement == "host"
+        if self.placement == "auto" and x.nbytes > (available := memory(device)) / 2:
+            stays = True
             rank_zero_info(
                 f"{len(x):,} samples of {x.nbytes / 1e9:.1f} GB stay on the host: "
-                f"{device} has {available / 1e9:.1f} GB free"
+                f"{device} has {available / 1e9:.1f} GB"
             )
+        if stays:
             return x, labels, False
         return x.to(device), labels if labels is None else labels.to(device), True
 
@@ -126,8 +128,8 @@ class GANDataModule(pl.LightningDataModule, ABC):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a GPU; elsewhere, those of the whole machine, which shares them."""
+def memory(device: torch.device) -> int:
+    """Bytes that are free on a GPU; elsewhere all of the machine's, which hold its files too."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

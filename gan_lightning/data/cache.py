@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gan_lightning.data.pixels import Form, UnreadableImageError
 from gan_lightning.data.sources import Source
-from gan_lightning.errors import CacheError, SourceChangedError, WrongFileError
+from gan_lightning.errors import CacheError, SourceChangedError, UserError, WrongFileError
 
 #: Of the files below; others are not read.
 VERSION = 1
@@ -60,27 +61,34 @@ def open_cache(
 
     Raises:
         WrongFileError: no picture can be read or, if ``strict``, one cannot.
-        SourceChangedError: the content moved or changed meanwhile; what was decoded is kept.
+        SourceChangedError: the content moved or changed meanwhile; what was decoded is kept where
+            the content may come back.
         CacheError: ``parent`` cannot be written to, or is full; what was decoded is kept.
     """
     content = source.fingerprint()
     identity = json.dumps([VERSION, asdict(form), content])
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder = parent / f"{title}-{form.size}px-{key}"
-    if _fault(folder, form):
-        with _writing_to(parent), _alone(folder):
-            # Another process may have built it while this one waited.
-            if fault := _fault(folder, form):
-                if folder.exists():
-                    rank_zero_warn(f"the cache {folder} is damaged ({fault}): it is built again")
-                    shutil.rmtree(folder)
-                _build(source, form, folder, content, strict)
-    cache = _open(folder, form, source)
+    with _keeping(parent):
+        if _fault(folder, form):
+            parent.mkdir(parents=True, exist_ok=True)
+            with _alone(folder):
+                # Another process may have built it while this one waited.
+                if fault := _fault(folder, form):
+                    if folder.exists():
+                        rank_zero_warn(f"the cache {folder} is damaged ({fault}): it is made again")
+                        shutil.rmtree(folder)
+                    _build(source, form, folder, content, strict)
+        cache = _open(folder, form, source)
     if cache.skipped:
-        message = _unreadable(source, cache.skipped)
         if strict:
-            raise WrongFileError(message)
-        rank_zero_warn(f"{message}; skipped")
+            raise _refused(source, cache.skipped)
+        i, why = next(iter(cache.skipped.items()))
+        more = f", and {len(cache.skipped) - 1} more" if len(cache.skipped) > 1 else ""
+        rank_zero_warn(
+            f"{len(cache.skipped)} of {len(source)} images cannot be read: "
+            f"{source.name(i)} ({why}){more}; skipped"
+        )
     return cache
 
 
@@ -118,12 +126,9 @@ def _open(folder: Path, form: Form, source: Source) -> Cache:
     return Cache(images, labels, skipped)
 
 
-def _unreadable(source: Source, skipped: Mapping[int, str]) -> str:
+def _refused(source: Source, skipped: Mapping[int, str]) -> WrongFileError:
     i, why = next(iter(skipped.items()))
-    others = f", and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-    return (
-        f"{len(skipped)} of {len(source)} images cannot be read: {source.name(i)} ({why}){others}"
-    )
+    return WrongFileError(f"{source.name(i)} cannot be read ({why}), and --data.strict is true")
 
 
 def _fault(folder: Path, form: Form) -> str | None:
@@ -140,7 +145,7 @@ def _fault(folder: Path, form: Form) -> str | None:
         every = max(1, size // CHECKED_BYTES)
         if _count_intact(folder / IMAGES, chunks, form, every) < len(chunks):
             return f"a checksum of {IMAGES} is not the one in {CHUNKS}"
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         return str(error)
     return None
 
@@ -156,7 +161,7 @@ def _build(source: Source, form: Form, folder: Path, content: str, strict: bool)
             f"the decoded images need {needed / 1e9:.1f} GB in {folder.parent}, which has "
             f"{free / 1e9:.1f} GB left: name another folder with --data.cache_dir"
         )
-    source.open()
+    source.prepare()
     rank_zero_info(f"decoding {len(source) - start:,} images into {folder}")
     with (
         (part / IMAGES).open("ab", buffering=0) as images,
@@ -165,7 +170,7 @@ def _build(source: Source, form: Form, folder: Path, content: str, strict: bool)
     ):
         for chunk, pixels in _decoded(source, form, start):
             if strict and chunk.skipped:
-                raise WrongFileError(_unreadable(source, chunk.skipped))
+                raise _refused(source, chunk.skipped)
             _write_all(images, pixels)
             journal.write(chunk.line())
             journal.flush()
@@ -174,11 +179,15 @@ def _build(source: Source, form: Form, folder: Path, content: str, strict: bool)
         os.fsync(images.fileno())
         os.fsync(journal.fileno())
     if source.fingerprint() != content:
+        shutil.rmtree(part)  # of two contents, neither of which it is
         raise SourceChangedError("the images changed while they were read: run it again")
     count = sum(chunk.kept for chunk in chunks)
     if not count:
         shutil.rmtree(part)
-        raise WrongFileError(_unreadable(source, chunks[0].skipped))
+        why = chunks[0].skipped[0]
+        raise WrongFileError(
+            f"none of the {len(source)} images can be read: the first is {source.name(0)} ({why})"
+        )
     with (part / META).open("w") as meta:
         json.dump({"version": VERSION, "images": count, "chunks": len(chunks)}, meta)
         meta.flush()
@@ -187,7 +196,7 @@ def _build(source: Source, form: Form, folder: Path, content: str, strict: bool)
 
 
 @dataclass(frozen=True)
-class _Decoder(Dataset[tuple[_Chunk, bytes] | SourceChangedError]):
+class _Decoder(Dataset[tuple[_Chunk, bytes] | UserError]):
     """What worker processes do: pictures decoded, as bytes, a chunk at a time."""
 
     source: Source
@@ -197,7 +206,7 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | SourceChangedError]):
     def __len__(self) -> int:
         return -(-(len(self.source) - self.start) // CHUNK)
 
-    def __getitem__(self, number: int) -> tuple[_Chunk, bytes] | SourceChangedError:
+    def __getitem__(self, number: int) -> tuple[_Chunk, bytes] | UserError:
         begin = self.start + number * CHUNK
         numbers = range(begin, min(begin + CHUNK, len(self.source)))
         pixels, skipped = [], {}
@@ -206,7 +215,7 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | SourceChangedError]):
                 pixels.append(self.form(self.source[i]).numpy().tobytes())
             except UnreadableImageError as error:
                 skipped[i] = " ".join(str(error).split())
-            except SourceChangedError as error:
+            except UserError as error:
                 # What a worker raises arrives with its traceback in the message.
                 return error
         together = b"".join(pixels)
@@ -215,22 +224,34 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | SourceChangedError]):
 
 def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, bytes]]:
     decoder = _Decoder(source, form, start)
-    workers = min(WORKERS, os.cpu_count() or 1, len(decoder) // 4)
+    workers = min(WORKERS, _cores(), len(decoder) // 4)
     loader = DataLoader(
         decoder,
         batch_size=None,
         num_workers=workers,
         collate_fn=_as_it_is,
+        worker_init_fn=_leave_interrupts_to_the_parent,
         # Its own, or the first run, which builds, would train otherwise than the second.
         generator=torch.Generator(),
     )
     try:
         for decoded in loader:
-            if isinstance(decoded, SourceChangedError):
+            if isinstance(decoded, UserError):
                 raise decoded
             yield decoded
-    except RuntimeError as error:
+    except RuntimeError as error:  # a process was killed
         raise CacheError(f"decoding stopped ({error}); what was decoded is kept") from error
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(decoded: object) -> object:
@@ -244,7 +265,7 @@ def _resumed(part: Path, form: Form) -> list[_Chunk]:
     chunks = _read_chunks(part)
     chunks = chunks[: _count_intact(part / IMAGES, chunks, form)]
     os.truncate(part / IMAGES, sum(chunk.kept for chunk in chunks) * form.nbytes)
-    (part / CHUNKS).write_text("".join(chunk.line() for chunk in chunks))
+    os.truncate(part / CHUNKS, sum(len(chunk.line()) for chunk in chunks))
     return chunks
 
 
@@ -293,14 +314,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _writing_to(parent: Path) -> Iterator[None]:
+def _keeping(parent: Path) -> Iterator[None]:
     try:
-        parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
+        if isinstance(error, UserError):
+            raise
         raise CacheError(
-            f"the decoded images cannot be written to {parent} ({error.strerror or error}); what "
-            "is there already is kept. Make room, or name another folder with --data.cache_dir"
+            f"the decoded images cannot be kept in {parent} ({error.strerror or error}); what is "
+            "there already stays. Make room, or name another folder with --data.cache_dir"
         ) from error
 
 

@@ -58,7 +58,8 @@ class CelebA(CachedDataModule):
 
     def download(self) -> None:
         """Download unless the files are found."""
-        if self._images() is None or self._find(PARTITION) is None:
+        lists = [PARTITION, ATTRIBUTES] if self.attribute else [PARTITION]
+        if self._images() is None or not all(map(self._find, lists)):
             datasets.CelebA(self.data_dir, download=True)
 
     def source(self, split: Split) -> Source:
@@ -118,7 +119,8 @@ class CelebA(CachedDataModule):
 def _table(path: Path, first_row: int) -> dict[str, list[str]]:
     """What a list says of each image, from line ``first_row`` on."""
     try:
-        rows = [line.split() for line in path.read_text().splitlines()[first_row:]]
+        lines = path.read_text().splitlines()[first_row:]
+        rows = [line.split() for line in lines if line.strip()]
         table = {name: said for name, *said in rows if said}
     except ValueError as error:
         raise WrongFileError(f"{path} is not a list of images ({error})") from error

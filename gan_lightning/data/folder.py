@@ -11,9 +11,8 @@ from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 class ImageFolder(CachedDataModule):
     """The images of a folder or a zip archive, in any format that Pillow reads, of any size.
 
-    With labels, the sub-folders of the first level are the classes. A folder with a sub-folder
-    ``train`` is trained on that and tested on ``test`` or ``val`` beside it; any other is tested
-    on what it is trained on.
+    With labels, the sub-folders of the first level are the classes. Where the only sub-folders are
+    ``train`` and ``test`` or ``val``, they are the splits; otherwise both splits are all images.
 
     Args:
         data_dir: the folder, or the archive.
@@ -33,14 +32,16 @@ class ImageFolder(CachedDataModule):
     ) -> None:
         self.data_dir = Path(data_dir).expanduser()
         self.background = colour(background)
-        self._sources: dict[Split, FilesSource] = {}
+        self._class_names: list[str] | None = None
         if options.get("conditional"):
-            self.classes = len(self.source("train").classes)
-            if not self.classes:
+            source = self.source("train")
+            if source.without_class is not None:
                 raise ValueError(
-                    f"there are no labels: the images of {data_dir} are not all in sub-folders, "
-                    "one for each class; conditional must be false"
+                    f"there are no labels: {source.without_class} in {data_dir} is not in a "
+                    "sub-folder, one for each class; conditional must be false"
                 )
+            self._class_names = source.classes
+            self.classes = len(source.classes)
         super().__init__(size=size, **options)
 
     def source(self, split: Split) -> FilesSource:
@@ -48,17 +49,7 @@ class ImageFolder(CachedDataModule):
 
         Raises:
             MissingFileError: there is no such folder or archive.
-            WrongFileError: there are no images in it.
+            WrongFileError: there are no images in it, or the test's are of another class.
         """
-        if split not in self._sources:
-            place = self._place_of(split)
-            kind = FolderSource if place.is_dir() or place.suffix != ".zip" else ZipSource
-            self._sources[split] = kind(place, self.background)
-        return self._sources[split]
-
-    def _place_of(self, split: Split) -> Path:
-        if not (self.data_dir / "train").is_dir():
-            return self.data_dir
-        names = ["train"] if split == "train" else ["test", "val", "valid", "validation", "train"]
-        places = [self.data_dir / name for name in names]
-        return next(place for place in places if place.is_dir())
+        kind = ZipSource if self.data_dir.is_file() else FolderSource
+        return kind(self.data_dir, self.background, split, self._class_names)

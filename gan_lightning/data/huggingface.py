@@ -53,7 +53,7 @@ class HuggingFaceImages(CachedDataModule):
         self.background = colour(background)
         self._splits_read: dict[str, Any] | None = None
         if options.get("conditional"):
-            self.classes = max(self._labels("train")) + 1
+            self.classes = self._count_classes()
         super().__init__(size=size, **options)
 
     def source(self, split: Split) -> Source:
@@ -62,16 +62,24 @@ class HuggingFaceImages(CachedDataModule):
         labels = self._labels(split) if self.conditional else None
         return _Rows(rows, self.image_column, self.background, labels)
 
+    def _count_classes(self) -> int:
+        kind = self._rows("train").features.get(self.label_column)
+        return getattr(kind, "num_classes", None) or max(self._labels("train")) + 1
+
     def _labels(self, split: Split) -> list[int]:
         rows = self._rows(split)
-        labels: list[int] = []
-        if self.label_column in rows.column_names:
-            labels = rows[self.label_column][:]
-        if not labels or not all(isinstance(label, int) and label >= 0 for label in labels):
+        if self.label_column not in rows.column_names:
             raise ArgumentError(
-                f"{self.path} has no classes in {self.label_column!r}: its columns are "
+                f"{self.path} has no column {self.label_column!r}: choose from "
                 f"{', '.join(rows.column_names)}"
             )
+        labels: list[int] = rows[self.label_column][:]
+        for label in labels:
+            if not isinstance(label, int) or label < 0:
+                raise ArgumentError(
+                    f"the labels of {self.path} in {self.label_column!r} are to be numbers from 0 "
+                    f"on, and one is {label!r}"
+                )
         return labels
 
     def _rows(self, split: Split) -> Any:  # noqa: ANN401
@@ -80,10 +88,12 @@ class HuggingFaceImages(CachedDataModule):
         found = [splits[name] for name in names if name in splits]
         if not found:
             raise ArgumentError(f"{self.path} has no split {split}: it has {', '.join(splits)}")
-        if self.image_column not in found[0].column_names:
+        features = found[0].features
+        images = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
+        if self.image_column not in images:
             raise ArgumentError(
-                f"{self.path} has no column {self.image_column!r}: choose from "
-                f"{', '.join(found[0].column_names)}"
+                f"{self.path} has no images in {self.image_column!r}: its columns with images are "
+                f"{', '.join(images) or 'none'}"
             )
         return found[0]
 
@@ -136,10 +146,10 @@ class _Rows(Source):
 
     def __getitem__(self, i: int) -> Tensor:
         file = self.rows[i][self.column]
-        if file is None:
+        if file is None or not (file["bytes"] or file["path"]):
             raise UnreadableImageError("there is no image in this row")
+        content = io.BytesIO(file["bytes"]) if file["bytes"] is not None else Path(file["path"])
         try:
-            content = io.BytesIO(file["bytes"]) if file["bytes"] else Path(file["path"])
             with open_image(content) as image:
                 return decode(image, self.background)
         except OSError as error:
@@ -149,5 +159,5 @@ class _Rows(Source):
         return f"row {i}"
 
     def fingerprint(self) -> str:
-        """The one that datasets keeps of rows and what was done to them."""
-        return self.rows._fingerprint
+        """The one that datasets keeps of rows and what was done to them, and the background."""
+        return f"{self.rows._fingerprint} {self.background}"

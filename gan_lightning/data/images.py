@@ -59,11 +59,13 @@ class ImageDataModule(GANDataModule):
         """Put the files where ``load`` finds them, unless they are there."""
 
     def prepare_data(self) -> None:
-        """Download.
+        """Download; samples are drawn without data.
 
         Raises:
             MissingFileError: the files are neither there nor to be had.
         """
+        if self._running(TrainerFn.PREDICTING):
+            return
         try:
             self.download()
         except MissingFileError:
@@ -78,6 +80,9 @@ class ImageDataModule(GANDataModule):
             f"({' '.join(reason.split())}). {self.by_hand.format(data_dir=self.data_dir)} "
             "Or name the folder that holds them with --data.data_dir."
         )
+
+    def _running(self, stage: TrainerFn) -> bool:
+        return self.trainer is not None and self.trainer.state.fn == stage
 
     def formed(self, x: Tensor) -> Tensor:
         """uint8 ``(N, C, H, W)`` of any size to ``(N, *shape)``."""
@@ -108,8 +113,8 @@ class CachedDataModule(ImageDataModule):
     def prepare_data(self) -> None:
         """Download, and decode what is to be used, in one process of a machine."""
         super().prepare_data()
-        testing = self.trainer and self.trainer.state.fn == TrainerFn.TESTING
-        self.load("test" if testing else "train")
+        if not self._running(TrainerFn.PREDICTING):
+            self.load("test" if self._running(TrainerFn.TESTING) else "train")
 
     def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Open the cache of the split, or build it.
@@ -120,9 +125,9 @@ class CachedDataModule(ImageDataModule):
             CacheError: ``cache_dir`` cannot be written to, or is full.
         """
         if split not in self._caches:
-            title = f"{type(self).__name__}-{split}"
+            source, title = self.source(split), type(self).__name__
             self._caches[split] = open_cache(
-                self.source(split), self.form, self.cache_dir, title, strict=self.strict
+                source, self.form, self.cache_dir, title, strict=self.strict
             )
         cache = self._caches[split]
         return cache.images, cache.labels

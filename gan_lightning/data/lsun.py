@@ -2,6 +2,8 @@
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,26 +78,31 @@ class _Database(Source):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._opened: tuple[int, Any] | None = None
         self._keys: list[bytes] = []
-        with self._environment().begin() as transaction:
-            self._count = transaction.stat()["entries"]
+        self._opened: tuple[int, Any] | None = None
+        # Closed again: LMDB does not open in a process what it finds open, in its parent even.
+        with _open(folder) as database:
+            info, stat = database.info(), database.stat()
+        whole = (info["last_pgno"] + 1) * stat["psize"]
+        if (folder / "data.mdb").stat().st_size < whole:
+            raise WrongFileError(f"{folder} is not whole: its data.mdb is to have {whole:,} bytes")
+        self._count = stat["entries"]
         if not self._count:
             raise WrongFileError(f"{folder} holds no images")
 
     def __len__(self) -> int:
         return self._count
 
-    def open(self) -> None:
+    def prepare(self) -> None:
         """List the keys: a database has no numbers."""
-        with self._environment().begin() as transaction, transaction.cursor() as cursor:
-            self._keys = list(cursor.iternext(keys=True, values=False))
+        with _open(self.folder) as database, _reading(database, self.folder) as reading:
+            self._keys = list(reading.cursor().iternext(keys=True, values=False))
 
     def __getitem__(self, i: int) -> Tensor:
-        if not self._keys:
-            self.open()
-        with self._environment().begin() as transaction:
-            value = transaction.get(self._keys[i])
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), _open(self.folder)
+        with _reading(self._opened[1], self.folder) as reading:
+            value = reading.get(self._keys[i])
         if value is None:
             raise SourceChangedError(f"{self.folder} changed while it was read")
         with open_image(io.BytesIO(value)) as image:
@@ -107,23 +114,29 @@ class _Database(Source):
     def fingerprint(self) -> str:
         return stat_fingerprint(self.folder, ["data.mdb"])
 
-    def _environment(self) -> Any:  # noqa: ANN401  (lmdb has no types)
-        # What is open may not be shared with another process.
-        if self._opened is None or self._opened[0] != os.getpid():
-            try:
-                import lmdb
-            except ImportError as error:
-                raise MissingPackageError(
-                    "LSUN needs the package lmdb: pip install 'gan-lightning[lsun]'"
-                ) from error
-            try:
-                environment = lmdb.open(
-                    str(self.folder), readonly=True, lock=False, readahead=False, meminit=False
-                )
-            except lmdb.Error as error:
-                raise WrongFileError(f"{self.folder} is not an LMDB database ({error})") from error
-            self._opened = os.getpid(), environment
-        return self._opened[1]
-
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_opened": None}
+
+
+def _open(folder: Path) -> Any:  # noqa: ANN401  (lmdb has no types)
+    try:
+        import lmdb
+    except ImportError as error:
+        raise MissingPackageError(
+            "LSUN needs the package lmdb: pip install 'gan-lightning[lsun]'"
+        ) from error
+    try:
+        return lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+    except lmdb.Error as error:
+        raise WrongFileError(f"{folder} is not an LMDB database ({error})") from error
+
+
+@contextmanager
+def _reading(database: Any, folder: Path) -> Iterator[Any]:  # noqa: ANN401
+    import lmdb
+
+    try:
+        with database.begin() as transaction:
+            yield transaction
+    except lmdb.Error as error:
+        raise WrongFileError(f"{folder} cannot be read ({error})") from error

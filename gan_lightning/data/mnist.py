@@ -31,7 +31,7 @@ class MNIST(ImageDataModule):
     classes = 10
     by_hand = (
         "Put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz "
-        "and t10k-labels-idx1-ubyte.gz (yann.lecun.com/exdb/mnist) into {data_dir}."
+        "and t10k-labels-idx1-ubyte.gz (yann.lecun.com/exdb/mnist) into {data_dir}/MNIST/raw."
     )
     torchvisions: ClassVar[type[datasets.MNIST]] = datasets.MNIST
 
@@ -54,8 +54,13 @@ class MNIST(ImageDataModule):
             MissingFileError: one of them is not there.
             WrongFileError: one of them holds something else, or not all of it.
         """
-        images = self._read(NAMES[split], "images").unsqueeze(1)
-        return self.formed(images), self._read(NAMES[split], "labels")
+        images, labels = self._read(NAMES[split], "images"), self._read(NAMES[split], "labels")
+        if len(images) != len(labels):
+            raise WrongFileError(
+                f"the {NAMES[split]} files of {type(self).__name__} do not belong together: "
+                f"{len(images)} images, {len(labels)} labels"
+            )
+        return self.formed(images.unsqueeze(1)), labels
 
     def _read(self, name: str, kind: str) -> Tensor:
         path = self._find(name, kind)
@@ -74,9 +79,9 @@ class MNIST(ImageDataModule):
             raise WrongFileError(f"{path} is not a whole IDX file of {kind} ({error})") from error
 
     def _find(self, name: str, kind: str) -> Path | None:
-        """The file, unpacked or packed, in ``data_dir`` or where torchvision puts it."""
+        """The file, unpacked or packed, where torchvision puts it or in ``data_dir`` itself."""
         stem = f"{name}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
-        for folder in (self.data_dir, self.data_dir / self.torchvisions.__name__ / "raw"):
+        for folder in (self.data_dir / self.torchvisions.__name__ / "raw", self.data_dir):
             for path in (folder / stem, folder / f"{stem}.gz"):
                 if path.is_file():
                     return path
@@ -95,7 +100,7 @@ class FashionMNIST(MNIST):
         options: of ``ImageDataModule``.
     """
 
-    by_hand = MNIST.by_hand.replace(
+    by_hand = MNIST.by_hand.replace("MNIST", "FashionMNIST").replace(
         "yann.lecun.com/exdb/mnist", "github.com/zalandoresearch/fashion-mnist"
     )
     torchvisions = datasets.FashionMNIST

@@ -1,5 +1,6 @@
 """Pictures of any kind to pixels, and pixels to one size."""
 
+import errno
 import warnings
 from dataclasses import dataclass
 
@@ -13,6 +14,11 @@ Colour = tuple[int, int, int]
 
 #: What a picture may hold, about 9,500 x 9,500: a small file can unpack to more than the memory.
 MAX_PIXELS = 90_000_000
+#: What the disk, the network or the system says, and no decoder of a broken file.
+DISK_ERRORS = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV),
+    *(errno.ENXIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EHOSTDOWN, errno.ETIMEDOUT),
+}
 
 
 class UnreadableImageError(ValueError):
@@ -57,10 +63,11 @@ class Form:
 def decode(image: Image.Image, background: Colour) -> Tensor:
     """The first frame of an opened picture, upright and opaque: uint8 ``(1 or 3, H, W)``.
 
-    Transparent pictures are laid on ``background``; more than 8 bits a channel are rounded to 8.
+    Transparent pictures are laid on ``background``; 16 bits of grey are rounded to 8.
 
     Raises:
         UnreadableImageError: it cannot be decoded, or holds more than ``MAX_PIXELS``.
+        OSError: the disk does not hand it out.
     """
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -70,16 +77,34 @@ def decode(image: Image.Image, background: Colour) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _pixels(_opaque(ImageOps.exif_transpose(image), background))
+            return _pixels(_opaque(_eight_bits(ImageOps.exif_transpose(image)), background))
     except MemoryError:
         raise
-    except OSError as error:
-        if error.errno is not None:  # the disk's word, not the picture's
-            raise
-        raise UnreadableImageError(str(error) or type(error).__name__) from error
     except Exception as error:
-        # The decoders raise what they please on a broken file.
-        raise UnreadableImageError(str(error) or type(error).__name__) from error
+        # The decoders raise what they please on a broken file, seeking where nothing is included.
+        raise unreadable(error) from error
+
+
+def unreadable(error: Exception) -> Exception:
+    """What an error of a decoder means: itself where it is the disk's, or an unreadable picture."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return error
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UnreadableImageError(said or type(error).__name__)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of more bits as grey of 8, from 0 to 65535 or, floats, from 0 to 1."""
+    if image.mode[0] not in "IF":
+        return image
+    levels = np.asarray(image)
+    scaled = levels * 255 if image.mode == "F" else levels / 257
+    grey = Image.fromarray(np.nan_to_num(scaled).round().clip(0, 255).astype(np.uint8))
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        opaque = np.where(levels == key, 0, 255).astype(np.uint8)
+        grey.putalpha(Image.fromarray(opaque))
+    return grey
 
 
 def _opaque(image: Image.Image, background: Colour) -> Image.Image:
@@ -90,18 +115,6 @@ def _opaque(image: Image.Image, background: Colour) -> Image.Image:
 
 
 def _pixels(image: Image.Image) -> Tensor:
-    match image.mode:
-        case "1" | "L":
-            levels = np.asarray(image.convert("L"))
-        case "F":  # from 0 to 1
-            levels = _to_bytes(np.asarray(image) * 255)
-        case mode if mode.startswith("I"):  # from 0 to 65535
-            levels = _to_bytes(np.asarray(image) / 257)
-        case _:
-            levels = np.asarray(image.convert("RGB"))
-    pixels = torch.from_numpy(np.array(levels))
+    image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    pixels = torch.from_numpy(np.array(image))
     return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
-
-
-def _to_bytes(levels: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(levels).round().clip(0, 255).astype(np.uint8)

@@ -63,7 +63,7 @@ class STL10(CachedDataModule):
         parts = self.part.split("+") if split == "train" else ["test"]
         labels: list[int] | None = None
         if split == "test" or self.part == "train":
-            labels = (np.fromfile(folder / f"{split}_y.bin", np.uint8).astype(int) - 1).tolist()
+            labels = _labels(folder / f"{split}_y.bin")
         return _Binary(folder, [f"{part}_X.bin" for part in parts], labels)
 
     def _folder(self) -> Path | None:
@@ -112,3 +112,13 @@ class _Binary(Source):
 
     def fingerprint(self) -> str:
         return stat_fingerprint(self.folder, self.files)
+
+
+def _labels(path: Path) -> list[int]:
+    """Classes from 0; the file has them from 1."""
+    if not path.is_file():
+        raise MissingFileError(f"{path} is missing")
+    labels = np.fromfile(path, np.uint8)
+    if not ((labels >= 1) & (labels <= 10)).all():
+        raise WrongFileError(f"{path} holds something else than the classes 1 to 10")
+    return (labels.astype(int) - 1).tolist()

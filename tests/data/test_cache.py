@@ -15,10 +15,11 @@ import pytest
 import torch
 from formats import encoded, picture
 
+from gan_lightning import data as data_modules
 from gan_lightning.data import cache as cache_module
 from gan_lightning.data.cache import CHUNKS, IMAGES, META, open_cache
 from gan_lightning.data.pixels import Form
-from gan_lightning.data.sources import FolderSource
+from gan_lightning.data.sources import FolderSource, ZipSource
 from gan_lightning.errors import CacheError, SourceChangedError, WrongFileError
 
 FORM = Form(3, 8)
@@ -131,7 +132,7 @@ def test_strict_refuses_what_cannot_be_read(images, parent, built_before):
     if built_before:
         with pytest.warns(UserWarning, match="skipped"):
             opened(images, parent)
-    with pytest.raises(WrongFileError, match=rf"cannot be read: {name} \(not an image\)"):
+    with pytest.raises(WrongFileError, match=rf"^{name} cannot be read \(not an image\), and"):
         opened(images, parent, strict=True)
     (images / name).write_bytes(encoded(picture(8, 8), "PNG"))
     assert len(opened(images, parent, strict=True).images) == COUNT
@@ -139,7 +140,10 @@ def test_strict_refuses_what_cannot_be_read(images, parent, built_before):
 
 def test_nothing_but_unreadable_files_is_an_error_and_leaves_nothing(images, parent):
     spoil(images, *range(COUNT))
-    with pytest.raises(WrongFileError, match=r"^4 of 20 images cannot be read"):
+    with pytest.raises(
+        WrongFileError,
+        match=r"none of the 20 images can be read: the first is class0/000.png \(not",
+    ):
         opened(images, parent)
     assert [path for path in parent.iterdir() if path.is_dir()] == []
 
@@ -220,7 +224,7 @@ def test_a_damaged_cache_is_said_and_built_again(images, parent, name, fault):
         # As a process that was killed in the middle of a line leaves it.
         assert torch.equal(opened(images, parent).images, expected(images))
         return
-    with pytest.warns(UserWarning, match=rf"the cache .*{folder.name} is damaged .*built again"):
+    with pytest.warns(UserWarning, match=rf"the cache .*{folder.name} is damaged .*made again"):
         cache = opened(images, parent)
     assert torch.equal(cache.images, expected(images))
     assert contents(folder) == before
@@ -281,7 +285,7 @@ def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
     opened(other, parent, Form(1, 8))
     earlier = contents(folder_of(parent))
     monkeypatch.setattr(cache_module, "WORKERS", 0)
-    with pytest.raises(SourceChangedError, match=r"went away while it was|changed while they"):
+    with pytest.raises(SourceChangedError, match=r"went away while|changed while they"):
         open_cache(Moving(images), FORM, parent, "test")
     (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
     assert contents(kept) == earlier
@@ -291,6 +295,8 @@ def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
         case "file":
             (images / "class0" / "moved").rename(images / FolderSource(other).files[10])
         case "changed":
+            # Of two contents: nobody can use it.
+            assert list(parent.glob("*.part")) == []
             return
     read = []
     monkeypatch.setattr(
@@ -298,6 +304,70 @@ def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
     )
     assert len(opened(images, parent).images) == COUNT
     assert min(read) == 8
+
+
+def test_an_archive_that_is_replaced_while_it_is_read_stops_it(
+    images, parent, tmp_path, monkeypatch
+):
+    first = shutil.make_archive(str(tmp_path / "first"), "zip", images)
+    spoil(images, *range(COUNT))
+    second = shutil.make_archive(str(tmp_path / "second"), "zip", images)
+
+    class Replaced(ZipSource):
+        def __getitem__(self, i):
+            if i == 9:
+                os.replace(second, first)
+            return super().__getitem__(i)
+
+    monkeypatch.setattr(cache_module, "WORKERS", 0)
+    with pytest.raises(SourceChangedError, match="changed while they were read"):
+        open_cache(Replaced(Path(first)), FORM, parent, "test")
+    assert [path for path in parent.iterdir() if path.is_dir()] == []
+
+
+def test_another_background_is_another_cache(images, parent):
+    white = open_cache(FolderSource(images, (255, 255, 255)), FORM, parent, "test")
+    black = open_cache(FolderSource(images, (0, 0, 0)), FORM, parent, "test")
+    assert torch.equal(white.images, black.images)  # opaque ones
+    assert len([path for path in parent.iterdir() if path.is_dir()]) == 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("data", ["CelebA", "LSUN", "STL10", "HuggingFaceImages"])
+def test_every_source_is_read_by_other_processes(data_files, monkeypatch, data, workers):
+    monkeypatch.setattr(cache_module, "WORKERS", workers)
+    module = getattr(data_modules, data)(**data_files(data))
+    x, _ = module.load("train")
+    source = module.source("train")
+    source.prepare()
+    assert torch.equal(x, torch.stack([module.form(source[i]) for i in range(len(source))]))
+
+
+def test_a_disk_that_is_full_still_keeps_what_there_is(images, parent, monkeypatch):
+    """The retry on a disk that is still full: it may not cost what was decoded before."""
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module, "_write_all", _full_after(2))
+        with pytest.raises(CacheError):
+            opened(images, parent)
+    (part,) = parent.glob("*.part")
+    before = (part / CHUNKS).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module, "_write_all", _full_after(0))
+        patch.setattr(Path, "write_text", _full)
+        with pytest.raises(CacheError):
+            opened(images, parent)
+    assert (part / CHUNKS).read_bytes() == before
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.EIO, "I/O error"), PermissionError(13, "no")])
+def test_a_cache_that_cannot_be_looked_at_is_not_thrown_away(images, parent, monkeypatch, fault):
+    opened(images, parent)
+    before = contents(folder_of(parent))
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_module, "_read_chunks", _raising(fault))
+        with pytest.raises(CacheError, match=r"cannot be kept in"):
+            opened(images, parent)
+    assert contents(folder_of(parent)) == before
 
 
 def _noting(read, getitem):
@@ -321,18 +391,9 @@ def test_a_disk_without_room_is_said_before_anything_is_decoded(
 def test_a_disk_that_fills_up_loses_nothing(images, parent, monkeypatch):
     opened(images, parent, Form(1, 8))
     earlier = contents(folder_of(parent))
-    write_all, written = cache_module._write_all, []
-
-    def write(file, content):
-        if len(written) == 2:
-            file.write(content[:10])  # what still had room
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written.append(content)
-        write_all(file, content)
-
     with monkeypatch.context() as patch:
-        patch.setattr(cache_module, "_write_all", write)
-        words = rf"cannot be written to {parent} \(No space left on device\); .* is kept"
+        patch.setattr(cache_module, "_write_all", _full_after(2))
+        words = rf"cannot be kept in {parent} \(No space left on device\); .* stays"
         with pytest.raises(CacheError, match=words):
             opened(images, parent)
     (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
@@ -349,6 +410,30 @@ def test_a_disk_that_is_full_in_truth_gets_one_line(images, parent, monkeypatch)
         opened(images, parent)
 
 
+def _raising(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+_full = _raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+
+def _full_after(chunks):
+    """A disk that takes so many chunks, and a part of the next."""
+    write_all, written = cache_module._write_all, []
+
+    def write(file, content):
+        if len(written) == chunks:
+            file.write(content[:10])
+            _full()
+        written.append(content)
+        write_all(file, content)
+
+    return write
+
+
 def _onto_a_full_disk(part):
     (part / IMAGES).symlink_to("/dev/full")
     return []
@@ -356,7 +441,7 @@ def _onto_a_full_disk(part):
 
 def test_a_folder_that_cannot_be_written_to_is_said(images, tmp_path):
     (tmp_path / "file").write_text("a file")
-    with pytest.raises(CacheError, match=r"cannot be written to .*file/cache .*--data.cache_dir"):
+    with pytest.raises(CacheError, match=r"cannot be kept in .*file/cache .*--data.cache_dir"):
         opened(images, tmp_path / "file" / "cache")
 
 
@@ -418,6 +503,15 @@ def test_a_worker_that_is_killed_is_said_and_nothing_is_lost(images, parent, mon
         open_cache(Deadly(images), FORM, parent, "test")
     (part,) = parent.glob("*.part")
     assert len((part / CHUNKS).read_text().splitlines()) == 2
+    assert torch.equal(opened(images, parent).images, expected(images))
+
+
+def test_an_interrupt_is_the_first_process_alone(images, parent):
+    process = build_slowly(images, parent)
+    wait_for(lambda: any(path.stat().st_size > 100 for path in parent.glob(f"*.part/{CHUNKS}")))
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1
     assert torch.equal(opened(images, parent).images, expected(images))
 
 

@@ -12,6 +12,7 @@ from inspect import isabstract
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets as huggingface
 import lmdb
 import numpy as np
 import pytest
@@ -323,6 +324,26 @@ def test_a_torn_idx_file_is_named(make, cut):
         module.load("train")
 
 
+def test_idx_files_that_do_not_belong_together_are_refused(make):
+    module = make(MNIST)
+    path = module.data_dir / "train-labels-idx1-ubyte.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[4:8] = (99).to_bytes(4, "big")
+    path.write_bytes(gzip.compress(bytes(content[:-1])))
+    with pytest.raises(WrongFileError, match="100 images, 99 labels"):
+        module.load("train")
+
+
+def test_two_sets_of_the_same_names_may_lie_in_one_data_dir(make, tmp_path):
+    for data, level in ((MNIST, 1), (FashionMNIST, 2)):
+        shutil.copytree(make(data).data_dir, tmp_path / data.__name__ / "raw")
+        path = tmp_path / data.__name__ / "raw" / "train-images-idx3-ubyte.gz"
+        content = gzip.decompress(path.read_bytes())
+        path.write_bytes(gzip.compress(content[:16] + bytes([level]) * (len(content) - 16)))
+    assert MNIST(tmp_path).load("train")[0].unique().tolist() == [1]
+    assert FashionMNIST(tmp_path).load("train")[0].unique().tolist() == [2]
+
+
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("split", SPLITS)
 def test_cifar10_comes_out_as_written(make, split):
@@ -399,9 +420,24 @@ def test_a_torn_stl10_is_named(make):
         module.load("train")
 
 
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        (None, MissingFileError, "train_y.bin is missing"),
+        (bytes(20), WrongFileError, "train_y.bin holds something else than the classes 1 to 10"),
+    ],
+)
+def test_what_is_wrong_with_stl10s_labels_is_said(make, labels, error, words):
+    module = make(STL10, part="train")
+    path = module.data_dir / "stl10_binary" / "train_y.bin"
+    path.unlink() if labels is None else path.write_bytes(labels)
+    with pytest.raises(error, match=words):
+        module.load("train")
+
+
 def test_an_stl10_without_a_label_for_each_image_is_refused(make):
     module = make(STL10, part="train")
-    (module.data_dir / "stl10_binary" / "train_y.bin").write_bytes(bytes(7))
+    (module.data_dir / "stl10_binary" / "train_y.bin").write_bytes(b"\1" * 7)
     with pytest.raises(WrongFileError, match="20 images and 7 labels"):
         module.load("train")
 
@@ -486,11 +522,27 @@ def test_any_category_of_lsun_may_be_asked_for(make):
         make(LSUN, category="church").prepare_data()
 
 
-def test_a_torn_lsun_is_named(make):
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.001, "is not an LMDB database"), (0.3, "is not whole"), (0.9, "is not whole")],
+)
+def test_a_torn_lsun_is_named(make, share, words):
     module = make(LSUN)
     path = module.data_dir / "bedroom_train_lmdb" / "data.mdb"
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(WrongFileError, match="bedroom_train_lmdb is not an LMDB database"):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(WrongFileError, match=f"bedroom_train_lmdb {words}"):
+        module.prepare_data()
+
+
+def test_an_lsun_with_a_broken_page_is_named(make):
+    module = make(LSUN)
+    path = module.data_dir / "bedroom_train_lmdb" / "data.mdb"
+    content = bytearray(path.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 + 10 : page * 4096 + 12] = b"\xff\xff"  # what kind of page it is
+    path.write_bytes(bytes(content))
+    with pytest.raises(WrongFileError, match=r"bedroom_train_lmdb (cannot be read|is not)"):
         module.prepare_data()
 
 
@@ -502,6 +554,20 @@ def test_a_package_that_only_one_data_set_needs_is_named(make, monkeypatch, data
     module = make(data)
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(MissingPackageError, match=rf"{package}: pip install .*\[{extra}\]"):
+        module.prepare_data()
+
+
+def test_hugging_face_classes_are_those_that_are_declared(make, tmp_path):
+    rows = huggingface.Dataset.from_dict(
+        {"image": [{"bytes": b"", "path": None}, None] * 2, "label": [0, 1, 1, 0]},
+        huggingface.Features(
+            image=huggingface.Image(), label=huggingface.ClassLabel(names=["a", "b", "c"])
+        ),
+    )
+    rows.save_to_disk(str(tmp_path / "rows"))
+    module = make(HuggingFaceImages, path=str(tmp_path / "rows"), conditional=True)
+    assert module.num_classes == 3
+    with pytest.raises(WrongFileError, match=r"none of the 4 images .* row 0 \(there is no image"):
         module.prepare_data()
 
 
@@ -525,8 +591,12 @@ def test_hugging_face_loads_a_folder_of_files_too(make, data_files):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"image_column": "picture"}, "no column 'picture': choose from image, label"),
-        ({"label_column": "kind", "conditional": True}, "no classes in 'kind': .* image, label"),
+        ({"image_column": "picture"}, "no images in 'picture': .* with images are image"),
+        ({"image_column": "label"}, "no images in 'label': .* with images are image"),
+        (
+            {"label_column": "kind", "conditional": True},
+            "no column 'kind': choose from image, label",
+        ),
     ],
 )
 def test_a_column_that_is_not_there_is_told_the_choices(make, arguments, words):
@@ -580,7 +650,7 @@ def test_offline_the_error_says_what_to_put_where(data, files, tmp_path):
     folder = tmp_path / "nothing-here"
     with pytest.raises(MissingFileError) as error:
         data(folder).prepare_data()
-    for words in (data.__name__, f"is not in {folder} ", f"into {folder}.", "--data.data_dir"):
+    for words in (data.__name__, f"is not in {folder} ", f"into {folder}", "--data.data_dir"):
         assert words in str(error.value)
     assert [file for file in files if file not in str(error.value)] == []
     assert "\n" not in str(error.value)
@@ -610,9 +680,16 @@ def test_a_folder_without_splits_is_tested_on_what_it_is_trained_on(make):
     assert len(flat.load("train")[0]) == len(flat.load("test")[0]) == TEST // 2
 
 
+def test_the_same_images_are_decoded_once_for_both_splits(make):
+    folder = make(ImageFolder).data_dir / "train" / "cats"
+    module = make(ImageFolder, data_dir=str(folder))
+    module.load("train"), module.load("test")
+    assert len([path for path in module.cache_dir.iterdir() if path.is_dir()]) == 1
+
+
 def test_a_folder_without_sub_folders_has_no_labels(make):
     folder = make(ImageFolder).data_dir / "train" / "cats"
-    with pytest.raises(ValueError, match=r"no labels: the images of .*cats are not all in sub-"):
+    with pytest.raises(ValueError, match=r"no labels: 000.png in .*cats is not in a sub-folder"):
         make(ImageFolder, data_dir=str(folder), conditional=True)
 
 
@@ -626,8 +703,9 @@ def test_a_zip_archive_is_as_good_as_the_folder(make, tmp_path):
 
 def test_transparent_images_are_laid_on_the_background(make, tmp_path):
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a.png")
-    on_white = make(ImageFolder, data_dir=str(tmp_path), size=8).load("train")[0]
-    on_blue = make(ImageFolder, data_dir=str(tmp_path), size=8, background="#0000ff")
+    place = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache"), "size": 8}
+    on_white = ImageFolder(**place).load("train")[0]
+    on_blue = ImageFolder(**place, background="#0000ff")
     assert (on_white == 255).all()
     assert on_blue.load("train")[0][0, :, 0, 0].tolist() == [0, 0, 255]
 
@@ -652,7 +730,7 @@ def test_a_background_that_is_no_colour_is_refused(make):
 def test_samples_that_take_half_of_the_memory_are_held_on_the_device(
     monkeypatch, placement, memory, kind
 ):
-    monkeypatch.setattr("gan_lightning.data.base.free_memory", lambda device: memory)
+    monkeypatch.setattr("gan_lightning.data.base.memory", lambda device: memory)
     data = Digits(placement=placement)
     assert type(data.train_dataloader()) is type(data.val_dataloader()) is kind
 
@@ -670,6 +748,22 @@ def test_training_is_the_same_wherever_the_samples_are(make_trainer, data):
 
 
 # Batches
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("data", [CIFAR10, ImageFolder])
+def test_samples_are_drawn_without_data(make_trainer, tmp_path, data):
+    module = data(str(tmp_path / "nothing"), size=8, predict_samples=3)
+    (x,) = make_trainer().predict(tiny("dcgan", (3, 8, 8)), module)
+    assert x.shape == (3, 3, 8, 8)
+
+
+@pytest.mark.parametrize(("command", "count"), [("validate", TRAIN), ("test", TEST)])
+def test_only_the_split_that_is_used_is_decoded(make, make_trainer, command, count):
+    module = make(ImageFolder, size=8)
+    getattr(make_trainer(), command)(tiny("dcgan", (3, 8, 8)), module, verbose=False)
+    (cache,) = (path for path in module.cache_dir.iterdir() if path.is_dir())
+    assert (cache / "images.u8").stat().st_size == count * 3 * 8 * 8
 
 
 class _Batches(pl.Callback):

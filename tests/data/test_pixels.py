@@ -12,6 +12,7 @@ from PIL import Image
 
 from gan_lightning.data import pixels
 from gan_lightning.data.pixels import Form, UnreadableImageError, decode
+from gan_lightning.data.sources import open_image
 
 WHITE = (255, 255, 255)
 RGB = picture(6, 4)
@@ -56,6 +57,11 @@ def test_sixteen_bits_are_rounded_to_eight():
     assert decode(reopened(grey16(levels), "PNG"), WHITE).tolist() == [[[0, 0, 1, 1, 255]]]
 
 
+def test_sixteen_bits_may_have_a_transparent_level():
+    image = reopened(grey16([[0, 300, 65535]]), "PNG", transparency=300)
+    assert decode(image, (10, 20, 30))[:, 0].T.tolist() == [[0] * 3, [10, 20, 30], [255] * 3]
+
+
 def test_thirty_two_bits_are_taken_for_sixteen():
     image = grey16([[-5, 0, 257, 65535, 70000]], "I")
     assert decode(image, WHITE).tolist() == [[[0, 0, 1, 255, 255]]]
@@ -95,14 +101,27 @@ def test_half_transparent_is_half_of_both():
     assert decode(image, (0, 100, 0)).flatten().tolist() == [100, 50, 0]
 
 
-@pytest.mark.parametrize(
-    ("orientation", "turn"), [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_270)]
-)
-def test_a_camera_that_was_turned_is_turned_back(orientation, turn):
+TURNS = [
+    None,
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(("orientation", "turn"), list(enumerate(TURNS, start=1)))
+def test_a_camera_that_was_turned_is_turned_back(orientation, turn, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = reopened(RGB, "PNG", exif=exif.tobytes())
-    assert torch.equal(decode(image, WHITE), as_tensor(RGB.transpose(turn)))
+    image = reopened(RGB, kind, exif=exif.tobytes())
+    stored = image.convert("RGB")
+    upright = stored if turn is None else stored.transpose(turn)
+    assert torch.equal(decode(image, WHITE), as_tensor(upright))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -120,9 +139,8 @@ def test_the_first_frame_of_several_counts(kind):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
 def test_a_truncated_picture_is_unreadable(kind):
     content = encoded(picture(64, 64), kind)
-    with pytest.raises((UnreadableImageError, OSError)) as error:
-        decode(Image.open(io.BytesIO(content[: len(content) * 2 // 3])), WHITE)
-    assert getattr(error.value, "errno", None) is None
+    with pytest.raises(UnreadableImageError):
+        decode(open_image(io.BytesIO(content[: len(content) * 2 // 3])), WHITE)
 
 
 def test_a_broken_chunk_is_unreadable():

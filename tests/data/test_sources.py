@@ -9,6 +9,7 @@ import torch
 from formats import encoded, picture
 from PIL import Image
 
+from gan_lightning.data import sources
 from gan_lightning.data.pixels import UnreadableImageError
 from gan_lightning.data.sources import FolderSource, Selection, ZipSource
 from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFileError
@@ -44,10 +45,62 @@ def source_of(request, tmp_path):
 
 
 def test_images_are_in_the_order_of_their_names_and_others_are_passed_over(source_of, tmp_path):
-    names = ["b/2.PNG", "b/10.jpeg", "a/z.webp", "c.tif", "without_ending"]
+    names = ["b/2.PNG", "b/10.jpeg", "a/z.webp", "c.tif"]
     others = ["notes.txt", ".hidden.png", ".git/a.png", "__MACOSX/._c.png", "page.eps", "Thumbs.db"]
+    others += ["LICENSE", "labels.h5", "clip.mpg"]
     source = source_of(write(tmp_path / "images", *names, *others))
     assert [source.name(i) for i in range(len(source))] == sorted(names)
+
+
+def test_files_without_an_ending_are_tried_where_none_has_a_pictures(source_of, tmp_path):
+    source = source_of(write(tmp_path / "images", "2", "1", "notes.txt"))
+    assert source.files == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "train", "test"),
+    [
+        (["train/a/1.png", "test/a/2.png"], ["train/a/1.png"], ["test/a/2.png"]),
+        (["train/1.png", "val/2.png"], ["train/1.png"], ["val/2.png"]),
+        (["train/1.png"], ["train/1.png"], ["train/1.png"]),
+        # Vehicles, one of which is a train.
+        (["bus/1.png", "train/2.png"], ["bus/1.png", "train/2.png"], ["bus/1.png", "train/2.png"]),
+        (["test/1.png", "val/2.png"], ["test/1.png", "val/2.png"], ["test/1.png", "val/2.png"]),
+    ],
+)
+def test_splits_are_where_there_are_no_other_sub_folders(tmp_path, names, train, test):
+    write(tmp_path / "images", *names)
+    assert FolderSource(tmp_path / "images", split="train").files == train
+    assert FolderSource(tmp_path / "images", split="test").files == test
+
+
+def test_a_folder_around_all_of_an_archive_is_passed_over(tmp_path):
+    write(tmp_path / "up" / "pictures", "a/1.png", "b/2.png")
+    source = ZipSource(zipped(tmp_path / "up", tmp_path / "a.zip"))
+    assert (source.files, source.classes) == (["a/1.png", "b/2.png"], ["a", "b"])
+    assert source[1].shape == (3, 8, 8)
+
+
+def test_an_archive_may_start_its_names_with_a_dot(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("./a/1.png", "./b/2.png", "../c/3.png"):
+            archive.writestr(name, PNG)
+    assert ZipSource(tmp_path / "a.zip").files == ["a/1.png", "b/2.png"]
+
+
+def test_a_member_that_unpacks_to_more_than_any_picture_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_BYTES", 10_000)
+    write(tmp_path / "images", "a.webp", content=bytes(20_000))
+    source = ZipSource(zipped(tmp_path / "images", tmp_path / "a.zip", compression=8))
+    with pytest.raises(UnreadableImageError, match="unpacks to 20,000 bytes"):
+        source[0]
+
+
+def test_the_test_split_has_the_numbers_of_the_training_classes(source_of, tmp_path):
+    write(tmp_path / "images", "b/1.png", "c/2.png")
+    assert FolderSource(tmp_path / "images", classes=["a", "b", "c"]).labels == [1, 2]
+    with pytest.raises(WrongFileError, match="has the class c, which the training images do not"):
+        FolderSource(tmp_path / "images", classes=["a", "b"])
 
 
 def test_sub_folders_are_classes_whatever_lies_deeper(source_of, tmp_path):
@@ -58,7 +111,7 @@ def test_sub_folders_are_classes_whatever_lies_deeper(source_of, tmp_path):
 
 def test_a_file_above_the_folders_means_no_classes(source_of, tmp_path):
     source = source_of(write(tmp_path / "images", "a/1.png", "2.png"))
-    assert (source.classes, source.labels) == ([], None)
+    assert (source.classes, source.labels, source.without_class) == ([], None, "2.png")
 
 
 def test_pictures_come_out_as_they_are(source_of, tmp_path):
@@ -105,7 +158,7 @@ def test_postscript_is_not_run_whatever_its_file_is_called(tmp_path):
 def test_a_file_that_went_away_stops_the_reading(tmp_path):
     source = FolderSource(write(tmp_path / "images", "a.png", "b.png"))
     (tmp_path / "images" / "b.png").unlink()
-    with pytest.raises(SourceChangedError, match=r"b.png went away while it was read"):
+    with pytest.raises(SourceChangedError, match=r"b.png went away while the images"):
         source[1]
     with pytest.raises(SourceChangedError, match="changed while it was read"):
         source.fingerprint()
@@ -126,8 +179,42 @@ def test_a_file_that_may_not_be_read_is_unreadable(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Image, "open", refuse)
-    with pytest.raises(UnreadableImageError, match="permission denied"):
+    with pytest.raises(UnreadableImageError, match=r"^Permission denied$"):
         source[0]
+
+
+def test_a_decoder_that_seeks_where_nothing_is_means_a_broken_file(tmp_path):
+    # A BigTIFF whose directory is said to be 2 ** 62 bytes away.
+    write(tmp_path, "a.tif", content=b"II+\0\x08\0\0\0" + (2**62).to_bytes(8, "little"))
+    with pytest.raises(UnreadableImageError):
+        FolderSource(tmp_path)[0]
+
+
+def test_links_to_nowhere_and_pipes_are_passed_over(tmp_path):
+    write(tmp_path, "a.png")
+    os.symlink(tmp_path / "nowhere.png", tmp_path / "b.png")
+    os.mkfifo(tmp_path / "c.png")
+    source = FolderSource(tmp_path)
+    assert source.files == ["a.png"]
+    assert source.fingerprint()
+
+
+def test_a_name_may_be_any_bytes(tmp_path):
+    (tmp_path / os.fsdecode(b"\xe9.png")).write_bytes(PNG)
+    source = FolderSource(tmp_path)
+    assert source.fingerprint()
+    assert source[0].shape == (3, 8, 8)
+
+
+def test_a_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch):
+    write(tmp_path, "a.png")
+
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(WrongFileError, match=r"cannot be listed .*Permission denied"):
+        FolderSource(tmp_path)
 
 
 def test_a_torn_member_of_an_archive_is_unreadable(tmp_path):

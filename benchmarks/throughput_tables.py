@@ -1,0 +1,39 @@
+"""What ``benchmarks.throughput`` measured, as text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.blocks import markdown_table
+
+
+def data_tables(folder: Path) -> str:
+    """The loaders' figures, one table for each device."""
+    paths = sorted(folder.glob("data-*.json"))
+    return "\n\n".join(_data_table(json.loads(path.read_text())) for path in paths)
+
+
+def _data_table(result: dict[str, Any]) -> str:
+    figures = result["images_per_second"]
+    slowest = figures["DataLoader, images in memory, 0 workers"]["median"]
+    rows = [
+        [
+            name,
+            f"{figure['median']:,.0f}",
+            f"{figure['low']:,.0f} to {figure['high']:,.0f}",
+            f"{figure['median'] / slowest:.2g}",
+        ]
+        for name, figure in figures.items()
+    ]
+    head = ["loader", "images per second", "least to greatest", "times the DataLoader"]
+    said = (
+        f"{result['device']}, {result['cores']} cores, {result['threads']} thread(s) of torch, "
+        f"batches of {result['batch_size']}, medians of {result['rounds']} rounds:"
+    )
+    parts = [said, markdown_table(head, rows, words=[0])]
+    if folder := result.get("folder"):
+        parts.append(
+            f"A folder of {folder['images']:,} images: {folder['first']:.1f} s until the first run "
+            f"can train, which decodes them, and {folder['second']:.2f} s until the second can."
+        )
+    return "\n\n".join(parts)

@@ -1,0 +1,88 @@
+"""The throughput of loaders: measured in turn, written, and shown in the docs."""
+
+import itertools
+import json
+
+import pytest
+import torch
+
+from benchmarks import throughput
+from benchmarks.throughput_tables import data_tables
+from gan_lightning.data import PrefetchLoader, TensorLoader
+
+
+def test_cases_run_in_turn_and_the_first_round_does_not_count():
+    order, clock = [], itertools.count()
+
+    def case(name):
+        return lambda: order.append(name) or next(clock)
+
+    results = throughput.interleaved({"a": case("a"), "b": case("b")}, rounds=3)
+    assert order == ["a", "b"] * 4
+    assert results == {"a": [2, 4, 6], "b": [3, 5, 7]}
+
+
+def test_the_spread_is_of_the_rounds():
+    assert throughput.spread([5, 1, 2]) == {"median": 2, "low": 1, "high": 5}
+
+
+def test_the_stopwatch_times_as_many_batches_as_it_says():
+    handed_out = []
+
+    class Loader:
+        def __len__(self):
+            return 7
+
+        def __iter__(self):
+            for i in range(7):
+                handed_out.append(i)
+                yield torch.zeros(1), None
+
+    seconds = throughput.stopwatch(Loader(), torch.device("cpu"), 20)()
+    assert seconds > 0
+    assert len(handed_out) == 10 + 20
+
+
+def test_a_loader_without_a_batch_is_refused():
+    with pytest.raises(SystemExit, match="no batch: take a smaller --batch-size"):
+        throughput.stopwatch(TensorLoader(torch.zeros(0, 1), None, 4), torch.device("cpu"), 1)
+
+
+def test_all_cases_are_of_the_same_images(tmp_path, data_files, monkeypatch):
+    monkeypatch.setattr(throughput, "CIFAR_SHAPE", (12, 3, 8, 8))
+    cpu = torch.device("cpu")
+    folder = tmp_path / data_files("ImageFolder")["data_dir"]
+    cases = throughput.loaders(4, cpu, tmp_path, folder)
+    assert [type(case) for case in cases.values()][:2] == [TensorLoader, PrefetchLoader]
+    assert [name for name in cases if "DataLoader" in name] == [
+        f"DataLoader, {what}, {workers} workers"
+        for what in ("images in memory", "image files")
+        for workers in (0, 2)
+    ]
+
+    def sorted_images(name):
+        batches = [batch[0] for batch in cases[name]]
+        assert {tuple(x.shape) for x in batches} == {(4, 3, 8, 8)}
+        return torch.cat(batches).flatten(1).sum(dim=1).sort()[0]
+
+    ours = sorted_images("tensor on the device")
+    for name in ("memory-mapped file, prefetched", "DataLoader, images in memory, 0 workers"):
+        torch.testing.assert_close(sorted_images(name), ours)
+
+
+@pytest.mark.timeout(120)
+def test_what_is_measured_is_written_and_shown(tmp_path, data_files, monkeypatch, capsys):
+    monkeypatch.setattr(throughput, "CIFAR_SHAPE", (64, 3, 8, 8))
+    arguments = ["--data", "--folder", data_files("ImageFolder")["data_dir"]]
+    arguments += ["--batch-size", "8", "--batches", "3", "--rounds", "2"]
+    throughput.main([*arguments, "--output", str(tmp_path / "figures")])
+    (path,) = (tmp_path / "figures").iterdir()
+    result = json.loads(path.read_text())
+    assert result["folder"]["images"] == 40
+    assert 0 < result["folder"]["second"] < result["folder"]["first"]
+    assert f"wrote {path}" in capsys.readouterr().out
+    page = data_tables(tmp_path / "figures")
+    for name, figure in result["images_per_second"].items():
+        assert 0 < figure["low"] <= figure["median"] <= figure["high"]
+        assert f"| {name} | {figure['median']:,.0f} |" in page
+    assert "A folder of 40 images" in page
