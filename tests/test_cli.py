@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from formats import encoded, picture
 from helpers import CONDITIONAL, differences
 
 from gan_lightning import TECHNIQUES
@@ -36,6 +37,7 @@ DATA = [
     if issubclass(cls := getattr(data_modules, name), GANDataModule) and not isabstract(cls)
 ]
 
+UNSCORED = ["--trainer.max_steps=1", "--evaluate.extractor=none"]
 MODEL, DIGITS = "--model=WGANGP", "--data=Digits"
 FIT = ["fit", MODEL, DIGITS, *TINY]
 
@@ -379,6 +381,50 @@ def test_missing_data_offline_gets_one_line(answer, data, tmp_path):
     assert code == 1
     assert f"{data} is not in {tmp_path / 'no'}" in line
     assert "--data.data_dir" in line
+
+
+BAD_FOLDERS = {
+    "there is no folder {data_dir}: name one with --data.data_dir": {"data_dir": "nowhere"},
+    "there are no images in {data_dir}: it is empty": {"data_dir": "empty"},
+    "there are no images in {data_dir} (found: 1 .txt)": {"data_dir": "texts"},
+    "none of the 1 images can be read: the first is a.png (not an image)": {"data_dir": "broken"},
+    "10 samples do not fill one batch: 64 on each": {"data_dir": "few"},
+    "the decoded images cannot be kept in": {"data_dir": "few", "cache_dir": "file/cache"},
+    "shape must be (C, size, size) with 1 or 3 channels and size 8 to 128": {"size": 7},
+    "there are no labels: a.png in {data_dir} is not in a sub-folder": {"conditional": "true"},
+    "there is no colour 'blu': give a name, or #rrggbb": {"background": "blu"},
+}
+
+
+@pytest.mark.parametrize("words", BAD_FOLDERS)
+def test_a_folder_of_images_that_will_not_do_gets_one_line(capfd, tmp_path, words):
+    Path("empty").mkdir()
+    for name, content in {"texts/a.txt": b"", "broken/a.png": b"", "file": b""}.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(content)
+    Path("few").mkdir()
+    for i in range(10):
+        Path("few", f"{chr(97 + i)}.png").write_bytes(encoded(picture(16, 16, i), "PNG"))
+    arguments = {"data_dir": "few", "cache_dir": "cache"} | BAD_FOLDERS[words]
+    options = [f"--data.{name}={value}" for name, value in arguments.items()]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--model=DCGAN", *WIDTHS, "--data=ImageFolder", *options, *UNSCORED])
+    *_, line = capfd.readouterr().err.splitlines()
+    assert line.startswith("gan-lightning: " + words.format(**arguments))
+    assert stopped.value.code in (1, 2)
+    assert not list(tmp_path.glob("runs/**/*.ckpt"))
+
+
+def test_what_is_left_out_of_a_call_is_named_as_the_option(answer):
+    assert answer("fit", MODEL, "--data=ImageFolder") == (
+        2,
+        "gan-lightning: --data.data_dir missing",
+    )
+
+
+def test_a_choice_that_does_not_exist_is_told_the_others(answer):
+    _, line = answer(*FIT, "--data.placement=disk")
+    assert line == ("gan-lightning: placement: expected one of 'auto', 'device', 'host', got disk")
 
 
 @pytest.mark.usefixtures("no_network")

@@ -832,3 +832,10 @@ def test_a_batch_larger_than_the_data_is_refused_when_training_starts(make_train
     trainer = make_trainer(max_steps=1, num_sanity_val_steps=0)
     with pytest.raises(TooFewSamplesError, match=r"30 samples .* 40 on each"):
         trainer.fit(tiny("wgan_gp", n_critic=5), Ring(num_samples=30, batch_size=8))
+
+
+@pytest.mark.parametrize("data", ALL)
+def test_every_data_set_is_in_the_docs(data):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert [row for row in rows if f"`{data.__name__}`" in row.split("|")[1]] != []
