@@ -1,0 +1,225 @@
+"""Scores of features, against independent computations of the same."""
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.special
+import torch
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torchmetrics.image.inception import InceptionScore
+
+from gan_lightning.data import Digits
+from gan_lightning.metrics import load_extractor
+from gan_lightning.metrics.scores import (
+    Moments,
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
+
+
+def normal(n, d, seed=0, shift=0.0, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(d, d, generator=generator) / d**0.5
+    return scale * torch.randn(n, d, generator=generator) @ mixing + shift
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Real features and logits: of the digits, and of darker ones in another order."""
+    x, _ = Digits().load("train")
+    network = load_extractor("digits_cnn").network
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    return network(x), network((x[order] * 0.7).to(torch.uint8))
+
+
+def by_scipy(real, fake):
+    """The formula, with scipy's square root of a matrix."""
+    real, fake = real.double().numpy(), fake.double().numpy()
+    difference = real.mean(axis=0) - fake.mean(axis=0)
+    first, second = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
+    root = scipy.linalg.sqrtm(first @ second)
+    return difference @ difference + np.trace(first + second - 2 * root.real)
+
+
+PAIRS = {
+    "random": lambda digits: (normal(500, 32), normal(400, 32, seed=1, shift=0.3)),
+    "far": lambda digits: (normal(500, 32), normal(400, 32, seed=1, shift=30.0)),
+    "large": lambda digits: (1000 + normal(500, 16), 1000 + normal(500, 16, seed=1)),
+    "real": lambda digits: (digits[0][0], digits[1][0]),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_frechet_distance_is_scipys_and_torch_fidelitys(digits, pair):
+    real, fake = PAIRS[pair](digits)
+    found = frechet_distance(Moments.of(real), Moments.of(fake))
+    assert found == pytest.approx(by_scipy(real, fake), rel=1e-6)
+    statistics = [fid_features_to_statistics(features.double()) for features in (fake, real)]
+    theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert found == pytest.approx(theirs, rel=1e-6)
+
+
+def test_the_distance_of_fewer_samples_than_features_is_theirs_too():
+    real, fake = normal(40, 64), normal(30, 64, seed=1)
+    statistics = [fid_features_to_statistics(features.double()) for features in (fake, real)]
+    theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert frechet_distance(Moments.of(real), Moments.of(fake)) == pytest.approx(theirs, rel=1e-4)
+
+
+def test_the_distance_to_itself_is_zero(digits):
+    moments = Moments.of(digits[0][0])
+    assert frechet_distance(moments, moments) == pytest.approx(0, abs=1e-6)
+
+
+def test_moments_are_of_float64_whatever_the_features_are():
+    features = 1e4 + normal(3000, 4)
+    moments = Moments.of(features)
+    exact = features.double()
+    assert moments.sum.dtype == moments.products.dtype == torch.float64
+    torch.testing.assert_close(moments.sum, exact.sum(dim=0), rtol=1e-14, atol=0)
+    torch.testing.assert_close(moments.products, exact.T @ exact, rtol=1e-14, atol=0)
+
+
+def test_the_square_root_of_2048_features_takes_seconds():
+    moments = [Moments.of(normal(300, 2048, seed=seed)) for seed in (0, 1)]
+    started = time.monotonic()
+    frechet_distance(*moments)
+    assert time.monotonic() - started < 60
+
+
+def by_hand(logits):
+    """The formula on the parts of a fixed shuffle, in NumPy."""
+    p = scipy.special.softmax(logits.double().numpy(), axis=1)
+    p = p[np.random.RandomState(2020).permutation(len(p))]
+    bounds = [i * len(p) // 10 for i in range(11)]
+    parts = [p[begin:end] for begin, end in itertools.pairwise(bounds)]
+    return np.mean([np.exp(scipy.special.rel_entr(q, q.mean(axis=0)).sum(1).mean()) for q in parts])
+
+
+@pytest.mark.parametrize("n", [50, 1000, 1797])
+def test_the_inception_score_is_the_formulas(digits, n):
+    logits = digits[0][1][:n]
+    assert inception_score(logits) == pytest.approx(by_hand(logits), rel=1e-9)
+
+
+def test_the_inception_score_is_torchmetrics_on_the_same_shuffle(digits, monkeypatch):
+    logits = digits[0][1][:1000]
+    shuffle = np.random.RandomState(2020).permutation(len(logits))
+    monkeypatch.setattr(torch, "randperm", lambda n, **options: torch.from_numpy(shuffle))
+    metric = InceptionScore(feature=torch.nn.Identity(), splits=10)
+    metric.update(logits.double())
+    assert inception_score(logits) == pytest.approx(metric.compute()[0].item(), rel=1e-9)
+
+
+def test_the_inception_score_is_one_of_one_class_and_k_of_k_even_ones():
+    assert inception_score(torch.zeros(100, 10)) == pytest.approx(1)
+    certain = torch.eye(10).repeat(1000, 1) * 100
+    assert inception_score(certain) == pytest.approx(10, rel=0.02)
+
+
+def test_the_kernel_distance_of_all_samples_is_torch_fidelitys(digits):
+    real, fake = digits[0][0][:500], digits[1][0][:500]
+    options = {"kid_subsets": 1, "kid_subset_size": 500, "kid_kernel": "poly", "verbose": False}
+    options |= {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
+    options |= {"kid_kernel_poly_coef0": 1, "rng_seed": 2020, "kid_degree": 3}
+    theirs = kid_features_to_metric(fake.double(), real.double(), **options)
+    found = kernel_distance(real, fake)
+    assert found == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+
+
+def test_draws_for_the_kernel_distance_are_always_the_same(digits):
+    real, fake = digits[0][0], digits[1][0]
+    first = kernel_distance(real, fake)
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    assert kernel_distance(real, fake) == first > 0
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda real, fake: inception_score(fake),
+        kernel_distance,
+        precision_recall,
+        density_coverage,
+        lambda real, fake: frechet_distance(Moments.of(real), Moments.of(fake)),
+    ],
+)
+def test_scoring_leaves_the_random_states_alone(score):
+    before, numpys = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    score(normal(50, 8), normal(50, 8, seed=1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.random.get_state()[1].tolist() == numpys  # noqa: NPY002
+
+
+# Precision, recall, density, coverage
+
+LINE = torch.arange(10.0).view(-1, 1)
+
+
+def test_the_same_samples_are_precise_and_recalled():
+    assert precision_recall(normal(60, 4), normal(60, 4)) == (1, 1)
+    _, coverage = density_coverage(normal(60, 4), normal(60, 4))
+    assert coverage == 1
+
+
+def test_far_samples_are_neither():
+    far = normal(60, 4, shift=100)
+    assert precision_recall(normal(60, 4), far) == (0, 0)
+    assert density_coverage(normal(60, 4), far) == (0, 0)
+
+
+def test_one_mode_of_two_is_precise_and_half_recalled():
+    modes = torch.cat([normal(100, 4), normal(100, 4, seed=1, shift=50)])
+    precision, recall = precision_recall(modes, normal(100, 4, scale=0.99))
+    assert precision > 0.95
+    assert recall == pytest.approx(0.5, abs=0.03)
+    _, coverage = density_coverage(modes, normal(100, 4, scale=0.99))
+    assert coverage == pytest.approx(0.5, abs=0.03)
+
+
+def test_density_and_coverage_counted_by_hand():
+    # Of ten points a unit apart, each ball to the first neighbour has the radius 1.
+    fake = torch.tensor([[0.5], [4.0]])
+    density, coverage = density_coverage(LINE, fake, neighbours=1)
+    # 0.5 lies in the balls of 0 and 1; 4 in those of 3, 4 and 5.
+    assert density == pytest.approx(5 / 2)
+    assert coverage == pytest.approx(5 / 10)
+
+
+def test_parts_of_rows_do_not_matter(monkeypatch):
+    real, fake = normal(101, 4), normal(77, 4, seed=1)
+    whole = precision_recall(real, fake), density_coverage(real, fake)
+    monkeypatch.setattr("gan_lightning.metrics.scores.ROWS", 10)
+    assert (precision_recall(real, fake), density_coverage(real, fake)) == whole
+
+
+# What cannot be scored
+
+
+def test_what_is_not_finite_has_no_score():
+    good, bad = normal(50, 8), normal(50, 8, seed=1)
+    bad[3, 4] = math.nan
+    assert math.isnan(frechet_distance(Moments.of(good), Moments.of(bad)))
+    assert math.isnan(inception_score(bad))
+    assert math.isnan(kernel_distance(good, bad))
+    assert all(map(math.isnan, precision_recall(good, bad) + density_coverage(good, bad)))
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match="2 generated samples at least, got 1"):
+        frechet_distance(Moments.of(LINE), Moments.of(LINE[:1]))
+    with pytest.raises(ValueError, match="10 parts needs as many samples, got 9"):
+        inception_score(torch.zeros(9, 3))
+    with pytest.raises(ValueError, match="3 neighbours need 4 real samples at least, got 3"):
+        precision_recall(LINE[:3], LINE)
+    with pytest.raises(ValueError, match="5 neighbours need 6 generated samples at least, got 5"):
+        density_coverage(LINE, LINE[:5])
