@@ -1,4 +1,4 @@
-"""The command line: ``gan-lightning fit | validate | test | predict``, a LightningCLI."""
+"""The command line: ``gan-lightning fit | validate | test | predict``, and ``score``."""
 
 import logging
 import sys
@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
+from gan_lightning import score
 from gan_lightning.callbacks import Evaluate, SampleGrid, SampleWriter, StepProgressBar, run_dir
 from gan_lightning.cli_errors import explain, root_message
 from gan_lightning.data import GANDataModule
@@ -34,6 +35,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "num_sanity_val_steps": -1,
 }
 
+SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
 #: Words that Lightning takes for a checkpoint of its own choice.
 LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc", "registry")
 
@@ -50,6 +52,9 @@ def main(args: Sequence[str] | None = None) -> None:
     if checkpoint is not None:
         args = _with_saved_config(args, checkpoint)
     try:
+        if args[:1] == ["score"]:
+            score.main(args[1:])
+            return
         GANCLI(
             GAN,
             GANDataModule,
@@ -58,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> None:
             auto_configure_optimizers=False,
             seed_everything_default=0,
             parser_class=_Parser,
-            parser_kwargs={"prog": "gan-lightning"},
+            parser_kwargs={"prog": "gan-lightning", "epilog": SCORE},
             save_config_callback=_SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults=TRAINER_DEFAULTS,

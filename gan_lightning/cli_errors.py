@@ -32,7 +32,7 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
     if found := re.search(r"[Oo]ption '([^']+)' is not accepted", message):
         return _no_option(found[1], _arguments())
     if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*?)\)", message):
-        return _no_such("command", found[1], re.findall(r"'([^']+)'", found[2]))
+        return _no_such("command", found[1], ["score", *re.findall(r"'([^']+)'", found[2])])
     if found := re.search(r"to be one of \{(.*?)\}", message):
         return f"a command is missing: {', '.join(found[1].split(','))}"
     if found := re.search(r"arguments are required: (.*)", message):

@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from formats import WRITERS
 from helpers import SILENT
+from torch import nn
+from torch_fidelity import feature_extractor_inceptionv3 as torch_fidelity
 
 from gan_lightning import data
 from gan_lightning.cli import main
@@ -97,3 +99,22 @@ def data_files(tmp_path_factory, monkeypatch):
         return {key: str(value) for key, value in arguments.items()}
 
     return write
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory):
+    """Weights of the right architecture that nothing trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch_fidelity, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(
+            torch_fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None
+        )
+        network = torch_fidelity.FeatureExtractorInceptionV3("random", ["2048"])
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            # Keeps the size of activations, so that different images have different features.
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    path = tmp_path_factory.mktemp("inception") / "random.pth"
+    torch.save(network.state_dict(), path)
+    return path

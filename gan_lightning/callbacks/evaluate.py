@@ -10,23 +10,22 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 
 from gan_lightning.checks import at_least
-from gan_lightning.images import to_uint8
-from gan_lightning.metrics import Extractor, load_extractor
+from gan_lightning.metrics import Extractor, extract, load_extractor
 from gan_lightning.module import GAN, Batch
 
 
 class Evaluate(pl.Callback):
     """Scores generated samples against the real ones of the validation, or test, loop.
 
-    Logs ``fid`` and ``is`` on Inception features, ``fd_NAME`` and ``is_NAME`` on those of another
-    extractor. Real and generated samples are rounded to uint8, features are float32 without
-    autocast, and torchmetrics sums and compares them in float64. The real samples are read once
-    per fit. Where the sanity check covers the whole loop (``num_sanity_val_steps: -1``), the
-    untrained generator is scored and logged too. Sampling has a seed of its own and leaves the
-    training's random state as it was. Vectors are not scored.
+    Logs ``fid`` and ``is`` on Inception features, ``fd_NAME`` and, where it gives classes,
+    ``is_NAME`` on those of another extractor. Real and generated samples are rounded to uint8,
+    features are float32 without autocast, and torchmetrics sums and compares them in float64. The
+    real samples are read once per fit. Where the sanity check covers the whole loop
+    (``num_sanity_val_steps: -1``), the untrained generator is scored and logged too. Sampling has
+    a seed of its own and leaves the training's random state as it was. Vectors are not scored.
 
     Args:
-        extractor: ``inception``, ``digits_cnn``, ``none`` for no scores, or ``auto`` for the
+        extractor: a name that ``load_extractor`` knows, ``none`` for no scores, or ``auto`` for the
             choice of the data module.
         weights: a local file for the extractor, where it takes one.
         num_samples: generated samples; by default as many as real ones.
@@ -34,8 +33,8 @@ class Evaluate(pl.Callback):
         seed: of the samples.
 
     Raises:
-        ValueError: there is no such extractor, its file holds something else, or a number is too
-            small.
+        ValueError: there is no such extractor, its file holds something else, it takes images of
+            another shape, or a number is too small.
         MissingFileError: its weights are neither on disk nor to be had.
     """
 
@@ -68,6 +67,7 @@ class Evaluate(pl.Callback):
             return
         with isolate_rng():  # building a network draws weights, before those of the file
             self._loaded = load_extractor(name, self.weights)
+        self._loaded.check(_gan(pl_module).shape)
         self._distance = FrechetInceptionDistance(
             feature=_Given(self._loaded.num_features), reset_real_features=False
         )
@@ -87,7 +87,7 @@ class Evaluate(pl.Callback):
             return
         self._loaded.network.to(pl_module.device)
         self._distance.to(pl_module.device)
-        features, _ = _extract(self._loaded, batch[0])
+        features, _ = extract(self._loaded, batch[0])
         self._distance.update(features, real=True)
 
     on_test_batch_end = on_validation_batch_end
@@ -122,16 +122,16 @@ class Evaluate(pl.Callback):
             remaining = self._share(trainer, distance)
             while remaining:
                 x = gan.sample(min(remaining, self.batch_size))
-                features, logits = _extract(extractor, x)
+                features, logits = extract(extractor, x)
                 distance.update(features, real=False)
-                score.update(logits.double())
+                if logits is not None:
+                    score.update(logits.double())
                 remaining -= len(x)
             # The score shuffles with the global random state.
             torch.manual_seed(self.seed)
-            scores = {
-                extractor.frechet: distance.compute().item(),
-                extractor.score: score.compute()[0].item(),
-            }
+            scores = {extractor.frechet: distance.compute().item()}
+            if extractor.score is not None:
+                scores[extractor.score] = score.compute()[0].item()
         distance.reset()
         return scores
 
@@ -151,15 +151,6 @@ class _Given(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features
-
-
-@torch.no_grad()
-def _extract(extractor: Extractor, x: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.autocast(x.device.type, enabled=False):
-        features, logits = extractor.network(to_uint8(x.float()))
-    # uint8 has no NaN: a sample that is not finite must not pass as a black one.
-    bad = ~torch.isfinite(x).flatten(1).all(dim=1, keepdim=True)
-    return features.masked_fill(bad, math.nan), logits.masked_fill(bad, math.nan)
 
 
 def _gan(pl_module: pl.LightningModule) -> GAN:

@@ -224,7 +224,7 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | UserError]):
 
 def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, bytes]]:
     decoder = _Decoder(source, form, start)
-    workers = min(WORKERS, _cores(), len(decoder) // 4)
+    workers = min(WORKERS, count_cores(), len(decoder) // 4)
     loader = DataLoader(
         decoder,
         batch_size=None,
@@ -243,7 +243,7 @@ def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, b
         raise CacheError(f"decoding stopped ({error}); what was decoded is kept") from error
 
 
-def _cores() -> int:
+def count_cores() -> int:
     """Those that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -80,7 +80,7 @@ class FilesSource(Source):
         place: what holds the files, for messages.
         files: their names, with slashes.
         background: what transparent ones are laid on.
-        split: which to take, ``train`` or ``test``.
+        split: which to take, ``train`` or ``test``; None for all.
         classes: the names to number; by default those that are found.
 
     Raises:
@@ -92,7 +92,7 @@ class FilesSource(Source):
         place: Path,
         files: Iterable[str],
         background: Colour,
-        split: str,
+        split: str | None,
         classes: Sequence[str] | None,
     ) -> None:
         self.place, self.background = place, background
@@ -136,7 +136,7 @@ class FolderSource(FilesSource):
         self,
         root: Path,
         background: Colour = WHITE,
-        split: str = "train",
+        split: str | None = "train",
         classes: Sequence[str] | None = None,
     ) -> None:
         if not root.is_dir():
@@ -176,7 +176,7 @@ class ZipSource(FilesSource):
         self,
         path: Path,
         background: Colour = WHITE,
-        split: str = "train",
+        split: str | None = "train",
         classes: Sequence[str] | None = None,
     ) -> None:
         if not path.is_file():
@@ -317,11 +317,11 @@ def _only_folder(files: Iterable[str]) -> str:
     return visible.pop() if len(visible) == 1 else ""
 
 
-def _split_folder(files: Iterable[str], split: str) -> str:
+def _split_folder(files: Iterable[str], split: str | None) -> str:
     """The folder, with its slash, of the split; "" where the sub-folders are not splits."""
     folders = {file.split("/", 1)[0] for file in files if "/" in file}
     known = {name for names in SPLITS.values() for name in names}
-    if "train" not in folders or not folders <= known:
+    if split is None or "train" not in folders or not folders <= known:
         return ""
     return next((name for name in SPLITS[split] if name in folders), "train") + "/"
 

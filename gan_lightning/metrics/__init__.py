@@ -1,9 +1,18 @@
-"""Feature extractors by name; torchmetrics does the arithmetic on their features."""
+"""Feature extractors by name, the features of images, and scores of features."""
 
 from gan_lightning.metrics.extractors import (
     EXTRACTORS,
     Extractor,
     load_extractor,
 )
+from gan_lightning.metrics.features import Features, batches_of, collect, extract
 
-__all__ = ["EXTRACTORS", "Extractor", "load_extractor"]
+__all__ = [
+    "EXTRACTORS",
+    "Extractor",
+    "Features",
+    "batches_of",
+    "collect",
+    "extract",
+    "load_extractor",
+]

@@ -8,16 +8,20 @@ from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
+from torch_fidelity.feature_extractor_dinov2 import MODEL_METADATA, FeatureExtractorDinoV2
 from torch_fidelity.feature_extractor_inceptionv3 import (
     URL_INCEPTION_V3,
     FeatureExtractorInceptionV3,
 )
+from torchvision import models
 
 from gan_lightning.errors import ArgumentError, MissingFileError, WrongFileError
+from gan_lightning.metrics.backbones import Backbone
+from gan_lightning.metrics.classifier import full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
-_NAME_A_FILE = f"name the file with --evaluate.weights or {INCEPTION_VARIABLE}"
+_NAME_A_FILE = f"name the file with --evaluate.weights, score's --weights or {INCEPTION_VARIABLE}"
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,21 @@ class Extractor:
     """A network, and what distances and scores measured with it are called.
 
     ``network`` maps uint8 images ``(N, C, H, W)`` to features ``(N, num_features)`` and class
-    logits ``(N, K)``, both float32.
+    logits ``(N, K)``, both float32; None for the logits, and for ``score``, where it has none.
+    ``shape`` is that of the images where there is only one.
     """
 
     network: nn.Module
     num_features: int
     frechet: str
-    score: str
+    score: str | None
+    shape: tuple[int, ...] | None = None
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises ArgumentError where images of this shape are not what the network takes."""
+        if self.shape is not None and shape != self.shape:
+            name = self.frechet.removeprefix("fd_")
+            raise ArgumentError(f"{name} takes images of shape {self.shape}, and these are {shape}")
 
 
 class Inception(nn.Module):
@@ -64,17 +76,30 @@ def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
     """The extractor of that name, in eval mode.
 
     Args:
-        name: ``inception`` or ``digits_cnn``.
-        weights: a local file for ``inception``.
+        name: ``inception``, ``digits_cnn``, ``classifier`` for a file that
+            ``gan_lightning.metrics.train_extractor`` wrote, one of torch-fidelity's DINOv2 networks
+            such as ``dinov2_vit_b_14``, or a classifier of torchvision such as ``mobilenet_v2``.
+        weights: a local file; ``inception`` can do without, ``classifier`` and torchvision's
+            networks cannot, the others take none.
 
     Raises:
         ArgumentError: there is no extractor of that name, or it takes no file.
         WrongFileError: the file holds something else.
         MissingFileError: the weights are neither on disk nor to be had.
     """
-    if name not in EXTRACTORS:
-        raise ArgumentError(f"no extractor is called {name!r}: choose from {', '.join(EXTRACTORS)}")
-    extractor = EXTRACTORS[name](weights)
+    if name in EXTRACTORS:
+        extractor = EXTRACTORS[name](weights)
+    elif name in DINOV2:
+        extractor = _dinov2(name, weights)
+    elif name in models.list_models(module=models):
+        backbone = Backbone(name, weights)
+        score = f"is_{name}" if backbone.has_logits else None
+        extractor = Extractor(backbone, backbone.num_features, f"fd_{name}", score)
+    else:
+        raise ArgumentError(
+            f"no extractor is called {name!r}: choose from {', '.join([*EXTRACTORS, *DINOV2])}, or "
+            "a classifier of torchvision such as mobilenet_v2"
+        )
     extractor.network.eval().requires_grad_(False)
     return extractor
 
@@ -87,13 +112,54 @@ def _digits_cnn(weights: str | Path | None) -> Extractor:
     if weights is not None:
         raise ArgumentError("digits_cnn brings its weights: it takes no file")
     network = load_digits_cnn()
-    return Extractor(network, network.num_features, "fd_digits_cnn", "is_digits_cnn")
+    return Extractor(network, network.num_features, "fd_digits_cnn", "is_digits_cnn", (1, 8, 8))
+
+
+def _classifier(weights: str | Path | None) -> Extractor:
+    if weights is None:
+        raise ArgumentError(
+            "the extractor classifier is a file: name it with --evaluate.weights, score's --weights"
+        )
+    path = Path(weights).expanduser()
+    network, said = load_classifier(path)
+    name = full_name(said, path)
+    return Extractor(network, network.num_features, f"fd_{name}", f"is_{name}", said.shape)
+
+
+class DinoV2(nn.Module):
+    """DINOv2's vision transformer, through torch-fidelity: Oquab et al. 2023, arXiv:2304.07193."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        try:
+            self.net = FeatureExtractorDinoV2(name, ["dinov2"])
+        except (URLError, OSError, RuntimeError) as error:
+            raise MissingFileError(
+                f"{name} could not be downloaded ({error}): with a network, torch.hub keeps it in "
+                f"{torch.hub.get_dir()}"
+            ) from error
+        self.num_features: int = self.net.model.embed_dim
+
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        """uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)``; no logits."""
+        (features,) = self.net(images.expand(-1, 3, -1, -1))
+        return features, None
+
+
+def _dinov2(name: str, weights: str | Path | None) -> Extractor:
+    if weights is not None:
+        raise ArgumentError(f"{name} comes through torch.hub: it takes no file")
+    network = DinoV2(name.replace("_", "-"))
+    return Extractor(network, network.num_features, f"fd_{name}", None)
 
 
 EXTRACTORS: dict[str, Callable[[str | Path | None], Extractor]] = {
     "inception": _inception,
     "digits_cnn": _digits_cnn,
+    "classifier": _classifier,
 }
+#: torch-fidelity's names, as one word.
+DINOV2 = tuple(name.replace("-", "_") for name in MODEL_METADATA)
 
 
 def _inception_weights(weights: str | Path | None) -> Path:

@@ -6,6 +6,9 @@ score, precision and recall); density and coverage, which neither has, are here.
 """
 
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -69,7 +72,8 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
         setattr(metric, f"{kind}_features_sum", moments.sum.cpu())
         setattr(metric, f"{kind}_features_cov_sum", moments.products.cpu())
         setattr(metric, f"{kind}_features_num_samples", torch.tensor(moments.count))
-    return metric.compute().item()
+    with _quiet():
+        return metric.compute().item()
 
 
 def inception_score(logits: Tensor) -> float:
@@ -100,10 +104,10 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
         return math.nan
     size = min(SUBSET_SIZE, len(real), len(fake))
     subsets = SUBSETS if size < max(len(real), len(fake)) else 1
-    metric = KernelInceptionDistance(
-        feature=_Given(real.shape[1]), subsets=subsets, subset_size=size
-    )
-    with isolate_rng():
+    with isolate_rng(), _quiet():
+        metric = KernelInceptionDistance(
+            feature=_Given(real.shape[1]), subsets=subsets, subset_size=size
+        )
         torch.manual_seed(SEED)
         metric.update(real.cpu().double(), real=True)
         metric.update(fake.cpu().double(), real=False)
@@ -167,6 +171,15 @@ class _Given(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torchmetrics' word on states that are set, or kept, on purpose."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*was called before the ``update``.*")
+        warnings.filterwarnings("ignore", ".*will save all extracted features.*")
+        yield
 
 
 def _check_neighbours(real: Tensor, fake: Tensor, neighbours: int) -> None:

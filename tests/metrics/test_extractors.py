@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-from torch_fidelity import feature_extractor_inceptionv3 as torch_fidelity
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
 from gan_lightning.data import Digits
 from gan_lightning.errors import MissingFileError
@@ -14,25 +13,6 @@ from gan_lightning.metrics import digits_cnn, load_extractor
 from gan_lightning.metrics.extractors import INCEPTION_VARIABLE
 
 OPTION = "--evaluate.weights"
-
-
-@pytest.fixture(scope="session")
-def inception_file(tmp_path_factory):
-    """Weights of the right architecture that nothing trained."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_fidelity, "load_state_dict_from_url", lambda *_, **__: {})
-        patch.setattr(
-            torch_fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None
-        )
-        network = torch_fidelity.FeatureExtractorInceptionV3("random", ["2048"])
-    torch.manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            # Keeps the size of activations, so that different images have different features.
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    path = tmp_path_factory.mktemp("inception") / "random.pth"
-    torch.save(network.state_dict(), path)
-    return path
 
 
 @pytest.fixture
@@ -140,7 +120,7 @@ def test_inception_is_found_through_the_environment(inception_file, empty_cache,
 
 def test_inception_is_found_where_torch_keeps_downloads(inception_file, empty_cache):
     empty_cache.mkdir(parents=True)
-    name = Path(torch_fidelity.URL_INCEPTION_V3).name
+    name = Path(URL_INCEPTION_V3).name
     (empty_cache / name).symlink_to(inception_file)
     assert load_extractor("inception").num_features == 2048
 
@@ -173,7 +153,7 @@ def test_a_missing_file_from_the_environment_is_named_with_its_variable(monkeypa
 @pytest.mark.usefixtures("no_network")
 def test_offline_the_error_says_what_to_put_where(empty_cache):
     message = refusal(None, MissingFileError)
-    url = torch_fidelity.URL_INCEPTION_V3
+    url = URL_INCEPTION_V3
     for words in (str(empty_cache / Path(url).name), url, OPTION, INCEPTION_VARIABLE):
         assert words in message
     assert "\n" not in message

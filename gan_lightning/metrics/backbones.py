@@ -1,0 +1,81 @@
+"""Networks of torchvision with weights from a local file, as extractors of features."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.transforms.v2 import functional as TF
+
+from gan_lightning.errors import MissingFileError, WrongFileError
+
+#: What ImageNet's networks are trained on: pixels of the side, mean and deviation of the colours.
+SIZE = 224
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """A classifier of torchvision: its features are what its last linear layer gets.
+
+    Images are resized to 224 x 224 pixels, bilinear with antialiasing, and scaled as for ImageNet;
+    grey ones are repeated to three channels. Of weights without the last layer there are features
+    and no logits.
+
+    Raises:
+        MissingFileError: there is no such file.
+        WrongFileError: the file holds something else than this network's weights.
+    """
+
+    def __init__(self, name: str, weights: str | Path | None) -> None:
+        super().__init__()
+        if weights is None:
+            raise MissingFileError(
+                f"{name} needs its weights in a file: name it with --evaluate.weights, score's "
+                "--weights"
+            )
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise MissingFileError(f"the weights {path} do not exist")
+        self.net = models.get_model(name, weights=None)
+        last, layer = _last_linear(self.net)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            missing, unexpected = self.net.load_state_dict(state, strict=False)
+        except Exception as error:
+            # Not a file of tensors, or of tensors of other shapes.
+            raise WrongFileError(
+                f"{path} does not hold weights of {name}: {_short(error)}"
+            ) from error
+        absent = [key for key in missing if not key.startswith(last + ".")]
+        if absent or unexpected:
+            what = f"lacks {absent[0]}" if absent else f"has {unexpected[0]}"
+            raise WrongFileError(f"{path} does not hold weights of {name}: it {what}")
+        self.num_features = layer.in_features
+        self.has_logits = not missing
+        self._features: Tensor | None = None
+        layer.register_forward_pre_hook(self._keep)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)`` and logits ``(N, K)``."""
+        x = images.expand(-1, 3, -1, -1).float() / 255
+        x = TF.resize(x, [SIZE, SIZE], TF.InterpolationMode.BILINEAR, antialias=True)
+        logits = self.net(TF.normalize(x, MEAN, STD))
+        features, self._features = self._features, None
+        assert features is not None
+        return features.flatten(1), logits if self.has_logits else None
+
+    def _keep(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        (self._features,) = inputs
+
+
+def _last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    """The name and the layer that gives the logits."""
+    layers = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear)]
+    if not layers:
+        raise WrongFileError(f"{type(network).__name__} has no linear layer to take features from")
+    return layers[-1]
+
+
+def _short(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[min(1, len(lines) - 1)][:200] if lines else type(error).__name__

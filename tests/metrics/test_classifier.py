@@ -1,0 +1,123 @@
+"""The classifier that is trained on a data set's own classes, and its file."""
+
+import pytest
+import torch
+
+from gan_lightning.data import Digits
+from gan_lightning.errors import WrongFileError
+from gan_lightning.metrics import load_extractor
+from gan_lightning.metrics.classifier import load_classifier
+from gan_lightning.metrics.train_extractor import main, snake_case
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The file of a classifier of digits, ten epochs of training."""
+    path = tmp_path_factory.mktemp("classifier") / "digits.pt"
+    main(["--data", "Digits", "--epochs", "10", "--output", str(path)])
+    return path
+
+
+def test_it_learns_the_classes_and_its_file_says_how_well(trained):
+    network, said = load_classifier(trained)
+    x, y = Digits().load("test")
+    right = (network(x)[1].argmax(dim=1) == y).float().mean().item()
+    assert said.accuracy == pytest.approx(right, abs=1e-6)
+    assert said.accuracy > 0.9
+    assert (said.name, said.shape, said.classes) == ("digits", (1, 8, 8), 10)
+
+
+def test_its_file_says_how_to_train_it_again_and_names_no_folder(trained):
+    config = load_classifier(trained)[1].config
+    assert (config["data"], config["epochs"], config["seed"]) == ("Digits", 10, 0)
+    assert config["init_args"]["conditional"] is True
+    assert str(trained.parent) not in str(config)
+
+
+def test_training_it_again_gives_the_same_bytes(trained, tmp_path):
+    torch.manual_seed(5)
+    torch.rand(7)
+    main(["--data", "Digits", "--epochs", "10", "--output", str(tmp_path / "other-name.pt")])
+    assert (tmp_path / "other-name.pt").read_bytes() == trained.read_bytes()
+
+
+def test_another_seed_gives_others(trained, tmp_path):
+    options = ["--data", "Digits", "--epochs", "10", "--seed", "1"]
+    main([*options, "--output", str(tmp_path / "other.pt")])
+    assert (tmp_path / "other.pt").read_bytes() != trained.read_bytes()
+
+
+def test_as_an_extractor_it_gives_features_and_classes_under_its_name(trained):
+    extractor = load_extractor("classifier", trained)
+    features, logits = extractor.network(Digits().load("train")[0][:3])
+    assert (features.shape, logits.shape) == ((3, 128), (3, 10))
+    name = f"digits_{hashlib.sha256(trained.read_bytes()).hexdigest()[:8]}"
+    assert (extractor.frechet, extractor.score) == (f"fd_{name}", f"is_{name}")
+    assert extractor.shape == (1, 8, 8)
+    assert not extractor.network.training
+
+
+def test_a_fit_is_scored_with_it(trained, fit, metrics):
+    run = fit(
+        "--model=DCGAN",
+        "--model.generator_width=8",
+        "--model.critic_width=8",
+        "--data=Digits",
+        "--trainer.max_steps=2",
+        "--evaluate.extractor=classifier",
+        f"--evaluate.weights={trained}",
+    )
+    name = load_extractor("classifier", trained).frechet
+    assert name != "fd_digits_cnn"
+    assert [row[name] > 0 for row in metrics(run).values()] == [True, True]
+
+
+def test_images_of_another_shape_are_refused_before_training(trained, capfd, fit):
+    with pytest.raises(SystemExit):
+        fit(
+            "--model=DCGAN",
+            "--data=Digits",
+            "--data.size=16",
+            "--evaluate.extractor=classifier",
+            f"--evaluate.weights={trained}",
+        )
+    words = r"digits_\w{8} takes images of shape \(1, 8, 8\), and these are \(1, 16, 16\)"
+    assert re.search(words, capfd.readouterr().err)
+
+
+def test_a_file_that_is_cut_off_or_changed_is_refused(trained, tmp_path):
+    content = torch.load(trained, weights_only=True)
+    path = tmp_path / "changed.pt"
+    for change in ({"format": "another"}, {"classes": 3}, {"more": 1}, {"state": {}}):
+        torch.save(content | change, path)
+        with pytest.raises(WrongFileError, match=f"{path} is not a classifier"):
+            load_classifier(path)
+    path.write_bytes(trained.read_bytes()[:-100])
+    with pytest.raises(WrongFileError, match=f"{path} is not a classifier"):
+        load_classifier(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "Ring"], "Ring has no labelled images"),
+        (["--data", "SwissRoll"], "SwissRoll has no labels"),
+        (["--data", "ImageFolder", "--data.data_dir", "nowhere"], "there is no folder nowhere"),
+        (["--data", "Digits", "--epochs", "0"], "epochs must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_trained_on_gets_one_line(capsys, arguments, words):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert words in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("name", "snake"),
+    [("FashionMNIST", "fashion_mnist"), ("CIFAR10", "cifar10"), ("ImageFolder", "image_folder")],
+)
+def test_scores_are_called_after_the_data(name, snake):
+    assert snake_case(name) == snake

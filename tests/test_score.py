@@ -1,0 +1,187 @@
+"""``gan-lightning score``: the scores of two folders, and its answers to those that will not do."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+import torch
+import torch_fidelity
+from formats import encoded, picture
+from torchvision import models
+
+from gan_lightning.cli import main
+from gan_lightning.metrics.classifier import Classifier, Description, save_classifier
+
+SHAPE = (3, 16, 16)
+
+
+def write(folder, count, seed, size=16, noise=0):
+    folder.mkdir()
+    for i in range(count):
+        image = picture(size, size, seed * 1000 + i + noise)
+        (folder / f"{i:04}.png").write_bytes(encoded(image, "PNG"))
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return write(tmp_path / "real", 60, seed=0), write(tmp_path / "fake", 40, seed=1)
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """A file of a classifier that nothing trained."""
+    torch.manual_seed(0)
+    network = Classifier(3, 5)
+    path = tmp_path / "classifier.pt"
+    save_classifier(network.eval(), Description("shapes", SHAPE, 5, 0.5, {}), path)
+    return path
+
+
+@pytest.fixture
+def score(capsys):
+    """``score(*arguments)``: the object that is printed."""
+
+    def call(*arguments):
+        main(["score", "--json", *map(str, arguments)])
+        (line,) = capsys.readouterr().out.splitlines()
+        return json.loads(line)
+
+    return call
+
+
+def arguments(real, fake, weights):
+    return "--real", real, "--fake", fake, "--extractor", "classifier", "--weights", weights
+
+
+def test_every_score_is_printed_under_the_name_of_its_network(score, folders, classifier):
+    scores = score(*arguments(*folders, classifier))
+    names = ["fd", "is", "kd", "precision", "recall", "density", "coverage"]
+    digest = hashlib.sha256(classifier.read_bytes()).hexdigest()[:8]
+    assert list(scores) == [f"{name}_shapes_{digest}" for name in names]
+    fd, inception, _, precision, recall, _, coverage = scores.values()
+    assert fd > 0
+    assert 1 <= inception <= 5
+    assert all(0 <= share <= 1 for share in (precision, recall, coverage))
+
+
+def test_a_folder_against_itself(score, folders, classifier):
+    scores = score(*arguments(folders[0], folders[0], classifier))
+    fd, _, _, precision, recall, _, coverage = scores.values()
+    assert fd == pytest.approx(0, abs=1e-6)
+    assert precision == recall == coverage == 1
+
+
+def test_only_what_is_asked_for_is_computed(score, folders, classifier):
+    scores = score(*arguments(*folders, classifier), "--metrics", "kd", "fd")
+    assert [name.split("_")[0] for name in scores] == ["kd", "fd"]
+
+
+def test_batches_and_archives_do_not_matter(score, folders, classifier, tmp_path):
+    one = score(*arguments(*folders, classifier), "--batch_size", 1)
+    many = score(*arguments(*folders, classifier), "--batch_size", 64)
+    assert one == pytest.approx(many, rel=1e-6)
+    archive = shutil.make_archive(str(tmp_path / "fake"), "zip", folders[1])
+    assert score(*arguments(folders[0], archive, classifier)) == pytest.approx(many, rel=1e-6)
+
+
+def test_all_images_of_a_folder_count_whatever_its_sub_folders_are_called(
+    score, tmp_path, folders, classifier
+):
+    together = tmp_path / "together"
+    together.mkdir()
+    folders[0].rename(together / "train")
+    folders[1].rename(together / "test")
+    apart = score(*arguments(together / "train", together / "test", classifier))
+    assert score(*arguments(together, together / "test", classifier)) != apart
+
+
+@pytest.mark.timeout(280)
+def test_fid_and_inception_score_are_torch_fidelitys_own(score, tmp_path, inception_file):
+    """On the same files, at 32 pixels, with the same weights, which nothing trained."""
+    real, fake = write(tmp_path / "real", 64, 0, size=32), write(tmp_path / "fake", 50, 1, size=32)
+    ours = score(
+        "--real", real, "--fake", fake, "--weights", inception_file, "--metrics", "fd", "is"
+    )
+    theirs = torch_fidelity.calculate_metrics(
+        input1=str(fake),
+        input2=str(real),
+        fid=True,
+        isc=True,
+        feature_extractor_weights_path=str(inception_file),
+        cuda=False,
+        cache=False,
+        verbose=False,
+        save_cpu_ram=True,
+    )
+    assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
+    assert ours["is"] == pytest.approx(theirs["inception_score_mean"], rel=1e-4)
+
+
+def test_a_network_of_torchvision_from_a_file(score, tmp_path, folders):
+    torch.manual_seed(0)
+    network = models.resnet18(weights=None)
+    torch.save(network.state_dict(), tmp_path / "whole.pt")
+    options = ["--real", folders[0], "--fake", folders[1], "--extractor", "resnet18"]
+    options += ["--metrics", "fd", "--weights"]
+    whole = score(*options, tmp_path / "whole.pt")
+    # Without the layer that gives the classes, the features are the same.
+    state = {key: x for key, x in network.state_dict().items() if not key.startswith("fc.")}
+    torch.save(state, tmp_path / "features.pt")
+    assert score(*options, tmp_path / "features.pt") == whole
+    assert list(whole) == ["fd_resnet18"]
+
+
+# What will not do
+
+
+def refusal(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(["score", *map(str, arguments)])
+    *_, line = capsys.readouterr().err.splitlines()
+    assert stopped.value.code in (1, 2)
+    return line
+
+
+def test_what_will_not_do_gets_one_line(capsys, tmp_path, folders, classifier):
+    real, fake = folders
+    line = refusal(capsys, *arguments(real, tmp_path / "nowhere", classifier))
+    assert f"--fake: there is no folder {tmp_path / 'nowhere'}" in line
+    (tmp_path / "empty").mkdir()
+    line = refusal(capsys, *arguments(tmp_path / "empty", fake, classifier))
+    assert "there are no images in" in line
+    line = refusal(capsys, *arguments(real, fake, tmp_path / "none.pt"))
+    assert "none.pt does not exist" in line
+    line = refusal(capsys, "--real", real, "--fake", fake, "--extractor", "resnet1")
+    assert "no extractor is called 'resnet1': choose from inception, digits_cnn, classifier" in line
+    line = refusal(capsys, "--real", real, "--fake", fake, "--extractor", "digits_cnn")
+    assert "digits_cnn takes images of shape (1, 8, 8), and these are (3, 16, 16)" in line
+    line = refusal(capsys, *arguments(real, write(tmp_path / "few", 3, 9), classifier))
+    assert "3 neighbours need 4 generated samples at least, got 3" in line or "as many" in line
+    line = refusal(capsys, *arguments(real, fake, classifier), "--batch_size", "0")
+    assert "batch_size must be at least 1, got 0" in line
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04"])
+def test_a_file_that_holds_no_weights_is_named(capsys, tmp_path, folders, content):
+    path = tmp_path / "wrong.pt"
+    path.write_bytes(content)
+    assert f"{path} is not a classifier" in refusal(capsys, *arguments(*folders, path))
+    options = ["--real", folders[0], "--fake", folders[1], "--weights", path]
+    assert f"{path} does not hold Inception weights" in refusal(capsys, *options)
+    line = refusal(capsys, *options, "--extractor", "resnet18")
+    assert f"{path} does not hold weights of resnet18" in line
+
+
+def test_images_that_cannot_be_read_are_named_and_counted(capsys, folders, classifier):
+    (folders[1] / "0003.png").write_bytes(b"no image")
+    main(["score", *map(str, arguments(*folders, classifier))])
+    captured = capsys.readouterr()
+    assert "1 of 40 images cannot be read: 0003.png (not an image)" in captured.err
+    assert "39 generated images against 60 real ones" in captured.out
+
+
+def test_fewer_images_than_features_are_said(capsys, folders, classifier):
+    main(["score", *map(str, arguments(*folders, classifier))])
+    assert f"{folders[1]} holds 40 images, no more than the 128 features" in capsys.readouterr().err
