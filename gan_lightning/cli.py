@@ -18,7 +18,14 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
 from gan_lightning import score
-from gan_lightning.callbacks import Evaluate, SampleGrid, SampleWriter, StepProgressBar, run_dir
+from gan_lightning.callbacks import (
+    Evaluate,
+    EvaluatePoints,
+    SampleGrid,
+    SampleWriter,
+    StepProgressBar,
+    run_dir,
+)
 from gan_lightning.cli_errors import explain, root_message
 from gan_lightning.data import GANDataModule
 from gan_lightning.errors import UserError
@@ -121,7 +128,11 @@ class GANCLI(LightningCLI):
         if isinstance(interval, int) and 0 < config["max_steps"] < interval:
             kwargs["val_check_interval"] = config["max_steps"]
         given = config["callbacks"] or []
-        callbacks = [*(given if isinstance(given, list) else [given]), SampleGrid()]
+        callbacks = [
+            *(given if isinstance(given, list) else [given]),
+            EvaluatePoints(),
+            SampleGrid(),
+        ]
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)

@@ -28,6 +28,15 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     return x / get_world_size()
 
 
+def gather(x: Tensor) -> Tensor:
+    """Every rank's ``x``, on the CPU and of any length, one behind the other."""
+    if not several_ranks():
+        return x
+    parts: list[Tensor] = [x for _ in range(get_world_size())]
+    all_gather_object(parts, x)
+    return torch.cat(parts)
+
+
 def gather_rng_states() -> list[RNGState]:
     """The random state of every rank, in the order of ranks; tensors, which load without pickle."""
     state = {"cpu": torch.get_rng_state()}

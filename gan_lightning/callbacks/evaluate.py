@@ -22,7 +22,8 @@ class Evaluate(pl.Callback):
     features are float32 without autocast, and torchmetrics sums and compares them in float64. The
     real samples are read once per fit. Where the sanity check covers the whole loop
     (``num_sanity_val_steps: -1``), the untrained generator is scored and logged too. Sampling has
-    a seed of its own and leaves the training's random state as it was. Vectors are not scored.
+    a seed of its own and leaves the training's random state as it was. ``EvaluatePoints`` scores
+    vectors.
 
     Args:
         extractor: a name that ``load_extractor`` knows, ``none`` for no scores, or ``auto`` for the

@@ -1,5 +1,8 @@
 """The classifier that is trained on a data set's own classes, and its file."""
 
+import hashlib
+import re
+
 import pytest
 import torch
 
