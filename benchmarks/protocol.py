@@ -8,6 +8,7 @@ from gan_lightning import TECHNIQUES
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 THROUGHPUT = RESULTS / "throughput"
+SENSITIVITY = RESULTS / "sensitivity"
 
 
 @dataclass(frozen=True)

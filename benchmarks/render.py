@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.blocks import fill, markdown_table, relative
+from benchmarks.measured_tables import data_tables, sensitivity_tables
 from benchmarks.page import page
-from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, THROUGHPUT, Protocol
+from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, SENSITIVITY, THROUGHPUT, Protocol
 from benchmarks.records import read_records
 from benchmarks.table import Row, heads, rows, texts
 from benchmarks.technique_pages import read_reported, technique_page
-from benchmarks.throughput_tables import data_tables
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -60,9 +60,14 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
     if readme.is_file():
         block = "\n\n".join(_markdown(*table, output) for table in tables)
         files[readme] = fill(readme.read_text(), "leaderboard", block)
-    data = output / "docs" / "data.md"
-    if data.is_file():
-        files[data] = fill(data.read_text(), "data throughput", data_tables(THROUGHPUT))
+    blocks = {
+        "data": ("data throughput", data_tables(THROUGHPUT)),
+        "evaluation": ("sensitivity", sensitivity_tables(SENSITIVITY)),
+    }
+    for name, (mark, block) in blocks.items():
+        page_path = output / "docs" / f"{name}.md"
+        if page_path.is_file():
+            files[page_path] = fill(page_path.read_text(), mark, block)
     reported = read_reported()
     for path in sorted((output / "docs" / "techniques").glob("*.md")):
         files[path] = technique_page(path, tables, output / "LEADERBOARD.md", reported)

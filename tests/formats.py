@@ -15,7 +15,7 @@ from torchvision import datasets
 
 CELEBA_ATTRIBUTES = ["Bald", "Smiling", "Young"]
 #: Of the splits that an image folder, CelebA and LSUN get here.
-TRAIN, TEST = 30, 10
+TRAIN, TEST = 30, 24
 
 
 def write_mnist(folder, patch):

@@ -5,9 +5,10 @@ import json
 
 import pytest
 import torch
+from formats import TEST, TRAIN
 
 from benchmarks import throughput
-from benchmarks.throughput_tables import data_tables
+from benchmarks.measured_tables import data_tables
 from gan_lightning.data import PrefetchLoader, TensorLoader
 
 
@@ -78,11 +79,11 @@ def test_what_is_measured_is_written_and_shown(tmp_path, data_files, monkeypatch
     throughput.main([*arguments, "--output", str(tmp_path / "figures")])
     (path,) = (tmp_path / "figures").iterdir()
     result = json.loads(path.read_text())
-    assert result["folder"]["images"] == 40
+    assert result["folder"]["images"] == TRAIN + TEST
     assert 0 < result["folder"]["second"] < result["folder"]["first"]
     assert f"wrote {path}" in capsys.readouterr().out
     page = data_tables(tmp_path / "figures")
     for name, figure in result["images_per_second"].items():
         assert 0 < figure["low"] <= figure["median"] <= figure["high"]
         assert f"| {name} | {figure['median']:,.0f} |" in page
-    assert "A folder of 40 images" in page
+    assert f"A folder of {TRAIN + TEST} images" in page

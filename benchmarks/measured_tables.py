@@ -1,4 +1,4 @@
-"""What ``benchmarks.throughput`` measured, as text."""
+"""What ``benchmarks.throughput`` and ``benchmarks.sensitivity`` measured, as text."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,24 @@ def data_tables(folder: Path) -> str:
     """The loaders' figures, one table for each device."""
     paths = sorted(folder.glob("data-*.json"))
     return "\n\n".join(_data_table(json.loads(path.read_text())) for path in paths)
+
+
+def sensitivity_tables(folder: Path) -> str:
+    """What scores say of real images, one table for each network."""
+    paths = sorted(folder.glob("*.json"))
+    return "\n\n".join(_sensitivity_table(json.loads(path.read_text())) for path in paths)
+
+
+def _sensitivity_table(result: dict[str, Any]) -> str:
+    rows = [
+        [name, *(f"{value:.3g}" for value in row.values())] for name, row in result["rows"].items()
+    ]
+    head = ["images", *next(iter(result["rows"].values()))]
+    said = (
+        f"{result['title']} on the features of `{result['extractor']}`, against "
+        f"{result['real']:,} training images:"
+    )
+    return f"{said}\n\n{markdown_table(head, rows, words=[0])}"
 
 
 def _data_table(result: dict[str, Any]) -> str:
