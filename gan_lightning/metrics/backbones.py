@@ -9,17 +9,13 @@ from torchvision.transforms.v2 import functional as TF
 
 from gan_lightning.errors import MissingFileError, WrongFileError
 
-#: What ImageNet's networks are trained on: pixels of the side, mean and deviation of the colours.
-SIZE = 224
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 class Backbone(nn.Module):
     """A classifier of torchvision: its features are what its last linear layer gets.
 
-    Images are resized to 224 x 224 pixels, bilinear with antialiasing, and scaled as for ImageNet;
-    grey ones are repeated to three channels. Of weights without the last layer there are features
-    and no logits.
+    Images are resized to the square that torchvision's weights take (224 pixels for most), bilinear
+    with antialiasing, and scaled as for them; grey ones are repeated to three channels. Of weights
+    without the last layer there are features and no logits.
 
     Raises:
         MissingFileError: there is no such file.
@@ -37,6 +33,10 @@ class Backbone(nn.Module):
         if not path.is_file():
             raise MissingFileError(f"the weights {path} do not exist")
         self.net = models.get_model(name, weights=None)
+        if hasattr(self.net, "transform_input"):
+            # torchvision sets it where it loads its weights itself.
+            self.net.transform_input = True
+        self.published = models.get_model_weights(name).DEFAULT.transforms()
         last, layer = _last_linear(self.net)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -58,8 +58,9 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)`` and logits ``(N, K)``."""
         x = images.expand(-1, 3, -1, -1).float() / 255
-        x = TF.resize(x, [SIZE, SIZE], TF.InterpolationMode.BILINEAR, antialias=True)
-        logits = self.net(TF.normalize(x, MEAN, STD))
+        size = self.published.crop_size * 2  # of one number
+        x = TF.resize(x, size, TF.InterpolationMode.BILINEAR, antialias=True)
+        logits = self.net(TF.normalize(x, self.published.mean, self.published.std))
         features, self._features = self._features, None
         assert features is not None
         return features.flatten(1), logits if self.has_logits else None

@@ -1,23 +1,20 @@
 """Scores of features and logits, in float64 to the end, whatever batches they came in.
 
 Features are ``(N, D)`` and logits ``(N, K)``, in the order of their samples, of any float dtype and
-on any device. The arithmetic is torchmetrics' (the distances) and torch-fidelity's (Inception
-score, precision and recall); density and coverage, which neither has, are here.
+on any device. The arithmetic is torchmetrics' (the Frechet distance) and torch-fidelity's (the
+others, whose draws and shuffles are fixed); density and coverage, which neither has, are here.
 """
 
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 #: torch-fidelity's, so that a score is the same in both.
 SEED = 2020
@@ -72,7 +69,9 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
         setattr(metric, f"{kind}_features_sum", moments.sum.cpu())
         setattr(metric, f"{kind}_features_cov_sum", moments.products.cpu())
         setattr(metric, f"{kind}_features_num_samples", torch.tensor(moments.count))
-    with _quiet():
+    with warnings.catch_warnings():
+        # The states are set, not summed up.
+        warnings.filterwarnings("ignore", ".*was called before the ``update``.*")
         return metric.compute().item()
 
 
@@ -97,21 +96,25 @@ def inception_score(logits: Tensor) -> float:
 def kernel_distance(real: Tensor, fake: Tensor) -> float:
     """The squared maximum mean discrepancy under a cubic kernel, the mean over 100 draws of 1000.
 
-    Of fewer samples all are in each draw. Binkowski et al. 2018, arXiv:1801.01401. nan where a
-    feature is not finite.
+    Drawn as torch-fidelity does, always alike; of fewer samples all are in each draw. Binkowski et
+    al. 2018, arXiv:1801.01401. nan where a feature is not finite.
+
+    Raises:
+        ValueError: there are fewer than 2 samples of a kind.
     """
+    _check_count(real, fake, 2, "a distance")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan
     size = min(SUBSET_SIZE, len(real), len(fake))
-    subsets = SUBSETS if size < max(len(real), len(fake)) else 1
-    with isolate_rng(), _quiet():
-        metric = KernelInceptionDistance(
-            feature=_Given(real.shape[1]), subsets=subsets, subset_size=size
-        )
-        torch.manual_seed(SEED)
-        metric.update(real.cpu().double(), real=True)
-        metric.update(fake.cpu().double(), real=False)
-        return metric.compute()[0].item()
+    scores = kid_features_to_metric(
+        fake.cpu().double(),
+        real.cpu().double(),
+        kid_subsets=SUBSETS if size < max(len(real), len(fake)) else 1,
+        kid_subset_size=size,
+        rng_seed=SEED,
+        verbose=False,
+    )
+    return scores["kernel_inception_distance_mean"]
 
 
 def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[float, float]:
@@ -123,7 +126,7 @@ def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[f
     Raises:
         ValueError: there are no more samples of a kind than ``neighbours``.
     """
-    _check_neighbours(real, fake, neighbours)
+    _check_count(real, fake, neighbours + 1, f"a ball to {neighbours} neighbours")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan, math.nan
     scores = prc_features_to_metric(
@@ -148,7 +151,7 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[f
     Raises:
         ValueError: there are no more samples of a kind than ``neighbours``.
     """
-    _check_neighbours(real, fake, neighbours)
+    _check_count(real, fake, neighbours + 1, f"a ball to {neighbours} neighbours")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan, math.nan
     real, fake = real.cpu().double(), fake.cpu().double()
@@ -173,19 +176,7 @@ class _Given(nn.Module):
         return features
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torchmetrics' word on states that are set, or kept, on purpose."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*was called before the ``update``.*")
-        warnings.filterwarnings("ignore", ".*will save all extracted features.*")
-        yield
-
-
-def _check_neighbours(real: Tensor, fake: Tensor, neighbours: int) -> None:
+def _check_count(real: Tensor, fake: Tensor, least: int, what: str) -> None:
     for name, features in (("real", real), ("generated", fake)):
-        if len(features) <= neighbours:
-            raise ValueError(
-                f"{neighbours} neighbours need {neighbours + 1} {name} samples at least, "
-                f"got {len(features)}"
-            )
+        if len(features) < least:
+            raise ValueError(f"{what} needs {least} {name} samples at least, got {len(features)}")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jsonargparse import ArgumentParser
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
@@ -36,9 +37,12 @@ def train(x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> Classif
     steps = epochs * (len(x) // BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     height, width = x.shape[-2:]
+    shown = Console(stderr=True)
     for epoch in range(epochs):
         order = torch.randperm(len(x)).split(BATCH_SIZE)
-        for batch in track(order, f"epoch {epoch + 1} of {epochs}", transient=True):
+        said = f"epoch {epoch + 1} of {epochs}"
+        hidden = not shown.is_terminal
+        for batch in track(order, said, console=shown, transient=True, disable=hidden):
             if len(batch) < min(BATCH_SIZE, len(x)):
                 continue
             top, left = torch.randint(2 * SHIFT + 1, (2,)).tolist()
@@ -74,7 +78,7 @@ def main(args: list[str] | None = None) -> None:
     config = _plain(options)
     try:
         at_least(1, epochs=options.epochs)
-        data: GANDataModule = parser.instantiate_classes(options).data
+        data: GANDataModule = parser.instantiate(options).data
         data.prepare_data()
         (x, y), (x_test, y_test) = data.load("train"), data.load("test")
     except (UserError, ValueError) as error:

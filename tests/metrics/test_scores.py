@@ -10,8 +10,8 @@ import scipy.linalg
 import scipy.special
 import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
 from torchmetrics.image.inception import InceptionScore
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from gan_lightning.data import Digits
 from gan_lightning.metrics import load_extractor
@@ -125,14 +125,27 @@ def test_the_inception_score_is_one_of_one_class_and_k_of_k_even_ones():
     assert inception_score(certain) == pytest.approx(10, rel=0.02)
 
 
-def test_the_kernel_distance_of_all_samples_is_torch_fidelitys(digits):
-    real, fake = digits[0][0][:500], digits[1][0][:500]
-    options = {"kid_subsets": 1, "kid_subset_size": 500, "kid_kernel": "poly", "verbose": False}
-    options |= {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
-    options |= {"kid_kernel_poly_coef0": 1, "rng_seed": 2020, "kid_degree": 3}
-    theirs = kid_features_to_metric(fake.double(), real.double(), **options)
-    found = kernel_distance(real, fake)
-    assert found == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
+def test_the_kernel_distance_of_all_samples_is_the_formulas(digits):
+    real, fake = digits[0][0][:500].double(), digits[1][0][:500].double()
+
+    def kernel(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def others(k):
+        return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
+
+    expected = others(kernel(real, real)) + others(kernel(fake, fake))
+    expected -= 2 * kernel(real, fake).mean()
+    assert kernel_distance(real, fake) == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_the_kernel_distance_is_about_torchmetrics_whatever_either_draws(digits):
+    real, fake = digits[0][0], digits[1][0]
+    metric = KernelInceptionDistance(feature=torch.nn.Identity())
+    metric.update(real.double(), real=True)
+    metric.update(fake.double(), real=False)
+    mean, deviation = (x.item() for x in metric.compute())
+    assert abs(kernel_distance(real, fake) - mean) < deviation
 
 
 def test_draws_for_the_kernel_distance_are_always_the_same(digits):
@@ -217,9 +230,11 @@ def test_what_is_not_finite_has_no_score():
 def test_too_few_samples_are_refused():
     with pytest.raises(ValueError, match="2 generated samples at least, got 1"):
         frechet_distance(Moments.of(LINE), Moments.of(LINE[:1]))
+    with pytest.raises(ValueError, match="2 real samples at least, got 1"):
+        kernel_distance(LINE[:1], LINE)
     with pytest.raises(ValueError, match="10 parts needs as many samples, got 9"):
         inception_score(torch.zeros(9, 3))
-    with pytest.raises(ValueError, match="3 neighbours need 4 real samples at least, got 3"):
+    with pytest.raises(ValueError, match="3 neighbours needs 4 real samples at least, got 3"):
         precision_recall(LINE[:3], LINE)
-    with pytest.raises(ValueError, match="5 neighbours need 6 generated samples at least, got 5"):
+    with pytest.raises(ValueError, match="5 neighbours needs 6 generated samples at least, got 5"):
         density_coverage(LINE, LINE[:5])
