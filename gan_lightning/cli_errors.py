@@ -43,10 +43,9 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
         return f"{missing} missing: give a config (--config FILE) or name the class"
     if found := re.search(r"dot import path string: (\S+)|has no attribute '(\w+)'", message):
         key = re.search(r'Parser key "([\w.]+)"', message)
-        kind = KINDS.get(key[1]) if key else None
-        if kind is not None:
+        if key and (kind := KINDS.get(key[1])):
             name = found[1] or found[2]
-            return f"--{key[1]}: " + _no_such("class", name, _class_names(kind)) if key else name
+            return f"--{key[1]}: " + _no_such("class", name, _class_names(kind))
     if found := re.search(r'Parser key "([\w.]+)":\s+Expected an? (.*)\. Got value: (.*)', message):
         wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[2])
         wanted = re.sub(r"typing.Literal\[(.*)\]", r"one of \1", wanted)

@@ -34,5 +34,9 @@ class SourceChangedError(UserError):
     """Files moved, or changed, while they were read."""
 
 
+class WorkerError(UserError):
+    """A process that was to read ahead was killed."""
+
+
 class CacheError(UserError):
     """Decoded images cannot be kept on disk."""

@@ -4,7 +4,9 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from rich.console import Console
@@ -12,7 +14,14 @@ from rich.table import Table
 
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.errors import ArgumentError, TooFewSamplesError, WrongFileError
-from gan_lightning.metrics import Extractor, Features, batches_of, collect, load_extractor
+from gan_lightning.metrics import (
+    EXTRACTORS,
+    Extractor,
+    Features,
+    batches_of,
+    collect,
+    load_extractor,
+)
 from gan_lightning.metrics.scores import (
     Moments,
     density_coverage,
@@ -22,17 +31,42 @@ from gan_lightning.metrics.scores import (
     precision_recall,
 )
 
-Score = Callable[[Features, Features], float]
-SCORES: dict[str, Score] = {
-    "fd": lambda real, fake: frechet_distance(Moments.of(real.features), Moments.of(fake.features)),
-    "is": lambda real, fake: inception_score(_logits(fake)),
-    "kd": lambda real, fake: kernel_distance(real.features, fake.features),
-    "precision": lambda real, fake: precision_recall(real.features, fake.features)[0],
-    "recall": lambda real, fake: precision_recall(real.features, fake.features)[1],
-    "density": lambda real, fake: density_coverage(real.features, fake.features)[0],
-    "coverage": lambda real, fake: density_coverage(real.features, fake.features)[1],
-}
-#: What distances are called where the network is the one that defines them.
+
+@dataclass(frozen=True)
+class Measure:
+    """Scores that are computed together, and how few images of a kind they can be made of."""
+
+    names: tuple[str, ...]
+    least: int
+    compute: Callable[[Features, Features], tuple[float, ...]]
+
+
+def _frechet(real: Features, fake: Features) -> tuple[float]:
+    return (frechet_distance(Moments.of(real.features), Moments.of(fake.features)),)
+
+
+def _inception(real: Features, fake: Features) -> tuple[float]:
+    assert fake.logits is not None
+    return (inception_score(fake.logits),)
+
+
+MEASURES = (
+    Measure(("fd",), 2, _frechet),
+    Measure(("is",), 10, _inception),
+    Measure(("kd",), 2, lambda real, fake: (kernel_distance(real.features, fake.features),)),
+    Measure(
+        ("precision", "recall"),
+        4,
+        lambda real, fake: precision_recall(real.features, fake.features),
+    ),
+    Measure(
+        ("density", "coverage"),
+        6,
+        lambda real, fake: density_coverage(real.features, fake.features),
+    ),
+)
+NAMES = [name for measure in MEASURES for name in measure.names]
+#: What distances are called on the network that defines them.
 ON_INCEPTION = {"fd": "fid", "kd": "kid"}
 
 
@@ -42,44 +76,33 @@ def main(args: Sequence[str]) -> None:
     Raises:
         UserError: an argument, a folder or a file of weights will not do.
     """
-    parser = argparse.ArgumentParser(
-        prog="gan-lightning score",
-        description="Compare the images of two folders, or zip archives, on a network's features.",
-    )
-    parser.add_argument("--real", type=Path, required=True, help="the folder of real images")
-    parser.add_argument("--fake", type=Path, required=True, help="the folder of generated images")
-    parser.add_argument(
-        "--extractor",
-        default="inception",
-        help="inception (the default), classifier, or a network of torchvision",
-    )
-    parser.add_argument("--weights", type=Path, help="the file of the extractor's weights")
-    parser.add_argument(
-        "--metrics", nargs="+", choices=SCORES, help="the scores; by default all there are"
-    )
-    parser.add_argument(
-        "--batch_size", type=int, help="by default 16 on a CPU, 256 on a GPU; scores are the same"
-    )
-    parser.add_argument("--device", help="such as cpu or cuda:1; by default a GPU if there is one")
-    parser.add_argument("--json", action="store_true", help="print one JSON object of name: value")
-    options = parser.parse_args(list(args))
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    options = _parser().parse_args(list(args))
+    device = _device(options.device)
     batch_size = options.batch_size
     if batch_size is None:
         batch_size = 16 if device.type == "cpu" else 256
     if batch_size < 1:
-        raise ArgumentError(f"batch_size must be at least 1, got {batch_size}")
+        raise ArgumentError(f"--batch_size must be at least 1, got {batch_size}")
     real, fake = _source("--real", options.real), _source("--fake", options.fake)
     extractor = load_extractor(options.extractor, options.weights)
-    metrics = options.metrics or [n for n in SCORES if n != "is" or extractor.score is not None]
-    if "is" in metrics and extractor.score is None:
-        raise ArgumentError(f"{options.extractor} gives no classes, which `--metrics is` needs")
+    metrics = _metrics(options.metrics, extractor)
+    measures = [measure for measure in MEASURES if set(measure.names) & set(metrics)]
+    for measure in measures:
+        for source in (real, fake):
+            if len(source) < measure.least:
+                raise TooFewSamplesError(
+                    f"{' and '.join(measure.names)} need {measure.least} images at least, "
+                    f"{source.place} has {len(source)}: --metrics names those that are wanted"
+                )
     of_real = _features(real, extractor, batch_size, device)
     of_fake = _features(fake, extractor, batch_size, device)
+    found: dict[str, float] = {}
     try:
-        scores = {score_name(name, extractor): SCORES[name](of_real, of_fake) for name in metrics}
-    except ValueError as error:
+        for measure in measures:
+            found |= zip(measure.names, measure.compute(of_real, of_fake), strict=True)
+    except ValueError as error:  # too many images could not be read
         raise TooFewSamplesError(str(error)) from error
+    scores = {score_name(name, extractor): found[name] for name in metrics}
     if options.json:
         print(json.dumps(scores))
     else:
@@ -91,6 +114,67 @@ def score_name(metric: str, extractor: Extractor) -> str:
     if extractor.frechet == "fid":
         return ON_INCEPTION.get(metric, metric)
     return metric + extractor.frechet.removeprefix("fd")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Answer a mistake with one line."""
+        raise ArgumentError(f"score: {message}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="gan-lightning score",
+        description="Compare the images of two folders, or zip archives, on a network's features.",
+    )
+    parser.add_argument("--real", type=_path, required=True, help="the folder of real images")
+    parser.add_argument("--fake", type=_path, required=True, help="the folder of generated images")
+    parser.add_argument(
+        "--extractor",
+        default="inception",
+        help=f"{', '.join(EXTRACTORS)}, a DINOv2 such as dinov2_vit_b_14, or a network of "
+        "torchvision such as mobilenet_v2 (default: inception)",
+    )
+    parser.add_argument("--weights", type=_path, help="the file of the extractor's weights")
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        choices=[*NAMES, *ON_INCEPTION.values()],
+        help="the scores; by default all that the extractor gives",
+    )
+    parser.add_argument(
+        "--batch_size", type=int, help="by default 16 on a CPU, 256 on a GPU; scores are the same"
+    )
+    parser.add_argument("--device", help="such as cpu or cuda:1; by default a GPU if there is one")
+    parser.add_argument("--json", action="store_true", help="print one JSON object of name: value")
+    return parser
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ArgumentError(f"--device {name}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _metrics(asked: list[str] | None, extractor: Extractor) -> list[str]:
+    if asked is None:
+        return [name for name in NAMES if name != "is" or extractor.score is not None]
+    for name in asked:
+        if name in ON_INCEPTION.values() and extractor.frechet != "fid":
+            raise ArgumentError(
+                f"{name} is on Inception's features: --metrics {name[0]}d, elsewhere"
+            )
+        if name == "is" and extractor.score is None:
+            raise ArgumentError(f"the extractor gives no classes, which `--metrics {name}` needs")
+    ours = {theirs: name for name, theirs in ON_INCEPTION.items()}
+    return [ours.get(name, name) for name in asked]
 
 
 def _source(option: str, place: Path) -> FilesSource:
@@ -117,11 +201,6 @@ def _features(
             "features: a distance of so few is far from that of many"
         )
     return features
-
-
-def _logits(features: Features) -> torch.Tensor:
-    assert features.logits is not None
-    return features.logits
 
 
 def _print(scores: dict[str, float], real: int, fake: int) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -137,30 +138,54 @@ def test_a_network_of_torchvision_from_a_file(score, tmp_path, folders):
 
 
 def refusal(capsys, *arguments):
+    """The one line that is printed."""
     with pytest.raises(SystemExit) as stopped:
         main(["score", *map(str, arguments)])
-    *_, line = capsys.readouterr().err.splitlines()
+    (line,) = capsys.readouterr().err.splitlines()
     assert stopped.value.code in (1, 2)
+    assert line.startswith("gan-lightning: ")
     return line
 
 
-def test_what_will_not_do_gets_one_line(capsys, tmp_path, folders, classifier):
-    real, fake = folders
-    line = refusal(capsys, *arguments(real, tmp_path / "nowhere", classifier))
-    assert f"--fake: there is no folder {tmp_path / 'nowhere'}" in line
-    (tmp_path / "empty").mkdir()
-    line = refusal(capsys, *arguments(tmp_path / "empty", fake, classifier))
-    assert "there are no images in" in line
-    line = refusal(capsys, *arguments(real, fake, tmp_path / "none.pt"))
-    assert "none.pt does not exist" in line
-    line = refusal(capsys, "--real", real, "--fake", fake, "--extractor", "resnet1")
-    assert "no extractor is called 'resnet1': choose from inception, digits_cnn, classifier" in line
-    line = refusal(capsys, "--real", real, "--fake", fake, "--extractor", "digits_cnn")
+BAD = {
+    "--fake: there is no folder nowhere": {"--fake": "nowhere"},
+    "there are no images in empty: it is empty": {"--real": "empty"},
+    "the classifier none.pt does not exist": {"--weights": "none.pt"},
+    "no extractor is called 'resnet1': choose from inception, digits_cnn, classifier": {
+        "--extractor": "resnet1"
+    },
+    "resnet18 needs its weights in a file": {"--extractor": "resnet18", "--weights": None},
+    "the extractor classifier is a file": {"--weights": None},
+    "is need 10 images at least, few has 3: --metrics": {"--fake": "few", "--metrics": "is"},
+    "precision and recall need 4 images": {"--fake": "few", "--metrics": "recall"},
+    "kd need 2 images at least, one has 1": {"--real": "one", "--metrics": "kd"},
+    "fid is on Inception's features": {"--metrics": "fid"},
+    "argument --metrics: invalid choice: 'foo'": {"--metrics": "foo"},
+    "argument --batch_size: invalid int value: 'x'": {"--batch_size": "x"},
+    "--batch_size must be at least 1, got 0": {"--batch_size": "0"},
+    "--device foo: ": {"--device": "foo"},
+    "the following arguments are required: --real": {"--real": None},
+    "unrecognized arguments: --reel=x": {"--reel": "x"},
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_what_will_not_do_gets_one_line(capsys, folders, classifier, words):
+    for name, count in {"empty": 0, "few": 3, "one": 1}.items():
+        write(Path(name), count, 9)
+    options = dict(zip(*[iter(arguments(*folders, classifier))] * 2, strict=True)) | BAD[words]
+    line = refusal(capsys, *(f"{k}={v}" for k, v in options.items() if v is not None))
+    assert words in line
+
+
+def test_images_that_the_network_does_not_take_are_refused(capsys, folders):
+    line = refusal(capsys, "--real", folders[0], "--fake", folders[1], "--extractor", "digits_cnn")
     assert "digits_cnn takes images of shape (1, 8, 8), and these are (3, 16, 16)" in line
-    line = refusal(capsys, *arguments(real, write(tmp_path / "few", 3, 9), classifier))
-    assert "3 neighbours need 4 generated samples at least, got 3" in line or "as many" in line
-    line = refusal(capsys, *arguments(real, fake, classifier), "--batch_size", "0")
-    assert "batch_size must be at least 1, got 0" in line
+
+
+def test_a_home_folder_is_found(score, folders, classifier, monkeypatch):
+    monkeypatch.setenv("HOME", str(folders[0].parent))
+    assert score(*arguments("~/real", "~/fake", classifier), "--metrics", "fd")
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04"])

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,19 +19,24 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from gan_lightning.data.pixels import Form, UnreadableImageError
 from gan_lightning.data.sources import Source
-from gan_lightning.errors import CacheError, SourceChangedError, UserError, WrongFileError
+from gan_lightning.data.workers import read_ahead
+from gan_lightning.errors import (
+    CacheError,
+    SourceChangedError,
+    UserError,
+    WorkerError,
+    WrongFileError,
+)
 
 #: Of the files below; others are not read.
 VERSION = 1
 IMAGES, CHUNKS, META = "images.u8", "chunks.jsonl", "meta.json"
 #: Pictures that are decoded, written and summed together.
 CHUNK = 256
-#: Processes that decode, at most, where there is a core and enough to do for each.
-WORKERS = 16
 #: Up to these many bytes all checksums are compared when a cache is opened; of a larger one, some.
 CHECKED_BYTES = 256 * 2**20
 
@@ -142,7 +146,7 @@ def _fault(folder: Path, form: Form) -> str | None:
         size, expected = (folder / IMAGES).stat().st_size, count * form.nbytes
         if size != expected:
             return f"{IMAGES} has {size:,} bytes, not {expected:,}"
-        every = max(1, size // CHECKED_BYTES)
+        every = max(1, -(-size // CHECKED_BYTES))
         if _count_intact(folder / IMAGES, chunks, form, every) < len(chunks):
             return f"a checksum of {IMAGES} is not the one in {CHUNKS}"
     except (FileNotFoundError, ValueError) as error:
@@ -170,6 +174,7 @@ def _build(source: Source, form: Form, folder: Path, content: str, strict: bool)
     ):
         for chunk, pixels in _decoded(source, form, start):
             if strict and chunk.skipped:
+                shutil.rmtree(part)  # mended, the content is another
                 raise _refused(source, chunk.skipped)
             _write_all(images, pixels)
             journal.write(chunk.line())
@@ -216,46 +221,16 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | UserError]):
             except UnreadableImageError as error:
                 skipped[i] = " ".join(str(error).split())
             except UserError as error:
-                # What a worker raises arrives with its traceback in the message.
                 return error
         together = b"".join(pixels)
         return _Chunk(len(numbers), len(pixels), zlib.crc32(together), skipped), together
 
 
 def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, bytes]]:
-    decoder = _Decoder(source, form, start)
-    workers = min(WORKERS, count_cores(), len(decoder) // 4)
-    loader = DataLoader(
-        decoder,
-        batch_size=None,
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_leave_interrupts_to_the_parent,
-        # Its own, or the first run, which builds, would train otherwise than the second.
-        generator=torch.Generator(),
-    )
     try:
-        for decoded in loader:
-            if isinstance(decoded, UserError):
-                raise decoded
-            yield decoded
-    except RuntimeError as error:  # a process was killed
-        raise CacheError(f"decoding stopped ({error}); what was decoded is kept") from error
-
-
-def count_cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _leave_interrupts_to_the_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _as_it_is(decoded: object) -> object:
-    return decoded
+        yield from read_ahead(_Decoder(source, form, start), each=4)
+    except WorkerError as error:
+        raise CacheError(f"{error}; what was decoded is kept") from error
 
 
 def _resumed(part: Path, form: Form) -> list[_Chunk]:
@@ -273,6 +248,8 @@ def _read_chunks(folder: Path) -> list[_Chunk]:
     """The lines of ``CHUNKS``, up to one that was not written to its end."""
     chunks = []
     for line in (folder / CHUNKS).read_text(errors="replace").splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
         try:
             chunks.append(_Chunk.of(line))
         except (ValueError, TypeError):

@@ -6,6 +6,7 @@ from typing import Any
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule, colour
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
+from gan_lightning.errors import MissingFileError
 
 
 class ImageFolder(CachedDataModule):
@@ -51,5 +52,9 @@ class ImageFolder(CachedDataModule):
             MissingFileError: there is no such folder or archive.
             WrongFileError: there are no images in it, or the test's are of another class.
         """
+        if not self.data_dir.exists():
+            raise MissingFileError(
+                f"there is no folder {self.data_dir}: name one with --data.data_dir"
+            )
         kind = ZipSource if self.data_dir.is_file() else FolderSource
         return kind(self.data_dir, self.background, split, self._class_names)

@@ -1,6 +1,7 @@
 """Images in the format of the Hugging Face hub."""
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule, colour
 from gan_lightning.data.pixels import Colour, UnreadableImageError, decode
-from gan_lightning.data.sources import Source, open_image
+from gan_lightning.data.sources import Source, open_image, stat_fingerprint
 from gan_lightning.errors import (
     ArgumentError,
     MissingFileError,
@@ -159,5 +160,7 @@ class _Rows(Source):
         return f"row {i}"
 
     def fingerprint(self) -> str:
-        """The one that datasets keeps of rows and what was done to them, and the background."""
-        return f"{self.rows._fingerprint} {self.background}"
+        """The one that datasets keeps of rows, the files that they name, and the background."""
+        files = self.rows.with_format("arrow")[self.column].combine_chunks().field("path")
+        outside = [path for path in files.to_pylist() if path and os.path.isabs(path)]
+        return f"{self.rows._fingerprint} {stat_fingerprint(Path('/'), outside)} {self.background}"

@@ -34,7 +34,7 @@ class ImageDataModule(GANDataModule):
     """
 
     extractor: str | None = "inception"
-    #: What to put where, when there is no download; ``{data_dir}`` is filled in.
+    #: What to put where, when there is no download; attributes in braces are filled in.
     by_hand: ClassVar[str] = ""
     data_dir: Path
 
@@ -77,7 +77,7 @@ class ImageDataModule(GANDataModule):
         """The error that says what to put where."""
         return MissingFileError(
             f"{type(self).__name__} is not in {self.data_dir} and could not be downloaded "
-            f"({' '.join(reason.split())}). {self.by_hand.format(data_dir=self.data_dir)} "
+            f"({' '.join(reason.split())}). {self.by_hand.format(**vars(self))} "
             "Or name the folder that holds them with --data.data_dir."
         )
 

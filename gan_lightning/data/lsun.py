@@ -69,7 +69,7 @@ class LSUN(CachedDataModule):
                 return self.data_dir / folder
         raise MissingFileError(
             f"LSUN's {self.category} is not in {self.data_dir}. "
-            + self.by_hand.format(category=self.category, data_dir=self.data_dir)
+            + self.by_hand.format(**vars(self))
         )
 
 

@@ -28,6 +28,8 @@ from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFile
 NOT_READ = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
 #: What a member of an archive may unpack to: more than any picture that is decoded.
 MAX_BYTES = 4 * MAX_PIXELS
+#: What opening an archive raises: ValueError for a name that is not text.
+BROKEN_ARCHIVE = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
 #: The sub-folders that are splits, where there are no others.
 SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 WHITE: Colour = (255, 255, 255)
@@ -72,9 +74,9 @@ class FilesSource(Source):
     """Pictures that are files, in the order of their names.
 
     Files are taken for pictures by their ending or, where none of them has a picture's, for having
-    none; hidden ones are passed over. Where the only sub-folders are splits, among them ``train``,
-    those of the other split are left out. Where all pictures lie in sub-folders, the first level
-    of them are the classes.
+    none; hidden ones are passed over. Where all pictures lie in sub-folders that are splits, among
+    them ``train``, those of the other split are left out. Where all pictures lie in sub-folders,
+    the first level of them are the classes.
 
     Args:
         place: what holds the files, for messages.
@@ -140,7 +142,7 @@ class FolderSource(FilesSource):
         classes: Sequence[str] | None = None,
     ) -> None:
         if not root.is_dir():
-            raise MissingFileError(f"there is no folder {root}: name one with --data.data_dir")
+            raise MissingFileError(f"there is no folder {root}")
         try:
             files = list(_files_below(root))
         except OSError as error:
@@ -180,10 +182,10 @@ class ZipSource(FilesSource):
         classes: Sequence[str] | None = None,
     ) -> None:
         if not path.is_file():
-            raise MissingFileError(f"there is no file {path}: name one with --data.data_dir")
+            raise MissingFileError(f"there is no file {path}")
         try:
             members = _members(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except BROKEN_ARCHIVE as error:
             raise WrongFileError(f"{path} is not a zip archive ({error})") from error
         top = _only_folder(members)
         self.members = {name.removeprefix(top): member for name, member in members.items()}
@@ -196,7 +198,7 @@ class ZipSource(FilesSource):
             raise UnreadableImageError(f"it unpacks to {member.file_size:,} bytes")
         try:
             archive = self._archive()
-        except (OSError, zipfile.BadZipFile) as error:
+        except BROKEN_ARCHIVE as error:
             raise SourceChangedError(f"{self.place} went away while it was read") from error
         try:
             with archive.open(member) as file, open_image(file) as image:
@@ -211,7 +213,7 @@ class ZipSource(FilesSource):
         """Of the names and their checksums, and the background."""
         try:
             members = _members(self.place)
-        except (OSError, zipfile.BadZipFile) as error:
+        except BROKEN_ARCHIVE as error:
             raise SourceChangedError(f"{self.place} changed while it was read") from error
         sums = sorted((name, member.CRC) for name, member in members.items())
         return hashlib.sha256(repr((sums, self.files, self.background)).encode()).hexdigest()
@@ -319,7 +321,7 @@ def _only_folder(files: Iterable[str]) -> str:
 
 def _split_folder(files: Iterable[str], split: str | None) -> str:
     """The folder, with its slash, of the split; "" where the sub-folders are not splits."""
-    folders = {file.split("/", 1)[0] for file in files if "/" in file}
+    folders = {file.split("/", 1)[0] if "/" in file else "" for file in files}
     known = {name for names in SPLITS.values() for name in names}
     if split is None or "train" not in folders or not folders <= known:
         return ""

@@ -64,13 +64,14 @@ class Description:
 
 
 def save_classifier(network: Classifier, description: Description, path: Path) -> None:
-    """Write the file, the same bytes for the same network."""
+    """Write the file at once or not at all, the same bytes for the same network."""
     # By way of a buffer: torch.save writes a file's name into the file.
     buffer = io.BytesIO()
     content = {"format": FORMAT, **asdict(description), "state": network.state_dict()}
     torch.save(content | {"shape": list(description.shape)}, buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(buffer.getvalue())
+    part = path.with_suffix(".part")
+    part.write_bytes(buffer.getvalue())
+    part.replace(path)
 
 
 def full_name(description: Description, path: Path) -> str:

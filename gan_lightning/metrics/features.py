@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from gan_lightning.data.cache import count_cores
 from gan_lightning.data.pixels import UnreadableImageError
 from gan_lightning.data.sources import Source
+from gan_lightning.data.workers import read_ahead
 from gan_lightning.errors import UserError
 from gan_lightning.images import to_uint8
 from gan_lightning.metrics.extractors import Extractor
@@ -61,19 +62,12 @@ def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iter
     Those that cannot be read are left out, and noted in ``skipped`` with the reason.
     """
     source.prepare()
-    reader = DataLoader(
-        _Pictures(source),
-        batch_size=None,
-        num_workers=min(16, count_cores(), len(source) // 64),
-        generator=torch.Generator(),
-    )
     waiting: list[Tensor] = []
-    for i, picture in enumerate(reader):
-        if isinstance(picture, UserError):
-            raise picture
-        if isinstance(picture, str):
-            skipped[i] = picture
+    for i, pixels in enumerate(read_ahead(_Pictures(source), each=64)):
+        if isinstance(pixels, str):
+            skipped[i] = pixels
             continue
+        picture = torch.from_numpy(pixels)
         if waiting and (len(waiting) == batch_size or waiting[0].shape != picture.shape):
             yield torch.stack(waiting)
             waiting = []
@@ -82,7 +76,7 @@ def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iter
         yield torch.stack(waiting)
 
 
-class _Pictures(Dataset[Tensor | str | UserError]):
+class _Pictures(Dataset[np.ndarray | str | UserError]):
     """Pictures, or why one cannot be read, or why no more can."""
 
     def __init__(self, source: Source) -> None:
@@ -91,9 +85,9 @@ class _Pictures(Dataset[Tensor | str | UserError]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, i: int) -> Tensor | str | UserError:
+    def __getitem__(self, i: int) -> np.ndarray | str | UserError:
         try:
-            return self.source[i]
+            return self.source[i].numpy()
         except UnreadableImageError as error:
             return str(error)
         except UserError as error:

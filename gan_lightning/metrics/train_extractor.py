@@ -78,6 +78,7 @@ def main(args: list[str] | None = None) -> None:
     config = _plain(options)
     try:
         at_least(1, epochs=options.epochs)
+        path = options.output and _writable(options.output)
         data: GANDataModule = parser.instantiate(options).data
         data.prepare_data()
         (x, y), (x_test, y_test) = data.load("train"), data.load("test")
@@ -90,13 +91,26 @@ def main(args: list[str] | None = None) -> None:
     share = accuracy(network, x_test, y_test)
     name = options.name or snake_case(type(data).__name__)
     shape = (x.shape[1], x.shape[2], x.shape[3])
-    path = options.output or Path(f"{name}.pt")
+    path = path or Path(f"{name}.pt")
     said = Description(name, shape, data.classes, share, config)
     save_classifier(network, said, path)
     print(
         f"{path}: accuracy {share:.4f} on {len(x_test):,} test images; its scores are called "
         f"fd_{full_name(said, path)} and is_{full_name(said, path)}"
     )
+
+
+def _writable(path: Path) -> Path:
+    """The path, whose folder is made; ValueError where no file can be put there."""
+    if path.is_dir():
+        raise ValueError(f"--output {path} is a folder: name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".part").touch()
+        path.with_suffix(".part").unlink()
+    except OSError as error:
+        raise ValueError(f"--output {path} cannot be written ({error.strerror})") from error
+    return path
 
 
 def snake_case(name: str) -> str:
@@ -109,7 +123,7 @@ def _plain(options: Any) -> dict[str, Any]:  # noqa: ANN401
     init_args = {
         key: value
         for key, value in options.data.init_args.as_dict().items()
-        if not key.endswith(("_dir", "path"))
+        if not isinstance(value, str) or not Path(value).expanduser().exists()
     }
     name = options.data.class_path.rsplit(".", 1)[-1]
     return {"data": name, "init_args": init_args, "epochs": options.epochs, "seed": options.seed}

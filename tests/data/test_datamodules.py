@@ -557,6 +557,15 @@ def test_a_package_that_only_one_data_set_needs_is_named(make, monkeypatch, data
         module.prepare_data()
 
 
+def test_a_file_that_changes_changes_what_hugging_face_names(make, data_files):
+    folder = Path(data_files("ImageFolder")["data_dir"])
+    source = make(HuggingFaceImages, path=str(folder), size=16).source("train")
+    before = source.fingerprint()
+    assert source.fingerprint() == before
+    (folder / "train" / "cats" / "000.png").write_bytes(encoded(picture(20, 16, 77), "PNG"))
+    assert source.fingerprint() != before
+
+
 def test_hugging_face_classes_are_those_that_are_declared(make, tmp_path):
     rows = huggingface.Dataset.from_dict(
         {"image": [{"bytes": b"", "path": None}, None] * 2, "label": [0, 1, 1, 0]},

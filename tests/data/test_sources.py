@@ -36,10 +36,10 @@ def zipped(folder, archive, **options):
 def source_of(request, tmp_path):
     """The source of a folder, or of the zip archive of it."""
 
-    def make(folder):
+    def make(folder, **options):
         if request.param == "folder":
-            return FolderSource(folder)
-        return ZipSource(zipped(folder, tmp_path / "archive.zip"))
+            return FolderSource(folder, **options)
+        return ZipSource(zipped(folder, tmp_path / "archive.zip"), **options)
 
     return make
 
@@ -97,10 +97,35 @@ def test_a_member_that_unpacks_to_more_than_any_picture_is_refused(tmp_path, mon
 
 
 def test_the_test_split_has_the_numbers_of_the_training_classes(source_of, tmp_path):
-    write(tmp_path / "images", "b/1.png", "c/2.png")
-    assert FolderSource(tmp_path / "images", classes=["a", "b", "c"]).labels == [1, 2]
+    folder = write(tmp_path / "images", "b/1.png", "c/2.png")
+    assert source_of(folder, classes=["a", "b", "c"]).labels == [1, 2]
     with pytest.raises(WrongFileError, match="has the class c, which the training images do not"):
-        FolderSource(tmp_path / "images", classes=["a", "b"])
+        source_of(folder, classes=["a", "b"])
+
+
+def test_an_image_beside_the_splits_means_that_they_are_none(source_of, tmp_path):
+    folder = write(tmp_path / "images", "train/1.png", "test/2.png", "cover.png")
+    assert source_of(folder).files == ["cover.png", "test/2.png", "train/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("place", "byte"),
+    [(8, 8), (6, 99)],  # a name that is said to be UTF-8; a version of zip that nobody knows
+)
+def test_an_archive_that_python_cannot_open_is_said(tmp_path, place, byte):
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("\xe9.png".encode().decode("cp437"), PNG)
+    content = bytearray(archive.read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    if place == 8:
+        content[directory + 9] |= byte
+        content[content.index(b".png", directory) - 1] = 0xFF
+    else:
+        content[directory + place] = byte
+    archive.write_bytes(bytes(content))
+    with pytest.raises(WrongFileError, match=r"a.zip is not a zip archive"):
+        ZipSource(archive)
 
 
 def test_sub_folders_are_classes_whatever_lies_deeper(source_of, tmp_path):
@@ -129,7 +154,7 @@ def test_where_there_are_no_images_it_says_what_was_found(source_of, tmp_path, f
 
 
 def test_what_is_not_there_is_said(tmp_path):
-    with pytest.raises(MissingFileError, match=r"no folder .*nowhere.*--data.data_dir"):
+    with pytest.raises(MissingFileError, match=r"no folder .*nowhere"):
         FolderSource(tmp_path / "nowhere")
     with pytest.raises(MissingFileError, match=r"no file .*nowhere.zip"):
         ZipSource(tmp_path / "nowhere.zip")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,9 +108,12 @@ def test_a_file_that_is_cut_off_or_changed_is_refused(trained, tmp_path):
         (["--data", "SwissRoll"], "SwissRoll has no labels"),
         (["--data", "ImageFolder", "--data.data_dir", "nowhere"], "there is no folder nowhere"),
         (["--data", "Digits", "--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--data", "Digits", "--output", "."], "--output . is a folder: name a file"),
+        (["--data", "Digits", "--output", "file/a.pt"], "--output file/a.pt cannot be written"),
     ],
 )
 def test_what_cannot_be_trained_on_gets_one_line(capsys, arguments, words):
+    Path("file").write_text("a file")
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     error = capsys.readouterr().err

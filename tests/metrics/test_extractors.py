@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+from torchvision import models
+from torchvision.transforms.v2 import functional
 
 from gan_lightning.data import Digits
 from gan_lightning.errors import MissingFileError
@@ -200,3 +202,23 @@ def test_a_pickle_of_more_than_tensors_is_never_run(save, tmp_path):
     assert f"{path} does not hold Inception weights" in message
     assert OPTION in message
     assert "\n" not in message
+
+
+# torchvision's
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_networks_that_turn_their_input_do_so(name, tmp_path):
+    torch.manual_seed(0)
+    options = {"init_weights": False, "transform_input": True}
+    theirs = models.get_model(name, weights=None, **options).eval()
+    path = tmp_path / "weights.pt"
+    torch.save(theirs.state_dict(), path)
+    x = images()
+    size = {"googlenet": 224, "inception_v3": 299}[name]
+    resized = functional.resize(x.float() / 255, [size, size], antialias=True)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    expected = theirs(functional.normalize(resized, mean, std))
+    features, logits = load_extractor(name, path).network(x)
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(theirs.fc(features), expected)
