@@ -161,6 +161,7 @@ class _Rows(Source):
 
     def fingerprint(self) -> str:
         """The one that datasets keeps of rows, the files that they name, and the background."""
-        files = self.rows.with_format("arrow")[self.column].combine_chunks().field("path")
-        outside = [path for path in files.to_pylist() if path and os.path.isabs(path)]
+        parts = self.rows.data.column(self.column).chunks
+        paths = (path for part in parts for path in part.field("path").to_pylist())
+        outside = [path for path in paths if path and os.path.isabs(path)]
         return f"{self.rows._fingerprint} {stat_fingerprint(Path('/'), outside)} {self.background}"
