@@ -1,6 +1,8 @@
 """The command line: ``gan-lightning fit | validate | test | predict``, and ``score``."""
 
+import json
 import logging
+import math
 import sys
 import warnings
 import zipfile
@@ -16,6 +18,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_info
 
 from gan_lightning import score
 from gan_lightning.callbacks import (
@@ -136,6 +139,26 @@ class GANCLI(LightningCLI):
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)
+
+    def after_validate(self) -> None:
+        """Keep the scores."""
+        _write_scores(self.trainer, "validate")
+
+    def after_test(self) -> None:
+        """Keep the scores."""
+        _write_scores(self.trainer, "test")
+
+
+def _write_scores(trainer: Trainer, command: str) -> None:
+    """One JSON object of name: value, in the run's folder; null for what is not finite."""
+    if not trainer.is_global_zero:
+        return
+    values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    path = run_dir(trainer) / f"{command}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scores = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    path.write_text(json.dumps(scores, indent=1) + "\n")
+    rank_zero_info(f"the scores are in {path}")
 
 
 class _SaveConfig(SaveConfigCallback):

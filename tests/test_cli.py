@@ -1,5 +1,7 @@
 """The command line: every technique on every sort of data, checkpoints, and its answers."""
 
+import json
+import math
 import subprocess
 import sys
 from inspect import isabstract
@@ -10,6 +12,7 @@ import torch
 import yaml
 from formats import encoded, picture
 from helpers import CONDITIONAL, differences
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gan_lightning import TECHNIQUES
 from gan_lightning import data as data_modules
@@ -115,6 +118,19 @@ def test_validate_and_test_measure_what_the_fit_ended_with(fit, metrics, trained
         (row,) = metrics(run).values()
         assert row["fd_digits_cnn"] == pytest.approx(last["fd_digits_cnn"], rel=1e-6), command
         assert row["is_digits_cnn"] == pytest.approx(last["is_digits_cnn"], rel=1e-6), command
+        written = json.loads((run / f"{command}.json").read_text())
+        assert written == pytest.approx(row | {"step": 3}, rel=1e-6)
+
+
+def test_a_score_that_is_not_finite_is_null_where_it_is_written(fit, trained, monkeypatch):
+    nothing = torch.tensor(math.nan)
+    monkeypatch.setattr(FrechetInceptionDistance, "compute", lambda self: nothing)
+    run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command="validate")
+    text = (run / "validate.json").read_text()
+    scores = json.loads(text)
+    assert scores["fd_digits_cnn"] is None
+    assert scores["is_digits_cnn"] > 1
+    assert "NaN" not in text
 
 
 def test_a_validation_says_which_update_it_is_of(fit, metrics, trained):
