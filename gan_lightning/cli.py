@@ -81,6 +81,8 @@ def main(args: Sequence[str] | None = None) -> None:
         )
     except UserError as error:
         _stop(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _stop("interrupted", code=130)
     except MisconfigurationException as error:
         _stop(" ".join(str(error).split()), code=1)
 

@@ -1,5 +1,6 @@
 """Networks that turn images into the features and class logits that scores compare, by name."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_dinov2 import MODEL_METADATA, FeatureExtractorDinoV2
 from torch_fidelity.feature_extractor_inceptionv3 import (
@@ -21,6 +23,8 @@ from gan_lightning.metrics.classifier import full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
+#: How the hash of the published weights begins, as their file's name says.
+INCEPTION_SHA256 = "6726825d"
 _NAME_A_FILE = f"name the file with --evaluate.weights, score's --weights or {INCEPTION_VARIABLE}"
 
 
@@ -172,7 +176,9 @@ def _inception_weights(weights: str | Path | None) -> Path:
             raise MissingFileError(f"the Inception weights {path} do not exist: {_NAME_A_FILE}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix="6726825d")
+            torch.hub.download_url_to_file(
+                URL_INCEPTION_V3, str(path), hash_prefix=INCEPTION_SHA256
+            )
         except (URLError, OSError, RuntimeError) as error:
             raise MissingFileError(
                 f"FID and IS need {name}, which could not be downloaded ({error}). Put it at "
@@ -180,6 +186,10 @@ def _inception_weights(weights: str | Path | None) -> Path:
                 "--evaluate.extractor none"
             ) from error
     _check_loads(path)
+    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(INCEPTION_SHA256):
+        rank_zero_warn(
+            f"{path} does not hold the published weights: what is called fid and is here is neither"
+        )
     return path
 
 

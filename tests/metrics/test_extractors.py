@@ -1,6 +1,8 @@
 """The feature extractors: what they map, and what they say of files that are not theirs."""
 
+import hashlib
 import pickle
+import warnings
 from pathlib import Path
 
 import pytest
@@ -202,6 +204,19 @@ def test_a_pickle_of_more_than_tensors_is_never_run(save, tmp_path):
     assert f"{path} does not hold Inception weights" in message
     assert OPTION in message
     assert "\n" not in message
+
+
+def test_weights_that_are_not_the_published_ones_are_said_to_give_no_fid(inception_file):
+    with pytest.warns(UserWarning, match="does not hold the published weights: what is called fid"):
+        load_extractor("inception", inception_file)
+
+
+def test_the_published_weights_are_told_by_their_hash(inception_file, monkeypatch):
+    digest = hashlib.sha256(inception_file.read_bytes()).hexdigest()
+    monkeypatch.setattr("gan_lightning.metrics.extractors.INCEPTION_SHA256", digest[:8])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_extractor("inception", inception_file)
 
 
 # torchvision's
