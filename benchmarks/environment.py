@@ -5,6 +5,9 @@ import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from benchmarks.protocol import ROOT
 
@@ -34,6 +37,12 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head + "-dirty" * bool(changed)
+
+
+def surroundings(device: torch.device) -> dict[str, Any]:
+    """The device's name, the versions and the commit, for a record of figures."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {"device": name, "versions": versions(), "commit": commit()}
 
 
 def _git(*args: str) -> str:

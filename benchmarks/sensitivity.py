@@ -14,21 +14,19 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
-from benchmarks.environment import commit, processor, versions
+from benchmarks.environment import surroundings
 from benchmarks.protocol import SENSITIVITY
 from gan_lightning.data import ImageFolder
 from gan_lightning.metrics import Extractor, Features, collect, load_extractor
-from gan_lightning.metrics.scores import (
-    Moments,
-    density_coverage,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    precision_recall,
-)
+from gan_lightning.metrics.measures import MEASURES, measured
 
 #: Gaussian blurs by their deviation in pixels, and noise by its deviation in grey levels.
 BLURS, NOISE = (0.5, 1.0), (10, 30)
+#: What the table calls the scores.
+HEADS = {
+    **{"fd": "distance", "kd": "kernel distance", "is": "score"},
+    **{name: name for name in ("precision", "recall", "density", "coverage")},
+}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -68,9 +66,7 @@ def main(args: Sequence[str] | None = None) -> None:
         "title": options.title,
         "extractor": name,
         "real": len(real),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else processor(),
-        "versions": versions(),
-        "commit": commit(),
+        **surroundings(device),
         "rows": rows,
     }
     path = options.output / f"{name}.json"
@@ -94,16 +90,10 @@ def distortions() -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 def scores(extractor: Extractor, real: Features, fake: Features) -> dict[str, float]:
-    """Everything that is measured of two sets."""
-    found = {
-        "distance": frechet_distance(Moments.of(real.features), Moments.of(fake.features)),
-        "kernel distance": kernel_distance(real.features, fake.features),
-    }
-    if extractor.score is not None and fake.logits is not None:
-        found["score"] = inception_score(fake.logits)
-    found["precision"], found["recall"] = precision_recall(real.features, fake.features)
-    found["density"], found["coverage"] = density_coverage(real.features, fake.features)
-    return found
+    """Everything that is measured of two sets, under the heads of the table."""
+    measures = tuple(m for m in MEASURES if extractor.score is not None or m.names != ("is",))
+    found = measured(measures, real, fake)
+    return {head: found[name] for name, head in HEADS.items() if name in found}
 
 
 def selected(features: Features, which: slice | Tensor) -> Features:

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
-from benchmarks.environment import commit, processor, versions
+from benchmarks.environment import surroundings
 from benchmarks.protocol import THROUGHPUT
 from gan_lightning.data import ImageFolder, PrefetchLoader, TensorLoader
 
@@ -48,14 +48,12 @@ def main(args: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     result: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else processor(),
         "cores": os.cpu_count(),
         "threads": options.threads,
         "batch_size": options.batch_size,
         "batches": options.batches,
         "rounds": options.rounds,
-        "versions": versions(),
-        "commit": commit(),
+        **surroundings(device),
     }
     with tempfile.TemporaryDirectory() as scratch:
         cases = loaders(options.batch_size, device, Path(scratch), options.folder)

@@ -53,8 +53,8 @@ LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc", "registry")
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command; without ``args``, the process's own.
 
-    Exits with 2 and one line for what the command line or a config has wrong, and with 1 and one
-    line for data or weights that are missing.
+    Exits with 2 and one line for what the command line or a config has wrong, with 1 and one line
+    for data or weights that are missing, with 130 where it is interrupted.
     """
     args = sys.argv[1:] if args is None else list(args)
     _quieten(training=args[:1] == ["fit"])

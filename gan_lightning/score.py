@@ -3,8 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,49 +21,8 @@ from gan_lightning.metrics import (
     collect,
     load_extractor,
 )
-from gan_lightning.metrics.scores import (
-    Moments,
-    density_coverage,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    precision_recall,
-)
+from gan_lightning.metrics.measures import MEASURES, measured
 
-
-@dataclass(frozen=True)
-class Measure:
-    """Scores that are computed together, and how few images of a kind they can be made of."""
-
-    names: tuple[str, ...]
-    least: int
-    compute: Callable[[Features, Features], tuple[float, ...]]
-
-
-def _frechet(real: Features, fake: Features) -> tuple[float]:
-    return (frechet_distance(Moments.of(real.features), Moments.of(fake.features)),)
-
-
-def _inception(real: Features, fake: Features) -> tuple[float]:
-    assert fake.logits is not None
-    return (inception_score(fake.logits),)
-
-
-MEASURES = (
-    Measure(("fd",), 2, _frechet),
-    Measure(("is",), 10, _inception),
-    Measure(("kd",), 2, lambda real, fake: (kernel_distance(real.features, fake.features),)),
-    Measure(
-        ("precision", "recall"),
-        4,
-        lambda real, fake: precision_recall(real.features, fake.features),
-    ),
-    Measure(
-        ("density", "coverage"),
-        6,
-        lambda real, fake: density_coverage(real.features, fake.features),
-    ),
-)
 NAMES = [name for measure in MEASURES for name in measure.names]
 #: What distances are called on the network that defines them.
 ON_INCEPTION = {"fd": "fid", "kd": "kid"}
@@ -86,7 +44,7 @@ def main(args: Sequence[str]) -> None:
     real, fake = _source("--real", options.real), _source("--fake", options.fake)
     extractor = load_extractor(options.extractor, options.weights)
     metrics = _metrics(options.metrics, extractor)
-    measures = [measure for measure in MEASURES if set(measure.names) & set(metrics)]
+    measures = tuple(measure for measure in MEASURES if set(measure.names) & set(metrics))
     for measure in measures:
         for source in (real, fake):
             if len(source) < measure.least:
@@ -96,10 +54,8 @@ def main(args: Sequence[str]) -> None:
                 )
     of_real = _features(real, extractor, batch_size, device)
     of_fake = _features(fake, extractor, batch_size, device)
-    found: dict[str, float] = {}
     try:
-        for measure in measures:
-            found |= zip(measure.names, measure.compute(of_real, of_fake), strict=True)
+        found = measured(measures, of_real, of_fake)
     except ValueError as error:  # too many images could not be read
         raise TooFewSamplesError(str(error)) from error
     scores = {score_name(name, extractor): found[name] for name in metrics}

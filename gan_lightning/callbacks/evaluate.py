@@ -5,12 +5,12 @@ import math
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
-from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 
 from gan_lightning.checks import at_least
 from gan_lightning.metrics import Extractor, extract, load_extractor
+from gan_lightning.metrics.scores import Given
 from gan_lightning.module import GAN, Batch
 
 
@@ -70,7 +70,7 @@ class Evaluate(pl.Callback):
             self._loaded = load_extractor(name, self.weights)
         self._loaded.check(_gan(pl_module).shape)
         self._distance = FrechetInceptionDistance(
-            feature=_Given(self._loaded.num_features), reset_real_features=False
+            feature=Given(self._loaded.num_features), reset_real_features=False
         )
         self._real_complete = False
 
@@ -117,7 +117,7 @@ class Evaluate(pl.Callback):
         extractor: Extractor,
         distance: FrechetInceptionDistance,
     ) -> dict[str, float]:
-        score = InceptionScore(feature=_Given(0)).to(gan.device)
+        score = InceptionScore(feature=Given(0)).to(gan.device)
         with isolate_rng():
             torch.manual_seed(self.seed + trainer.global_rank)
             remaining = self._share(trainer, distance)
@@ -141,17 +141,6 @@ class Evaluate(pl.Callback):
         if self.num_samples is None:
             return int(distance.real_features_num_samples)
         return len(range(trainer.global_rank, self.num_samples, trainer.world_size))
-
-
-class _Given(nn.Module):
-    """Hands torchmetrics features that are extracted already."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
 
 
 def _gan(pl_module: pl.LightningModule) -> GAN:

@@ -58,12 +58,10 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     Raises:
         ValueError: there are fewer than 2 samples of a kind.
     """
-    for name, moments in (("real", real), ("generated", fake)):
-        if moments.count < 2:
-            raise ValueError(f"a distance needs 2 {name} samples at least, got {moments.count}")
+    _check_counts(real.count, fake.count, 2, "a distance")
     if not (torch.isfinite(real.sum).all() and torch.isfinite(fake.sum).all()):
         return math.nan
-    metric = FrechetInceptionDistance(feature=_Given(len(real.sum))).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(feature=Given(len(real.sum))).set_dtype(torch.float64)
     metric.orig_dtype = torch.float64
     for kind, moments in (("real", real), ("fake", fake)):
         setattr(metric, f"{kind}_features_sum", moments.sum.cpu())
@@ -102,7 +100,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
     Raises:
         ValueError: there are fewer than 2 samples of a kind.
     """
-    _check_count(real, fake, 2, "a distance")
+    _check_counts(len(real), len(fake), 2, "a distance")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan
     size = min(SUBSET_SIZE, len(real), len(fake))
@@ -126,7 +124,7 @@ def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[f
     Raises:
         ValueError: there are no more samples of a kind than ``neighbours``.
     """
-    _check_count(real, fake, neighbours + 1, f"a ball to {neighbours} neighbours")
+    _check_counts(len(real), len(fake), neighbours + 1, f"a ball to {neighbours} neighbours")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan, math.nan
     scores = prc_features_to_metric(
@@ -151,7 +149,7 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[f
     Raises:
         ValueError: there are no more samples of a kind than ``neighbours``.
     """
-    _check_count(real, fake, neighbours + 1, f"a ball to {neighbours} neighbours")
+    _check_counts(len(real), len(fake), neighbours + 1, f"a ball to {neighbours} neighbours")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan, math.nan
     real, fake = real.cpu().double(), fake.cpu().double()
@@ -165,7 +163,7 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[f
     return inside / (neighbours * len(fake)), reached / len(real)
 
 
-class _Given(nn.Module):
+class Given(nn.Module):
     """Hands torchmetrics features that are extracted already."""
 
     def __init__(self, num_features: int) -> None:
@@ -173,10 +171,11 @@ class _Given(nn.Module):
         self.num_features = num_features
 
     def forward(self, features: Tensor) -> Tensor:
+        """The same."""
         return features
 
 
-def _check_count(real: Tensor, fake: Tensor, least: int, what: str) -> None:
-    for name, features in (("real", real), ("generated", fake)):
-        if len(features) < least:
-            raise ValueError(f"{what} needs {least} {name} samples at least, got {len(features)}")
+def _check_counts(real: int, fake: int, least: int, what: str) -> None:
+    for name, count in (("real", real), ("generated", fake)):
+        if count < least:
+            raise ValueError(f"{what} needs {least} {name} samples at least, got {count}")

@@ -237,3 +237,17 @@ def test_networks_that_turn_their_input_do_so(name, tmp_path):
     features, logits = load_extractor(name, path).network(x)
     torch.testing.assert_close(logits, expected)
     torch.testing.assert_close(theirs.fc(features), expected)
+
+
+# DINOv2
+
+
+@pytest.mark.usefixtures("no_network")
+def test_offline_dinov2_says_where_torch_would_keep_it(empty_cache):
+    with pytest.raises(MissingFileError, match=r"dinov2-vit-s-14 could not be downloaded .*hub"):
+        load_extractor("dinov2_vit_s_14")
+
+
+def test_dinov2_takes_no_file(tmp_path):
+    with pytest.raises(ValueError, match=r"dinov2_vit_s_14 comes through torch.hub: it takes no"):
+        load_extractor("dinov2_vit_s_14", tmp_path / "file")
