@@ -57,19 +57,19 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             name="digits",
-            version=3,
+            version=4,
             title="Handwritten digits, 8 x 8",
             description=(
                 "The 1,797 handwritten digits of scikit-learn, on one CPU thread. The last "
                 "generator of each run makes 1,797 samples, which a small digit classifier "
-                "compares with all real digits: `fd_digits_cnn` is the Frechet distance of its 64 "
-                "features (not FID, and not to be compared with any), `is_digits_cnn` is the "
-                "Inception score on its ten classes, at most 10."
+                "compares with all real digits: `fd1797_digits_cnn` is the Frechet distance of its "
+                "64 features (not FID, and not to be compared with any), `is1797_digits_cnn` is "
+                "the Inception score on its ten classes, at most 10."
             ),
             configs=ROOT / "configs" / "digits",
             seeds=(0, 1, 2),
-            distance="fd_digits_cnn",
-            score="is_digits_cnn",
+            distance="fd1797_digits_cnn",
+            score="is1797_digits_cnn",
             accelerator="cpu",
             threads=1,
         ),

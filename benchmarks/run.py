@@ -158,6 +158,7 @@ def _train(run: Run, folder: Path) -> tuple[int, int, str]:
         f"--trainer.logger.save_dir={folder.parent.parent}",
         f"--trainer.logger.name={run.technique}",
         f"--trainer.logger.version=seed{run.seed}",
+        f"--evaluate.cache_dir={folder.parent.parent / 'statistics'}",
     ]
     threads = str(run.protocol.threads)
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -182,12 +183,13 @@ def _train(run: Run, folder: Path) -> tuple[int, int, str]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """The resolved config, but for the logger: where a run was written is no part of it."""
+    """The resolved config, but for where the run was written, which is no part of it."""
     path = folder / "config.yaml"
     if not path.is_file():
         return {}
     config: dict[str, Any] = yaml.safe_load(path.read_text())
     config["trainer"].pop("logger")
+    config["evaluate"].pop("cache_dir")
     return config
 
 

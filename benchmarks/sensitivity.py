@@ -18,7 +18,7 @@ from benchmarks.environment import surroundings
 from benchmarks.protocol import SENSITIVITY
 from gan_lightning.data import ImageFolder
 from gan_lightning.metrics import Extractor, Features, collect, load_extractor
-from gan_lightning.metrics.measures import MEASURES, measured
+from gan_lightning.metrics.measures import MEASURES, measured, selected
 
 #: Gaussian blurs by their deviation in pixels, and noise by its deviation in grey levels.
 BLURS, NOISE = (0.5, 1.0), (10, 30)
@@ -55,13 +55,13 @@ def main(args: Sequence[str] | None = None) -> None:
     of_real, of_test = features(real), features(test)
     rows = {}
     for count in sorted({count for count in (1000, 5000) if count < len(test)} | {len(test)}):
-        rows[f"test, {count:,}"] = scores(extractor, of_real, selected(of_test, slice(count)))
-    without = selected(of_test, labels != 0)
+        rows[f"test, {count:,}"] = scores(extractor, of_real, part_of(of_test, slice(count)))
+    without = part_of(of_test, labels != 0)
     rows["test, without a class"] = scores(extractor, of_real, without)
     for name, change in distortions().items():
         rows[f"test, {name}"] = scores(extractor, of_real, features(change(test)))
         print(name, rows[f"test, {name}"])
-    name = extractor.frechet.removeprefix("fd_")
+    name = extractor.name
     result = {
         "title": options.title,
         "extractor": name,
@@ -91,12 +91,12 @@ def distortions() -> dict[str, Callable[[Tensor], Tensor]]:
 
 def scores(extractor: Extractor, real: Features, fake: Features) -> dict[str, float]:
     """Everything that is measured of two sets, under the heads of the table."""
-    measures = tuple(m for m in MEASURES if extractor.score is not None or m.names != ("is",))
-    found = measured(measures, real, fake)
+    names = [name for name in HEADS if extractor.classes or name != "is"]
+    found = measured(selected(MEASURES, names), real, fake)
     return {head: found[name] for name, head in HEADS.items() if name in found}
 
 
-def selected(features: Features, which: slice | Tensor) -> Features:
+def part_of(features: Features, which: slice | Tensor) -> Features:
     """Those of some images."""
     logits = features.logits
     return Features(features.features[which], None if logits is None else logits[which])

@@ -23,7 +23,6 @@ from pytorch_lightning.utilities import rank_zero_info
 from gan_lightning import score
 from gan_lightning.callbacks import (
     Evaluate,
-    EvaluatePoints,
     SampleGrid,
     SampleWriter,
     StepProgressBar,
@@ -133,11 +132,7 @@ class GANCLI(LightningCLI):
         if isinstance(interval, int) and 0 < config["max_steps"] < interval:
             kwargs["val_check_interval"] = config["max_steps"]
         given = config["callbacks"] or []
-        callbacks = [
-            *(given if isinstance(given, list) else [given]),
-            EvaluatePoints(),
-            SampleGrid(),
-        ]
+        callbacks = [*(given if isinstance(given, list) else [given]), SampleGrid()]
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)
@@ -229,7 +224,7 @@ def _quieten(training: bool) -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     warnings.filterwarnings("ignore", ".*Couldn't infer the batch indices.*")
-    warnings.filterwarnings("ignore", ".*Metric `InceptionScore` will save all extracted.*")
+
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in record.getMessage()
     )

@@ -1,17 +1,24 @@
 """What ranks share; each function is itself on a single process."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 from torch.distributed import (
     ReduceOp,
     all_gather_object,
     all_reduce,
+    broadcast_object_list,
+    gather_object,
+    get_rank,
     get_world_size,
     is_available,
     is_initialized,
 )
 
 RNGState = dict[str, Tensor]
+T = TypeVar("T")
 
 
 def several_ranks() -> bool:
@@ -28,13 +35,31 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     return x / get_world_size()
 
 
-def gather(x: Tensor) -> Tensor:
-    """Every rank's ``x``, on the CPU and of any length, one behind the other."""
+def gather_on_first(x: T) -> list[T]:
+    """Every rank's ``x``, in the order of ranks, on the first; nothing on the others."""
     if not several_ranks():
-        return x
-    parts: list[Tensor] = [x for _ in range(get_world_size())]
-    all_gather_object(parts, x)
-    return torch.cat(parts)
+        return [x]
+    first = get_rank() == 0
+    parts: list[T] | None = [x for _ in range(get_world_size())] if first else None
+    gather_object(x, parts, dst=0)
+    return parts or []
+
+
+def from_first(compute: Callable[[], T]) -> T:
+    """What ``compute`` returns, or raises, on the first rank, on every rank; others wait for it."""
+    if not several_ranks():
+        return compute()
+    told: list[T | Exception | None] = [None]
+    if get_rank() == 0:
+        try:
+            told = [compute()]
+        except Exception as error:
+            # Every rank is to stop for it.
+            told = [error]
+    broadcast_object_list(told, src=0)
+    if isinstance(told[0], Exception):
+        raise told[0]
+    return told[0]  # type: ignore[return-value]
 
 
 def gather_rng_states() -> list[RNGState]:

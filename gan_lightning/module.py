@@ -283,20 +283,28 @@ class GAN(pl.LightningModule, ABC):
 
     # Samples.
 
-    @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Draw ``n`` samples ``(n, *shape)``, images in [-1, 1], from the averaged generator.
 
         It is the generator itself where there is no average, in eval mode either way. ``y`` holds
         ``n`` labels; by default a class-conditional model draws them uniformly.
         """
-        generator = self.generator if self.generator_ema is None else self.generator_ema
+        return self.generate(*self.draw_inputs(n, y))
+
+    def draw_inputs(self, n: int, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Latents ``(n, latent_dim)`` and, where there are classes, labels ``(n,)``."""
         if self.num_classes and y is None:
             y = torch.randint(self.num_classes, (n,), device=self.device)
+        return self.draw_latents(n), y if self.num_classes else None
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """The samples of latents and labels, as ``sample`` hands them out."""
+        generator = self.generator if self.generator_ema is None else self.generator_ema
         training = generator.training
         generator.eval()
         try:
-            x = generator(self.draw_latents(n), y if self.num_classes else None)
+            x = generator(z, y)
         finally:
             generator.train(training)
         return x.clamp(-1, 1) if len(self.shape) == 3 else x

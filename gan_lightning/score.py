@@ -3,13 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.errors import ArgumentError, TooFewSamplesError, WrongFileError
@@ -21,11 +22,16 @@ from gan_lightning.metrics import (
     collect,
     load_extractor,
 )
-from gan_lightning.metrics.measures import MEASURES, measured
-
-NAMES = [name for measure in MEASURES for name in measure.names]
-#: What distances are called on the network that defines them.
-ON_INCEPTION = {"fd": "fid", "kd": "kid"}
+from gan_lightning.metrics.measures import (
+    MEASURES,
+    NAMES,
+    ON_INCEPTION,
+    chosen,
+    few_for_a_distance,
+    full_name,
+    measured,
+    selected,
+)
 
 
 def main(args: Sequence[str]) -> None:
@@ -43,8 +49,9 @@ def main(args: Sequence[str]) -> None:
         raise ArgumentError(f"--batch_size must be at least 1, got {batch_size}")
     real, fake = _source("--real", options.real), _source("--fake", options.fake)
     extractor = load_extractor(options.extractor, options.weights)
-    metrics = _metrics(options.metrics, extractor)
-    measures = tuple(measure for measure in MEASURES if set(measure.names) & set(metrics))
+    every = [name for name in NAMES if name != "is" or extractor.classes]
+    metrics = every if options.metrics is None else chosen(options.metrics, extractor)
+    measures = selected(MEASURES, metrics)
     for measure in measures:
         for source in (real, fake):
             if len(source) < measure.least:
@@ -54,22 +61,12 @@ def main(args: Sequence[str]) -> None:
                 )
     of_real = _features(real, extractor, batch_size, device)
     of_fake = _features(fake, extractor, batch_size, device)
-    try:
-        found = measured(measures, of_real, of_fake)
-    except ValueError as error:  # too many images could not be read
-        raise TooFewSamplesError(str(error)) from error
-    scores = {score_name(name, extractor): found[name] for name in metrics}
+    found = measured(measures, of_real, of_fake)
+    scores = {full_name(name, extractor.name): found[name] for name in metrics}
     if options.json:
         print(json.dumps(scores))
     else:
-        _print(scores, len(of_real.features), len(of_fake.features))
-
-
-def score_name(metric: str, extractor: Extractor) -> str:
-    """``fid``, ``is``, ``kid``, ``precision`` on Inception; ``fd_NAME`` and so on elsewhere."""
-    if extractor.frechet == "fid":
-        return ON_INCEPTION.get(metric, metric)
-    return metric + extractor.frechet.removeprefix("fd")
+        _print(scores, len(of_real), len(of_fake))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -119,20 +116,6 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _metrics(asked: list[str] | None, extractor: Extractor) -> list[str]:
-    if asked is None:
-        return [name for name in NAMES if name != "is" or extractor.score is not None]
-    for name in asked:
-        if name in ON_INCEPTION.values() and extractor.frechet != "fid":
-            raise ArgumentError(
-                f"{name} is on Inception's features: --metrics {name[0]}d, elsewhere"
-            )
-        if name == "is" and extractor.score is None:
-            raise ArgumentError(f"the extractor gives no classes, which `--metrics {name}` needs")
-    ours = {theirs: name for name, theirs in ON_INCEPTION.items()}
-    return [ours.get(name, name) for name in asked]
-
-
 def _source(option: str, place: Path) -> FilesSource:
     if not place.exists():
         raise ArgumentError(f"{option}: there is no folder {place}")
@@ -143,20 +126,31 @@ def _features(
     source: FilesSource, extractor: Extractor, batch_size: int, device: torch.device
 ) -> Features:
     skipped: dict[int, str] = {}
-    features = collect(extractor, batches_of(source, batch_size, skipped), device)
+    batches = _saying_what_is_grey(batches_of(source, batch_size, skipped), extractor, source)
+    features = collect(extractor, batches, device)
     if skipped:
         i, why = next(iter(skipped.items()))
         said = f"{len(skipped)} of {len(source)} images cannot be read: {source.name(i)} ({why})"
         if len(skipped) == len(source):
             raise WrongFileError(said)
         _warn(said)
-    count = len(features.features)
-    if count <= extractor.num_features:
-        _warn(
-            f"{source.place} holds {count:,} images, no more than the {extractor.num_features:,} "
-            "features: a distance of so few is far from that of many"
-        )
+    if few := few_for_a_distance(len(features), extractor.num_features):
+        _warn(f"of the images in {source.place}, {few}")
     return features
+
+
+def _saying_what_is_grey(
+    batches: Iterator[Tensor], extractor: Extractor, source: FilesSource
+) -> Iterator[Tensor]:
+    said = False
+    for batch in batches:
+        if not said and extractor.repeats_grey(tuple(batch.shape[1:])):
+            _warn(
+                f"{extractor.name} takes colour images: grey ones in {source.place} are repeated "
+                "to three channels"
+            )
+            said = True
+        yield batch
 
 
 def _print(scores: dict[str, float], real: int, fake: int) -> None:

@@ -24,6 +24,8 @@ torch.set_num_threads(1)
 def _own_folder(tmp_path, monkeypatch):
     """Runs write below the current folder, and each test has random state of its own."""
     monkeypatch.chdir(tmp_path)
+    # Of what is kept between runs, too.
+    monkeypatch.setenv("HOME", str(tmp_path))
     torch.manual_seed(0)
 
 

@@ -79,7 +79,7 @@ def test_every_technique_trains(fit, metrics, name, sort):
     logged = metrics(run)
     assert [step for step, row in logged.items() if "loss/critic" in row] == [1, 2, 3]
     assert max(logged) == 3
-    scored = [step for step, row in logged.items() if "fd_digits_cnn" in row]
+    scored = [step for step, row in logged.items() if "fd1797_digits_cnn" in row]
     assert scored == ([] if sort == "vectors" else [0, 3])
     assert checkpoint(run)["global_step"] == 3
     assert (run / "checkpoints" / "step=3.ckpt").samefile(run / "checkpoints" / "last.ckpt")
@@ -112,12 +112,15 @@ def trained(fit):
 
 def test_validate_and_test_measure_what_the_fit_ended_with(fit, metrics, trained):
     last = metrics(trained)[3]
-    assert last["fd_digits_cnn"] > 0
-    for command in ("validate", "test"):
+    assert last["fd1797_digits_cnn"] > 0
+    for command, split in (("validate", ""), ("test", "_test")):
         run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command=command)
         (row,) = metrics(run).values()
-        assert row["fd_digits_cnn"] == pytest.approx(last["fd_digits_cnn"], rel=1e-6), command
-        assert row["is_digits_cnn"] == pytest.approx(last["is_digits_cnn"], rel=1e-6), command
+        distance = row[f"fd1797_digits_cnn{split}"]
+        assert distance == pytest.approx(last["fd1797_digits_cnn"], rel=1e-6), command
+        assert row["is1797_digits_cnn"] == pytest.approx(last["is1797_digits_cnn"], rel=1e-6), (
+            command
+        )
         written = json.loads((run / f"{command}.json").read_text())
         assert written == pytest.approx(row | {"step": 3}, rel=1e-6)
 
@@ -128,8 +131,8 @@ def test_a_score_that_is_not_finite_is_null_where_it_is_written(fit, trained, mo
     run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command="validate")
     text = (run / "validate.json").read_text()
     scores = json.loads(text)
-    assert scores["fd_digits_cnn"] is None
-    assert scores["is_digits_cnn"] > 1
+    assert scores["fd1797_digits_cnn"] is None
+    assert scores["is1797_digits_cnn"] > 1
     assert "NaN" not in text
 
 

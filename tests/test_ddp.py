@@ -1,6 +1,7 @@
 """Several devices: two processes of the real command line, on the loopback."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -8,27 +9,89 @@ import sys
 import pytest
 import torch
 
+EVERY = "fd,is,kd,precision,recall,density,coverage"
+TINY = ("--model.generator_width=8", "--model.critic_width=8")
+
+
+@pytest.fixture
+def command(tmp_path):
+    """``command(*arguments, devices=2)`` runs one; its standard error, and its exit code."""
+
+    def run(name, *arguments, devices=2):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "gan_lightning", name, "--trainer.accelerator=cpu"),
+                *(f"--trainer.devices={devices}", "--trainer.enable_progress_bar=false"),
+                f"--trainer.default_root_dir={tmp_path}",
+                *map(str, arguments),
+            ],
+            cwd=tmp_path,
+            env=os.environ.copy(),
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        return done.returncode, done.stderr
+
+    return run
+
 
 @pytest.mark.timeout(240)
-def test_two_processes_train_and_score_with_the_default_strategy(tmp_path):
-    command = [
-        *(sys.executable, "-m", "gan_lightning", "fit", "--model=WGANGP", "--data=Digits"),
-        *("--model.generator_width=8", "--model.critic_width=8", "--data.batch_size=16"),
-        *("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.max_steps=4"),
-        *("--trainer.val_check_interval=4", "--trainer.enable_progress_bar=false"),
-        f"--trainer.default_root_dir={tmp_path}",
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ.copy(), capture_output=True, text=True, timeout=200
+def test_two_processes_train_and_score_with_the_default_strategy(command, tmp_path):
+    code, error = command(
+        *("fit", "--model=WGANGP", "--data=Digits", *TINY, "--data.batch_size=16"),
+        *("--trainer.max_steps=4", "--trainer.val_check_interval=4"),
     )
-    assert done.returncode == 0, done.stderr
+    assert code == 0, error
     folder = tmp_path / "Digits-WGANGP" / "version_0"
     with (folder / "metrics.csv").open() as file:
-        scored = [row for row in csv.DictReader(file) if row["fd_digits_cnn"]]
+        scored = [row for row in csv.DictReader(file) if row["fd1797_digits_cnn"]]
     assert [int(row["step"]) for row in scored] == [0, 4]
-    assert all(float(row["fd_digits_cnn"]) > 0 for row in scored)
+    assert all(float(row["fd1797_digits_cnn"]) > 0 for row in scored)
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 4
     # Each rank draws noise of its own.
     first, second = (state["cpu"] for state in checkpoint["rng_states"])
     assert not torch.equal(first, second)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("data", "metrics", "names"),
+    [
+        ("Digits", EVERY, 7),
+        ("Digits", "fd,is", 2),
+        ("Ring", "swd,modes,high_quality", 3),
+    ],
+)
+def test_two_processes_score_as_one_does_of_uneven_shares(command, tmp_path, data, metrics, names):
+    # 1,797 and 1,001 real samples, 603 generated ones in blocks of 100.
+    sizes = ["--data.num_samples=1001"] if data == "Ring" else ["--data.conditional=true"]
+    code, error = command(
+        "fit", "--model=DCGAN", f"--data={data}", *TINY, *sizes, "--trainer.max_steps=3", devices=1
+    )
+    assert code == 0, error
+    scores = []
+    for run, devices in ((1, 1), (2, 2)):
+        code, error = command(
+            *("validate", "--ckpt_path", f"{data}-DCGAN/version_0/checkpoints/last.ckpt"),
+            *(f"--evaluate.metrics={metrics}", "--evaluate.num_samples=603"),
+            *("--evaluate.batch_size=100", "--evaluate.cache_dir=null"),
+            devices=devices,
+        )
+        assert code == 0, error
+        path = tmp_path / f"{data}-DCGAN" / f"version_{run}" / "validate.json"
+        scores.append(json.loads(path.read_text()))
+    one, two = scores
+    assert len(one) == names + 1  # and the step
+    assert two == pytest.approx(one, rel=1e-6)
+
+
+@pytest.mark.timeout(240)
+def test_what_the_first_process_refuses_stops_the_others_too(command):
+    code, error = command(
+        *("fit", "--model=DCGAN", "--data=Digits", *TINY, "--evaluate.num_samples=5"),
+    )
+    assert code == 1
+    assert "is need 10 generated samples at least, and there are 5" in error
+    assert "Traceback" not in error

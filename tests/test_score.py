@@ -209,4 +209,4 @@ def test_images_that_cannot_be_read_are_named_and_counted(capsys, folders, class
 
 def test_fewer_images_than_features_are_said(capsys, folders, classifier):
     main(["score", *map(str, arguments(*folders, classifier))])
-    assert f"{folders[1]} holds 40 images, no more than the 128 features" in capsys.readouterr().err
+    assert f"in {folders[1]}, 40 are no more than the 128 features" in capsys.readouterr().err

@@ -2,14 +2,12 @@
 
 from gan_lightning.callbacks.evaluate import Evaluate
 from gan_lightning.callbacks.paths import run_dir
-from gan_lightning.callbacks.points import EvaluatePoints
 from gan_lightning.callbacks.progress import StepProgressBar
 from gan_lightning.callbacks.samples import SampleGrid, SampleWriter
 from gan_lightning.callbacks.singular_values import SingularValues
 
 __all__ = [
     "Evaluate",
-    "EvaluatePoints",
     "SampleGrid",
     "SampleWriter",
     "SingularValues",

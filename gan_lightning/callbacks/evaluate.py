@@ -1,41 +1,87 @@
-"""Frechet distance and Inception score as a callback, outside the module's state."""
+"""Scores of generated samples as a callback, outside the module's state."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from pytorch_lightning.utilities.seed import isolate_rng
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.inception import InceptionScore
+from torch import Tensor
 
 from gan_lightning.checks import at_least
-from gan_lightning.metrics import Extractor, extract, load_extractor
-from gan_lightning.metrics.scores import Given
+from gan_lightning.data.base import GANDataModule
+from gan_lightning.distributed import from_first
+from gan_lightning.errors import ArgumentError
+from gan_lightning.metrics import Extractor, Features, Pool, extract, load_extractor
+from gan_lightning.metrics.measures import (
+    MEASURES,
+    Measure,
+    chosen,
+    few_for_a_distance,
+    full_name,
+    measured,
+    point_measures,
+    selected,
+)
+from gan_lightning.metrics.statistics import read_statistics, statistics_path, write_statistics
 from gan_lightning.module import GAN, Batch
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is measured, and on which features; ``extractor`` is None for points."""
+
+    metrics: list[str]
+    measures: tuple[Measure, ...]
+    num_features: int
+    extractor: Extractor | None
+
+    @property
+    def keeps_real(self) -> bool:
+        return any(measure.needs_real and measure.needs_each for measure in self.measures)
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        return (x.float(), None) if self.extractor is None else extract(self.extractor, x)
+
+    def named(self, found: dict[str, float], count: int, split: str) -> dict[str, float]:
+        network = None if self.extractor is None else self.extractor.name
+        return {full_name(name, network, count, split): found[name] for name in self.metrics}
 
 
 class Evaluate(pl.Callback):
     """Scores generated samples against the real ones of the validation, or test, loop.
 
-    Logs ``fid`` and ``is`` on Inception features, ``fd_NAME`` and, where it gives classes,
-    ``is_NAME`` on those of another extractor. Real and generated samples are rounded to uint8,
-    features are float32 without autocast, and torchmetrics sums and compares them in float64. The
-    real samples are read once per fit. Where the sanity check covers the whole loop
-    (``num_sanity_val_steps: -1``), the untrained generator is scored and logged too. Sampling has
-    a seed of its own and leaves the training's random state as it was. ``EvaluatePoints`` scores
-    vectors.
+    Images are compared on an extractor's features, by default with the Frechet distance ``fd`` and,
+    where it gives classes, the Inception score ``is``; points in the plane with their sliced
+    Wasserstein distance ``swd`` and, of a mixture, the ``modes`` reached and the share of
+    ``high_quality`` points. What is logged is named after its protocol: ``fid50k_train``,
+    ``is50k``, ``fd1797_digits_cnn`` (``gan_lightning.metrics.measures.full_name``).
+
+    Images, real and generated, are rounded to uint8 once; features are in true float32, sums and
+    distances in float64. All latents are drawn at once from a seed of their own, and ranks share
+    them, so that a score does not depend on batches or ranks, and training's random state stays as
+    it was. Real samples are measured once, and kept on disk for other runs. Where the sanity check
+    covers the whole loop (``num_sanity_val_steps: -1``), the untrained generator is scored too.
+    Where a sample is not finite, its scores are nan and ``diverged`` is logged.
 
     Args:
         extractor: a name that ``load_extractor`` knows, ``none`` for no scores, or ``auto`` for the
             choice of the data module.
         weights: a local file for the extractor, where it takes one.
+        metrics: names, as a list or with commas between them: ``fd`` or ``fid``, ``is``, ``kd`` or
+            ``kid``, ``precision``, ``recall``, ``density``, ``coverage``; of points all are taken.
         num_samples: generated samples; by default as many as real ones.
         batch_size: samples generated at a time.
         seed: of the samples.
+        cache_dir: the folder of real samples' features, which may be deleted at any time; ``null``
+            keeps none.
 
     Raises:
-        ValueError: there is no such extractor, its file holds something else, it takes images of
-            another shape, or a number is too small.
+        ValueError: there is no such extractor or metric, its file holds something else, it takes
+            images of another shape, or a number is too small.
         MissingFileError: its weights are neither on disk nor to be had.
     """
 
@@ -43,36 +89,97 @@ class Evaluate(pl.Callback):
         self,
         extractor: str = "auto",
         weights: str | None = None,
+        metrics: str | Sequence[str] | None = None,
         num_samples: int | None = None,
         batch_size: int = 256,
         seed: int = 0,
+        cache_dir: str | None = "~/.cache/gan_lightning",
     ) -> None:
         if num_samples is not None:
             at_least(2, num_samples=num_samples)
         self.extractor = extractor
         self.weights = weights
+        self.metrics = metrics.replace(",", " ").split() if isinstance(metrics, str) else metrics
         self.num_samples = num_samples
         self.batch_size = at_least(1, batch_size=batch_size)
         self.seed = seed
-        self._loaded: Extractor | None = None
-        self._distance: FrechetInceptionDistance | None = None
-        self._real_complete = False
+        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        self._plan: _Plan | None = None
+        self._pool: Pool | None = None
+        self._seen = 0
+        self._path: Path | None = None
+        # On the first rank; the others keep that it is there.
+        self._real: Features | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Load the extractor, so that missing weights stop a run before it starts."""
+        self._plan = self._pool = self._real = None
+        if stage == "predict" or self.extractor == "none":
+            return
+        gan = _gan(pl_module)
+        plan = self._of_points if len(gan.shape) == 1 else self._of_images
+        self._plan = plan(gan, trainer.datamodule)  # type: ignore[attr-defined]
+
+    def _of_points(self, gan: GAN, data: object) -> _Plan:
+        if self.extractor != "auto":
+            raise ArgumentError(f"{self.extractor} takes images, and these are points")
+        centres = getattr(data, "centres", None)
+        measures = point_measures(centres and centres(), getattr(data, "std", 0))
+        names = [name for measure in measures for name in measure.names]
+        metrics = names if self.metrics is None else self.metrics
+        for name in metrics:
+            if name not in names:
+                raise ArgumentError(
+                    f"these points have no metric {name!r}: choose from {', '.join(names)}"
+                )
+        return _Plan(list(metrics), selected(measures, metrics), gan.shape[0], None)
+
+    def _of_images(self, gan: GAN, data: object) -> _Plan | None:
         name = self.extractor
         if name == "auto":
-            default = "inception" if len(_gan(pl_module).shape) == 3 else None
-            name = getattr(trainer.datamodule, "extractor", default) or "none"  # type: ignore[attr-defined]
-        if stage == "predict" or name == "none":
-            return
+            name = getattr(data, "extractor", "inception") or "none"
+        if name == "none":
+            return None
         with isolate_rng():  # building a network draws weights, before those of the file
-            self._loaded = load_extractor(name, self.weights)
-        self._loaded.check(_gan(pl_module).shape)
-        self._distance = FrechetInceptionDistance(
-            feature=Given(self._loaded.num_features), reset_real_features=False
+            extractor = load_extractor(name, self.weights)
+        extractor.check(gan.shape)
+        if extractor.repeats_grey(gan.shape):
+            rank_zero_info(f"{name} takes colour images: grey ones are repeated to three channels")
+        default = ["fd", "is"] if extractor.classes else ["fd"]
+        metrics = chosen(default if self.metrics is None else self.metrics, extractor)
+        return _Plan(metrics, selected(MEASURES, metrics), extractor.num_features, extractor)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look for what is known of the real samples."""
+        if self._plan is None or self._real is not None or _is_partial_check(trainer):
+            return
+        self._path = None
+        found = from_first(lambda: self._look_up(trainer))
+        if found:
+            self._real = self._real or Features(torch.zeros(0, self._plan.num_features))
+            return
+        self._pool, self._seen = Pool(self._plan.num_features, self._plan.keeps_real), 0
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def _look_up(self, trainer: pl.Trainer) -> bool:
+        """Whether the real samples' features were on disk."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert self._plan is not None
+        extractor = self._plan.extractor
+        whole = _limit(trainer) == 1.0 and isinstance(data, GANDataModule)
+        if extractor is None or self.cache_dir is None or not whole:
+            return False
+        split = _split(trainer)
+        self._path = statistics_path(
+            self.cache_dir,
+            f"{type(data).__name__}-{split}",
+            extractor.name,
+            self._plan.keeps_real,
+            f"{data.fingerprint(split)} {extractor.fingerprint()}",
         )
-        self._real_complete = False
+        self._real = read_statistics(self._path)
+        return self._real is not None
 
     def on_validation_batch_end(
         self,
@@ -84,63 +191,74 @@ class Evaluate(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take in the real samples, the first time."""
-        if self._loaded is None or self._distance is None or self._real_complete:
+        if self._plan is None or self._pool is None:
             return
-        self._loaded.network.to(pl_module.device)
-        self._distance.to(pl_module.device)
-        features, _ = extract(self._loaded, batch[0])
-        self._distance.update(features, real=True)
+        features, _ = self._plan.features(batch[0])
+        # Ranks take samples in turn.
+        numbers = torch.arange(self._seen, self._seen + len(features)) * trainer.world_size
+        self._seen += len(features)
+        self._pool.add(features, None, numbers + trainer.global_rank)
 
     on_test_batch_end = on_validation_batch_end
 
+    @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Generate, score and log."""
-        if self._loaded is None or self._distance is None:
+        if self._plan is None or _is_partial_check(trainer):
             return
-        if trainer.sanity_checking and trainer.num_sanity_val_steps != math.inf:
-            # Only some of the real samples have been seen.
-            self._distance.reset_real_features = True
-            self._distance.reset()
-            self._distance.reset_real_features = False
-            return
-        self._real_complete = True
-        gan = _gan(pl_module)
-        gan.log_scalars(self._score(trainer, gan, self._loaded, self._distance))
+        if self._pool is not None:
+            self._real, self._pool = self._pool.gathered(), None
+            if trainer.is_global_zero and self._path is not None:
+                write_statistics(self._real, self._path)
+        plan, real, gan = self._plan, self._real, _gan(pl_module)
+        assert real is not None
+        num_real = from_first(lambda: len(real))
+        count = self.num_samples or num_real
+        fake = self._generated(trainer, gan, plan, count)
+        found = from_first(lambda: measured(plan.measures, real, fake))
+        split = _split(trainer) + ("" if _limit(trainer) == 1.0 else str(num_real))
+        scores = plan.named(found, count, split)
+        if from_first(lambda: not fake.finite):
+            rank_zero_warn(
+                f"{type(gan).__name__} diverged: of {count:,} generated samples some are not finite"
+            )
+            scores["diverged"] = 1.0
+        few = plan.extractor is not None and few_for_a_distance(count, plan.num_features)
+        if few and "fd" in plan.metrics:
+            rank_zero_warn(f"{next(iter(scores))}: of generated images, {few}")
+        gan.log_scalars(scores)
 
     on_test_epoch_end = on_validation_epoch_end
 
-    @torch.no_grad()
-    def _score(
-        self,
-        trainer: pl.Trainer,
-        gan: GAN,
-        extractor: Extractor,
-        distance: FrechetInceptionDistance,
-    ) -> dict[str, float]:
-        score = InceptionScore(feature=Given(0)).to(gan.device)
+    def _generated(self, trainer: pl.Trainer, gan: GAN, plan: _Plan, count: int) -> Features:
+        """Features of ``count`` samples, each rank's in turn; all of them on the first."""
+        pool = Pool(plan.num_features, any(m.needs_each for m in plan.measures))
+        each, rank, world_size = self.batch_size, trainer.global_rank, trainer.world_size
         with isolate_rng():
-            torch.manual_seed(self.seed + trainer.global_rank)
-            remaining = self._share(trainer, distance)
-            while remaining:
-                x = gan.sample(min(remaining, self.batch_size))
-                features, logits = extract(extractor, x)
-                distance.update(features, real=False)
-                if logits is not None:
-                    score.update(logits.double())
-                remaining -= len(x)
-            # The score shuffles with the global random state.
             torch.manual_seed(self.seed)
-            scores = {extractor.frechet: distance.compute().item()}
-            if extractor.score is not None:
-                scores[extractor.score] = score.compute()[0].item()
-        distance.reset()
-        return scores
+            z, y = gan.draw_inputs(count)
+            for start in range(rank * each, count, world_size * each):
+                part = slice(start, start + each)
+                x = gan.generate(z[part], None if y is None else y[part])
+                pool.add(*plan.features(x), torch.arange(start, start + len(x)))
+        return pool.gathered()
 
-    def _share(self, trainer: pl.Trainer, distance: FrechetInceptionDistance) -> int:
-        """How many samples this rank generates."""
-        if self.num_samples is None:
-            return int(distance.real_features_num_samples)
-        return len(range(trainer.global_rank, self.num_samples, trainer.world_size))
+
+def _is_partial_check(trainer: pl.Trainer) -> bool:
+    """Whether this is a sanity check that sees only some of the real samples."""
+    return trainer.sanity_checking and trainer.num_sanity_val_steps != math.inf
+
+
+def _limit(trainer: pl.Trainer) -> int | float:
+    return trainer.limit_test_batches if trainer.testing else trainer.limit_val_batches
+
+
+def _split(trainer: pl.Trainer) -> str:
+    """What the loop's samples are."""
+    if trainer.testing:
+        return "test"
+    of_ours = isinstance(trainer.datamodule, GANDataModule)  # type: ignore[attr-defined]
+    return "train" if of_ours else "val"
 
 
 def _gan(pl_module: pl.LightningModule) -> GAN:

@@ -16,8 +16,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
-#: What scores of samples are called, alone or with what they are measured on.
-SCORES = ("fid", "is", "fd_", "is_")
+from gan_lightning.metrics.measures import is_full_name
 
 
 class StepProgressBar(ProgressBar):
@@ -88,7 +87,7 @@ class StepProgressBar(ProgressBar):
         """Keep the scores in sight; outside of ``fit`` Lightning prints them."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        names = [name for name in trainer.callback_metrics if name.startswith(SCORES)]
+        names = [name for name in trainer.callback_metrics if is_full_name(name)]
         self._scores = _in_short(trainer.callback_metrics, names)
         if self._enabled and self._scores:
             self._console.print(f"update {trainer.global_step}: {self._scores}", highlight=False)

@@ -1,5 +1,6 @@
 """The base of the data modules."""
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -15,6 +16,9 @@ from gan_lightning.data.loader import Loader, PrefetchLoader, TensorLoader
 
 Split = Literal["train", "test"]
 Placement = Literal["auto", "device", "host"]
+
+#: Samples of a batch of the validation and test loops, which train nothing.
+EVALUATED = 512
 
 
 class GANDataModule(pl.LightningDataModule, ABC):
@@ -67,6 +71,14 @@ class GANDataModule(pl.LightningDataModule, ABC):
     def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """All samples of a split, uint8 ``(N, C, H, W)`` or float32 ``(N, D)``, and labels."""
 
+    def fingerprint(self, split: Split) -> str:
+        """A checksum of a split's samples, by which what is measured of them can be kept."""
+        x = self._splits[split][0] if split in self._splits else self.load(split)[0]
+        digest = hashlib.sha256(f"{tuple(x.shape)} {x.dtype}".encode())
+        for part in x.split(4096):
+            digest.update(part.cpu().contiguous().numpy())
+        return digest.hexdigest()
+
     @property
     def num_classes(self) -> int:
         """What the model is told: 0 unless ``conditional``."""
@@ -86,11 +98,11 @@ class GANDataModule(pl.LightningDataModule, ABC):
 
     def val_dataloader(self) -> Loader:
         """The training samples in order."""
-        return self._loader("train", self.batch_size)
+        return self._loader("train", EVALUATED)
 
     def test_dataloader(self) -> Loader:
         """The test samples in order."""
-        return self._loader("test", self.batch_size)
+        return self._loader("test", EVALUATED)
 
     def predict_dataloader(self) -> Iterable[int]:
         """Counts that add up, over the ranks, to ``predict_samples``."""

@@ -46,12 +46,13 @@ class Cache:
     """Pictures ``(N, C, size, size)``, uint8, mapped from a file that is not to be written to.
 
     ``labels`` ``(N,)`` are those of the source; ``skipped`` are the numbers in it of the pictures
-    that could not be read, with the reason.
+    that could not be read, with the reason; ``key`` is a checksum of the content and the form.
     """
 
     images: Tensor
     labels: Tensor | None
     skipped: dict[int, str]
+    key: str
 
 
 def open_cache(
@@ -71,8 +72,8 @@ def open_cache(
     """
     content = source.fingerprint()
     identity = json.dumps([VERSION, asdict(form), content])
-    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    folder = parent / f"{title}-{form.size}px-{key}"
+    key = hashlib.sha256(identity.encode()).hexdigest()
+    folder = parent / f"{title}-{form.size}px-{key[:16]}"
     with _keeping(parent):
         if _fault(folder, form):
             parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ def open_cache(
                         rank_zero_warn(f"the cache {folder} is damaged ({fault}): it is made again")
                         shutil.rmtree(folder)
                     _build(source, form, folder, content, strict)
-        cache = _open(folder, form, source)
+        cache = _open(folder, form, source, key)
     if cache.skipped:
         if strict:
             raise _refused(source, cache.skipped)
@@ -118,7 +119,7 @@ class _Chunk:
         return chunk
 
 
-def _open(folder: Path, form: Form, source: Source) -> Cache:
+def _open(folder: Path, form: Form, source: Source, key: str) -> Cache:
     skipped = {i: why for chunk in _read_chunks(folder) for i, why in chunk.skipped.items()}
     rows = np.memmap(folder / IMAGES, np.uint8, mode="r").reshape(-1, *form.shape)
     with warnings.catch_warnings():
@@ -127,7 +128,7 @@ def _open(folder: Path, form: Form, source: Source) -> Cache:
     labels = None
     if source.labels is not None:
         labels = torch.tensor([y for i, y in enumerate(source.labels) if i not in skipped])
-    return Cache(images, labels, skipped)
+    return Cache(images, labels, skipped, key)
 
 
 def _refused(source: Source, skipped: Mapping[int, str]) -> WrongFileError:

@@ -132,6 +132,11 @@ class CachedDataModule(ImageDataModule):
         cache = self._caches[split]
         return cache.images, cache.labels
 
+    def fingerprint(self, split: Split) -> str:
+        """That of the files and their form, without reading them again."""
+        self.load(split)
+        return self._caches[split].key
+
 
 def colour(name: str) -> Colour:
     """A colour by its name or as #rrggbb; ValueError for what is none."""

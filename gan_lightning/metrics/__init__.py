@@ -6,11 +6,13 @@ from gan_lightning.metrics.extractors import (
     load_extractor,
 )
 from gan_lightning.metrics.features import Features, batches_of, collect, extract
+from gan_lightning.metrics.pool import Pool
 
 __all__ = [
     "EXTRACTORS",
     "Extractor",
     "Features",
+    "Pool",
     "batches_of",
     "collect",
     "extract",

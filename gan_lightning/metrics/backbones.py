@@ -51,6 +51,8 @@ class Backbone(nn.Module):
             what = f"lacks {absent[0]}" if absent else f"has {unexpected[0]}"
             raise WrongFileError(f"{path} does not hold weights of {name}: it {what}")
         self.num_features = layer.in_features
+        self.size = self.published.crop_size * 2  # of one number
+        self.resize = f"to {self.size[0]}, bilinear with antialiasing"
         self.has_logits = not missing
         self._features: Tensor | None = None
         layer.register_forward_pre_hook(self._keep)
@@ -58,8 +60,7 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)`` and logits ``(N, K)``."""
         x = images.expand(-1, 3, -1, -1).float() / 255
-        size = self.published.crop_size * 2  # of one number
-        x = TF.resize(x, size, TF.InterpolationMode.BILINEAR, antialias=True)
+        x = TF.resize(x, self.size, TF.InterpolationMode.BILINEAR, antialias=True)
         logits = self.net(TF.normalize(x, self.published.mean, self.published.std))
         features, self._features = self._features, None
         assert features is not None

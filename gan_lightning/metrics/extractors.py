@@ -30,24 +30,44 @@ _NAME_A_FILE = f"name the file with --evaluate.weights, score's --weights or {IN
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network, and what distances and scores measured with it are called.
+    """A network that maps uint8 images ``(N, C, H, W)`` to features and class logits.
 
-    ``network`` maps uint8 images ``(N, C, H, W)`` to features ``(N, num_features)`` and class
-    logits ``(N, K)``, both float32; None for the logits, and for ``score``, where it has none.
-    ``shape`` is that of the images where there is only one.
+    Args:
+        name: what scores measured with it are called after.
+        network: to features ``(N, num_features)`` and logits ``(N, K)``, both float32.
+        num_features: how many there are.
+        classes: whether there are logits; None stands in their place elsewhere.
+        resize: what it does to images before it looks at them.
+        batch: images that a CPU is quickest with at a time.
+        shape: of the images, where it takes only one.
     """
 
+    name: str
     network: nn.Module
     num_features: int
-    frechet: str
-    score: str | None
+    classes: bool
+    resize: str
+    batch: int = 16
     shape: tuple[int, ...] | None = None
+
+    def fingerprint(self) -> str:
+        """A checksum of the name, the weights and the resize."""
+        digest = hashlib.sha256(f"{self.name}, {self.resize}".encode())
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy())
+        return digest.hexdigest()
+
+    def repeats_grey(self, shape: tuple[int, ...]) -> bool:
+        """Whether images of this shape are grey, and the network takes colour."""
+        return self.shape is None and shape[0] == 1
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises ArgumentError where images of this shape are not what the network takes."""
         if self.shape is not None and shape != self.shape:
-            name = self.frechet.removeprefix("fd_")
-            raise ArgumentError(f"{name} takes images of shape {self.shape}, and these are {shape}")
+            raise ArgumentError(
+                f"{self.name} takes images of shape {self.shape}, and these are {shape}"
+            )
 
 
 class Inception(nn.Module):
@@ -57,6 +77,7 @@ class Inception(nn.Module):
     """
 
     num_features = 2048
+    resize = "to 299, bilinear as TensorFlow 1 has it"
 
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
@@ -97,8 +118,9 @@ def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
         extractor = _dinov2(name, weights)
     elif name in models.list_models(module=models):
         backbone = Backbone(name, weights)
-        score = f"is_{name}" if backbone.has_logits else None
-        extractor = Extractor(backbone, backbone.num_features, f"fd_{name}", score)
+        extractor = Extractor(
+            name, backbone, backbone.num_features, backbone.has_logits, backbone.resize
+        )
     else:
         raise ArgumentError(
             f"no extractor is called {name!r}: choose from {', '.join([*EXTRACTORS, *DINOV2])}, or "
@@ -109,14 +131,17 @@ def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
 
 
 def _inception(weights: str | Path | None) -> Extractor:
-    return Extractor(Inception(weights), Inception.num_features, "fid", "is")
+    network = Inception(weights)
+    return Extractor("inception", network, network.num_features, True, network.resize)
 
 
 def _digits_cnn(weights: str | Path | None) -> Extractor:
     if weights is not None:
         raise ArgumentError("digits_cnn brings its weights: it takes no file")
     network = load_digits_cnn()
-    return Extractor(network, network.num_features, "fd_digits_cnn", "is_digits_cnn", (1, 8, 8))
+    return Extractor(
+        "digits_cnn", network, network.num_features, True, "none", batch=256, shape=(1, 8, 8)
+    )
 
 
 def _classifier(weights: str | Path | None) -> Extractor:
@@ -127,11 +152,13 @@ def _classifier(weights: str | Path | None) -> Extractor:
     path = Path(weights).expanduser()
     network, said = load_classifier(path)
     name = full_name(said, path)
-    return Extractor(network, network.num_features, f"fd_{name}", f"is_{name}", said.shape)
+    return Extractor(name, network, network.num_features, True, "none", 256, said.shape)
 
 
 class DinoV2(nn.Module):
     """DINOv2's vision transformer, through torch-fidelity: Oquab et al. 2023, arXiv:2304.07193."""
+
+    resize = "to 224, torch-fidelity's"
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -154,7 +181,7 @@ def _dinov2(name: str, weights: str | Path | None) -> Extractor:
     if weights is not None:
         raise ArgumentError(f"{name} comes through torch.hub: it takes no file")
     network = DinoV2(name.replace("_", "-"))
-    return Extractor(network, network.num_features, f"fd_{name}", None)
+    return Extractor(name, network, network.num_features, False, network.resize)
 
 
 EXTRACTORS: dict[str, Callable[[str | Path | None], Extractor]] = {

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,45 +17,98 @@ from gan_lightning.data.workers import read_ahead
 from gan_lightning.errors import UserError
 from gan_lightning.images import to_uint8
 from gan_lightning.metrics.extractors import Extractor
+from gan_lightning.metrics.scores import Moments
+
+#: Images that a GPU is given at a time.
+GPU_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Features:
+    """Of all samples of a set, on the CPU: features ``(N, D)`` and, where there are, logits.
+
+    Where ``summed`` is given, it is of all samples, and their features need not be there.
+    """
+
+    features: Tensor
+    logits: Tensor | None = None
+    summed: Moments | None = None
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self.features) if self.summed is None else self.summed.count
+
+    @property
+    def finite(self) -> bool:
+        """Whether all of them are."""
+        known = self.features if self.summed is None else self.summed.sum
+        return bool(torch.isfinite(known).all())
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Sums of the features and of their products."""
+        return Moments.of(self.features) if self.summed is None else self.summed
 
 
 @torch.no_grad()
 def extract(extractor: Extractor, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Features ``(N, D)`` and logits ``(N, K)`` of images in [-1, 1], rounded to uint8 once.
 
-    In float32 without autocast, on the device of ``x``. Those of an image that is not finite are
-    nan: uint8 has none, and it must not pass as a black one.
+    On the device of ``x``. Those of an image that is not finite are nan: uint8 has none, and it
+    must not pass as a black one.
     """
-    with torch.autocast(x.device.type, enabled=False):
-        features, logits = extractor.network(to_uint8(x.float()))
+    features, logits = features_of(extractor, to_uint8(x.float()))
     bad = ~torch.isfinite(x).flatten(1).all(dim=1, keepdim=True)
     features = features.masked_fill(bad, math.nan)
     return features, None if logits is None else logits.masked_fill(bad, math.nan)
 
 
-@dataclass(frozen=True)
-class Features:
-    """Of all images of a set, on the CPU: features ``(N, D)`` and, where there are, logits."""
-
-    features: Tensor
-    logits: Tensor | None
-
-
 @torch.no_grad()
-def collect(extractor: Extractor, batches: Iterable[Tensor], device: torch.device) -> Features:
-    """Features of uint8 batches ``(B, C, H, W)``, in float32 without autocast."""
-    network = extractor.network.to(device)
+def features_of(extractor: Extractor, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Features ``(N, D)`` and logits ``(N, K)`` of uint8 images, on their device.
+
+    In true float32: neither autocast nor TF32.
+    """
+    on_gpu = images.device.type == "cuda"
+    layout = torch.channels_last if on_gpu else torch.contiguous_format
+    network = extractor.network.to(images.device).to(memory_format=layout)
     features, logits = [], []
-    with torch.autocast(device.type, enabled=False):
-        for batch in batches:
-            extractor.check(tuple(batch.shape[1:]))
-            some, classes = network(batch.to(device, non_blocking=True))
-            features.append(some.float().cpu())
+    with _true_float32(images.device):
+        for part in images.split(GPU_BATCH if on_gpu else extractor.batch):
+            some, classes = network(part.contiguous(memory_format=layout))
+            features.append(some.float())
             if classes is not None:
-                logits.append(classes.float().cpu())
+                logits.append(classes.float())
     if not features:
-        return Features(torch.zeros(0, extractor.num_features), None)
+        return torch.zeros(0, extractor.num_features, device=images.device), None
+    return torch.cat(features), torch.cat(logits) if logits else None
+
+
+def collect(extractor: Extractor, batches: Iterable[Tensor], device: torch.device) -> Features:
+    """Features of uint8 batches ``(B, C, H, W)``."""
+    features, logits = [torch.zeros(0, extractor.num_features)], []
+    for batch in batches:
+        extractor.check(tuple(batch.shape[1:]))
+        some, classes = features_of(extractor, batch.to(device, non_blocking=True))
+        features.append(some.cpu())
+        if classes is not None:
+            logits.append(classes.cpu())
     return Features(torch.cat(features), torch.cat(logits) if logits else None)
+
+
+@contextmanager
+def _true_float32(device: torch.device) -> Iterator[None]:
+    """Neither autocast nor TF32, whatever training uses."""
+    convolutions = torch.backends.cudnn.allow_tf32
+    products = torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
 
 
 def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iterator[Tensor]:

@@ -49,6 +49,16 @@ class Moments:
             products += part.T @ part
         return cls(len(features), total, products)
 
+    def to(self, device: torch.device | str) -> "Moments":
+        """On another device."""
+        return Moments(self.count, self.sum.to(device), self.products.to(device))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Of both."""
+        return Moments(
+            self.count + other.count, self.sum + other.sum, self.products + other.products
+        )
+
 
 def frechet_distance(real: Moments, fake: Moments) -> float:
     """|mu_r - mu_f|^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2)); nan where a feature is not finite.
@@ -61,7 +71,9 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     _check_counts(real.count, fake.count, 2, "a distance")
     if not (torch.isfinite(real.sum).all() and torch.isfinite(fake.sum).all()):
         return math.nan
-    metric = FrechetInceptionDistance(feature=Given(len(real.sum))).set_dtype(torch.float64)
+    # One rank computes, of what all have gathered.
+    metric = FrechetInceptionDistance(feature=Given(len(real.sum)), sync_on_compute=False)
+    metric.set_dtype(torch.float64)
     metric.orig_dtype = torch.float64
     for kind, moments in (("real", real), ("fake", fake)):
         setattr(metric, f"{kind}_features_sum", moments.sum.cpu())

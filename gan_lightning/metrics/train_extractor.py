@@ -96,7 +96,7 @@ def main(args: list[str] | None = None) -> None:
     save_classifier(network, said, path)
     print(
         f"{path}: accuracy {share:.4f} on {len(x_test):,} test images; its scores are called "
-        f"fd_{full_name(said, path)} and is_{full_name(said, path)}"
+        f"after {full_name(said, path)}"
     )
 
 

@@ -11,19 +11,19 @@ def record() -> Record:
         return {
             "update": update,
             "images": update * 16,
-            "fd_digits_cnn": distance,
-            "is_digits_cnn": score,
+            "fd1797_digits_cnn": distance,
+            "is1797_digits_cnn": score,
         }
 
     return Record(
         protocol="digits",
-        protocol_version=3,
+        protocol_version=4,
         technique="dcgan",
         seed=0,
         status="finished",
         message="",
-        untrained={"fd_digits_cnn": 2000.0, "is_digits_cnn": 1.0},
-        last={"fd_digits_cnn": 9.0, "is_digits_cnn": 7.0},
+        untrained={"fd1797_digits_cnn": 2000.0, "is1797_digits_cnn": 1.0},
+        last={"fd1797_digits_cnn": 9.0, "is1797_digits_cnn": 7.0},
         best=scores(8.0, 7.5, 100),
         curve=[scores(2000.0, 1.0, 0), scores(8.0, 7.5, 100), scores(9.0, 7.0, 200)],
         budget={"generator_updates": 200, "critic_updates": 200, "images": 3200},

@@ -54,7 +54,9 @@ def test_record_reads_back_as_it_was_written(tmp_path, record):
 def test_a_failed_write_leaves_the_earlier_record(tmp_path, record):
     path = write_record(record, tmp_path)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_record(dataclasses.replace(record, last={"fd_digits_cnn": float("nan")}), tmp_path)
+        write_record(
+            dataclasses.replace(record, last={"fd1797_digits_cnn": float("nan")}), tmp_path
+        )
     assert read_record(path) == record
 
 

@@ -19,9 +19,11 @@ DIGITS = PROTOCOLS["digits"]
 def results(tmp_path, record, failed):
     """DCGAN on two seeds, a better LSGAN on one, a failed WGAN."""
     folder = tmp_path / "results"
-    other = dataclasses.replace(record, seed=1, last={"fd_digits_cnn": 11.0, "is_digits_cnn": 6.0})
+    other = dataclasses.replace(
+        record, seed=1, last={"fd1797_digits_cnn": 11.0, "is1797_digits_cnn": 6.0}
+    )
     better = dataclasses.replace(
-        record, technique="lsgan", last={"fd_digits_cnn": 3.0, "is_digits_cnn": 8.0}
+        record, technique="lsgan", last={"fd1797_digits_cnn": 3.0, "is1797_digits_cnn": 8.0}
     )
     for one in (record, other, better, failed):
         path = write_record(one, folder)
@@ -98,12 +100,14 @@ def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
     changed = dataclasses.replace(
         record,
         seed=1,
-        curve=[point | {"fd_digits_cnn": point["fd_digits_cnn"] * 3} for point in record.curve],
+        curve=[
+            point | {"fd1797_digits_cnn": point["fd1797_digits_cnn"] * 3} for point in record.curve
+        ],
     )
     from benchmarks.page import _line
 
     (row,) = [r for r in rows([record, changed], DIGITS, results) if r.technique == "dcgan"]
-    line = _line(row, "fd_digits_cnn")
+    line = _line(row, "fd1797_digits_cnn")
     assert line.points == [(0, 2000, 4000, 6000), (1600, 8, 16, 24), (3200, 9, 18, 27)]
 
 

@@ -47,14 +47,14 @@ def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
     assert record.config["seed_everything"] == 5
     assert record.config["model"]["init_args"]["clip"] == 0.01
     assert str(tmp_path) not in path.read_text()
-    assert record.untrained["fd_digits_cnn"] > 0
+    assert record.untrained["fd1797_digits_cnn"] > 0
     assert record.peak_memory_bytes > 50_000_000
     assert path.with_suffix(".png").is_file()
     # The record holds what the run logged.
     logged = tmp_path / "work" / "digits" / "wgan" / "seed5" / "metrics.csv"
     with logged.open() as file:
-        last = [row for row in csv.DictReader(file) if row["fd_digits_cnn"]][-1]
-    assert float(last["fd_digits_cnn"]) == record.last["fd_digits_cnn"]
+        last = [row for row in csv.DictReader(file) if row["fd1797_digits_cnn"]][-1]
+    assert float(last["fd1797_digits_cnn"]) == record.last["fd1797_digits_cnn"]
 
     before = path.stat().st_mtime_ns
     _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
@@ -83,7 +83,7 @@ def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
         _run(tmp_path, "--techniques", "wgan", "--seeds", "0")
     record = read_record(record_path(tmp_path / "results", "digits", "wgan", 0))
     assert record.status == "diverged"
-    assert record.untrained["fd_digits_cnn"] > 0
+    assert record.untrained["fd1797_digits_cnn"] > 0
 
 
 def test_a_record_of_an_older_version_is_made_again(tmp_path, record):

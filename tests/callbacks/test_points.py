@@ -1,13 +1,14 @@
-"""Scores of points while training: their names, their values, and that training does not notice."""
+"""Evaluate on points: their names, their values, and that training does not notice."""
 
 import math
 
 import pytest
 import torch
-from helpers import IMAGE, differences, state, tiny
+from helpers import differences, state, tiny
 
-from gan_lightning.callbacks import EvaluatePoints
-from gan_lightning.data import Digits, Grid, Ring, SwissRoll
+from gan_lightning.callbacks import Evaluate
+from gan_lightning.data import Grid, Ring, SwissRoll
+from gan_lightning.errors import ArgumentError
 
 
 class Perfect(torch.nn.Module):
@@ -26,36 +27,58 @@ def test_the_real_points_have_every_mode_and_no_distance(make_trainer, data):
     toy = data(num_samples=2000)
     model = tiny("wgan_gp")
     model.generator = Perfect(toy.load("train")[0])
-    (scores,) = make_trainer(EvaluatePoints()).validate(model, toy, verbose=False)
-    assert scores["swd"] == pytest.approx(0, abs=1e-9)
-    assert scores["modes"] == toy.classes
-    assert scores["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
+    evaluate = Evaluate(batch_size=2000)
+    (scores,) = make_trainer(evaluate).validate(model, toy, verbose=False)
+    assert scores["swd2k_train"] == pytest.approx(0, abs=1e-9)
+    assert scores["modes2k"] == toy.classes
+    assert scores["high_quality2k"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
 
 
 def test_the_test_split_is_another_draw(make_trainer):
     toy = Ring(num_samples=2000)
     model = tiny("wgan_gp")
     model.generator = Perfect(toy.load("train")[0])
-    (scores,) = make_trainer(EvaluatePoints()).test(model, toy, verbose=False)
-    assert 0 < scores["swd"] < 0.1
+    (scores,) = make_trainer(Evaluate(batch_size=2000)).test(model, toy, verbose=False)
+    assert 0 < scores["swd2k_test"] < 0.1
 
 
 def test_a_generator_that_nothing_trained_is_far(make_trainer):
-    (scores,) = make_trainer(EvaluatePoints()).validate(tiny("wgan_gp"), Ring(500), verbose=False)
-    assert scores["swd"] > 0.3
-    assert scores["high_quality"] < 0.2
+    (scores,) = make_trainer(Evaluate()).validate(tiny("wgan_gp"), Ring(500), verbose=False)
+    assert scores["swd500_train"] > 0.3
+    assert scores["high_quality500"] < 0.2
 
 
 def test_a_spiral_has_a_distance_and_no_modes(make_trainer):
-    (scores,) = make_trainer(EvaluatePoints()).validate(
-        tiny("wgan_gp"), SwissRoll(500), verbose=False
+    (scores,) = make_trainer(Evaluate()).validate(tiny("wgan_gp"), SwissRoll(500), verbose=False)
+    assert {name for name in scores if name != "step"} == {"swd500_train"}
+
+
+@pytest.mark.parametrize("metrics", ["modes,swd", ["modes", "swd"]])
+def test_metrics_are_chosen(make_trainer, metrics):
+    (scores,) = make_trainer(Evaluate(metrics=metrics)).validate(
+        tiny("wgan_gp"), Ring(500), verbose=False
     )
-    assert {name for name in scores if name != "step"} == {"swd"}
+    assert list(scores) == ["modes500", "swd500_train", "step"]
 
 
-def test_images_are_not_scored(make_trainer):
-    model = tiny("wgan_gp", IMAGE)
-    assert make_trainer(EvaluatePoints()).validate(model, Digits(), verbose=False) == [{}]
+def test_a_metric_that_the_points_do_not_have_is_refused_before_training(make_trainer):
+    with pytest.raises(ArgumentError, match="these points have no metric 'modes': choose from swd"):
+        make_trainer(Evaluate(metrics="modes")).fit(tiny("wgan_gp"), SwissRoll(500))
+
+
+def test_an_extractor_of_images_is_refused(make_trainer):
+    with pytest.raises(ArgumentError, match="inception takes images, and these are points"):
+        make_trainer(Evaluate("inception")).validate(tiny("wgan_gp"), Ring(500), verbose=False)
+
+
+def test_points_that_are_not_finite_are_said_to_have_diverged(make_trainer):
+    model = tiny("wgan_gp")
+    model.generator = Perfect(torch.full((500, 2), math.nan))
+    with pytest.warns(UserWarning, match="WGANGP diverged: of 500 generated samples"):
+        (scores,) = make_trainer(Evaluate()).validate(model, Ring(500), verbose=False)
+    assert scores["diverged"] == 1
+    assert math.isnan(scores["swd500_train"])
+    assert scores["modes500"] == scores["high_quality500"] == 0
 
 
 def test_training_does_not_notice(make_trainer):
@@ -68,11 +91,11 @@ def test_training_does_not_notice(make_trainer):
         trainer.fit(model, Ring(400))
         return state(model)
 
-    assert differences(trained(EvaluatePoints()), trained()) == []
+    assert differences(trained(Evaluate()), trained()) == []
 
 
 def test_the_same_model_has_the_same_scores_at_every_evaluation(make_trainer):
-    trainer, model = make_trainer(EvaluatePoints()), tiny("wgan_gp")
+    trainer, model = make_trainer(Evaluate()), tiny("wgan_gp")
     first, second = (trainer.validate(model, Ring(300), verbose=False) for _ in range(2))
     assert first == second
 
@@ -89,7 +112,7 @@ def test_a_fit_logs_them_from_the_untrained_generator_on(fit, metrics):
         "--trainer.max_steps=200",
         "--trainer.val_check_interval=100",
     )
-    rows = {step: row for step, row in metrics(run).items() if "swd" in row}
+    rows = {step: row for step, row in metrics(run).items() if "swd2k_train" in row}
     assert list(rows) == [0, 100, 200]
-    assert all({"modes", "high_quality"} <= row.keys() for row in rows.values())
-    assert rows[200]["swd"] < rows[0]["swd"] / 2
+    assert all({"modes2k", "high_quality2k"} <= row.keys() for row in rows.values())
+    assert rows[200]["swd2k_train"] < rows[0]["swd2k_train"] / 2

@@ -40,7 +40,7 @@ def test_every_validation_leaves_a_line_with_its_scores(train, capsys):
     assert [line.split(": ")[0] for line in lines] == ["update 0", "update 2", "update 4"]
     for line in lines:
         name, distance, other, score = line.split(": ")[1].split()
-        assert (name, other) == ("fd_digits_cnn", "is_digits_cnn")
+        assert (name, other) == ("fd1797_digits_cnn", "is1797_digits_cnn")
         assert float(distance) > 100
         assert 1 <= float(score) <= 10
 

@@ -82,9 +82,9 @@ def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):
 
     losses = {row["trainer/global_step"]: row for row in history if "loss/critic" in row}
     assert sorted(losses) == [1, 2]
-    scores = {row["trainer/global_step"]: row for row in history if "fd_digits_cnn" in row}
+    scores = {row["trainer/global_step"]: row for row in history if "fd1797_digits_cnn" in row}
     assert sorted(scores) == [0, 2]
-    assert all(row["fd_digits_cnn"] > 100 for row in scores.values())
+    assert all(row["fd1797_digits_cnn"] > 100 for row in scores.values())
 
     pictures = {row["trainer/global_step"]: row for row in history if "samples.filenames" in row}
     assert sorted(pictures) == [0, 2]

@@ -56,7 +56,7 @@ def test_as_an_extractor_it_gives_features_and_classes_under_its_name(trained):
     features, logits = extractor.network(Digits().load("train")[0][:3])
     assert (features.shape, logits.shape) == ((3, 128), (3, 10))
     name = f"digits_{hashlib.sha256(trained.read_bytes()).hexdigest()[:8]}"
-    assert (extractor.frechet, extractor.score) == (f"fd_{name}", f"is_{name}")
+    assert (extractor.name, extractor.classes) == (name, True)
     assert extractor.shape == (1, 8, 8)
     assert not extractor.network.training
 
@@ -71,8 +71,7 @@ def test_a_fit_is_scored_with_it(trained, fit, metrics):
         "--evaluate.extractor=classifier",
         f"--evaluate.weights={trained}",
     )
-    name = load_extractor("classifier", trained).frechet
-    assert name != "fd_digits_cnn"
+    name = f"fd1797_{load_extractor('classifier', trained).name}"
     assert [row[name] > 0 for row in metrics(run).values()] == [True, True]
 
 

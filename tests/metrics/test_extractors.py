@@ -57,11 +57,7 @@ def test_the_digits_network_gives_features_and_logits_of_ten_classes():
     features, logits = extractor.network(Digits().load("train")[0][:3])
     assert (features.shape, logits.shape) == ((3, 64), (3, 10))
     assert features.dtype == logits.dtype == torch.float32
-    assert (extractor.num_features, extractor.frechet, extractor.score) == (
-        64,
-        "fd_digits_cnn",
-        "is_digits_cnn",
-    )
+    assert (extractor.name, extractor.num_features, extractor.classes) == ("digits_cnn", 64, True)
     assert features.min() >= 0
     # The logits are those of the features.
     torch.testing.assert_close(extractor.network.classifier(features), logits)
@@ -107,7 +103,7 @@ def test_inception_gives_features_and_logits_without_bias(inception_file):
     assert features.isfinite().all()
     assert features[0].dist(features[1]) > 0.01 * features[0].norm() > 0
     torch.testing.assert_close(logits, features @ extractor.network.net.fc.weight.T)
-    assert (extractor.num_features, extractor.frechet, extractor.score) == (2048, "fid", "is")
+    assert (extractor.name, extractor.num_features, extractor.classes) == ("inception", 2048, True)
     assert not any(module.training for module in extractor.network.modules())
     assert not any(parameter.requires_grad for parameter in extractor.network.parameters())
 
