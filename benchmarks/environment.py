@@ -12,7 +12,7 @@ import torch
 from benchmarks.protocol import ROOT
 
 #: What the numbers come from.
-SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
+SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "benchmarks/speed", "pyproject.toml")
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "gan-lightning")
 
 

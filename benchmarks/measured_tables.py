@@ -19,6 +19,28 @@ def sensitivity_tables(folder: Path) -> str:
     return "\n\n".join(_sensitivity_table(json.loads(path.read_text())) for path in paths)
 
 
+def evaluation_tables(folder: Path) -> str:
+    """Where the time of an evaluation goes, one table for each network and device."""
+    paths = sorted(folder.glob("eval-*.json"))
+    return "\n\n".join(_evaluation_table(json.loads(path.read_text())) for path in paths)
+
+
+def _evaluation_table(result: dict[str, Any]) -> str:
+    speed, whole = result["images_per_second"], sum(result["seconds"].values())
+    said = (
+        f"{result['samples']:,} images of {result['size']} px by {result['technique']}, on the "
+        f"{result['features']:,} features of `{result['extractor']}`; {result['device']}, "
+        f"{result['cores']} cores, {result['threads']} thread(s) of torch, medians of "
+        f"{result['rounds']} rounds: {speed['median']:,.0f} images per second "
+        f"({speed['low']:,.0f} to {speed['high']:,.0f})."
+    )
+    rows = [
+        [name, f"{seconds:.3g}", f"{seconds / whole:.1%}"]
+        for name, seconds in result["seconds"].items()
+    ]
+    return f"{said}\n\n{markdown_table(['part', 'seconds', 'share'], rows, words=[0])}"
+
+
 def _sensitivity_table(result: dict[str, Any]) -> str:
     rows = [
         [name, *(f"{value:.3g}" for value in row.values())] for name, row in result["rows"].items()

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.blocks import fill, markdown_table, relative
-from benchmarks.measured_tables import data_tables, sensitivity_tables
+from benchmarks.measured_tables import data_tables, evaluation_tables, sensitivity_tables
 from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, SENSITIVITY, THROUGHPUT, Protocol
 from benchmarks.records import read_records
@@ -61,13 +61,18 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
         block = "\n\n".join(_markdown(*table, output) for table in tables)
         files[readme] = fill(readme.read_text(), "leaderboard", block)
     blocks = {
-        "data": ("data throughput", data_tables(THROUGHPUT)),
-        "evaluation": ("sensitivity", sensitivity_tables(SENSITIVITY)),
+        "data": {"data throughput": data_tables(THROUGHPUT)},
+        "evaluation": {
+            "sensitivity": sensitivity_tables(SENSITIVITY),
+            "evaluation throughput": evaluation_tables(THROUGHPUT),
+        },
     }
-    for name, (mark, block) in blocks.items():
+    for name, marked in blocks.items():
         page_path = output / "docs" / f"{name}.md"
         if page_path.is_file():
-            files[page_path] = fill(page_path.read_text(), mark, block)
+            files[page_path] = page_path.read_text()
+            for mark, block in marked.items():
+                files[page_path] = fill(files[page_path], mark, block)
     reported = read_reported()
     for path in sorted((output / "docs" / "techniques").glob("*.md")):
         files[path] = technique_page(path, tables, output / "LEADERBOARD.md", reported)

@@ -1,60 +1,70 @@
-"""How fast the parts are: ``python -m benchmarks.throughput --data``.
+"""How fast the parts are: ``python -m benchmarks.throughput --data`` or ``--eval``.
 
-Cases are run in turn, round after round, so that what else the machine does meets all of them
-alike; a figure is the median of its rounds. The result is one JSON file for each device, from
-which ``benchmarks.render`` fills the tables in the docs.
+Each writes one JSON file for each device, from which ``benchmarks.render`` fills the tables in the
+docs. A figure is the median of its rounds.
 """
 
 import argparse
 import json
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, islice, repeat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision import datasets, transforms
 
 from benchmarks.environment import surroundings
 from benchmarks.protocol import THROUGHPUT
-from gan_lightning.data import ImageFolder, PrefetchLoader, TensorLoader
-
-CIFAR_SHAPE = (50_000, 3, 32, 32)
-Batches = TensorLoader | PrefetchLoader | DataLoader[Any]
+from benchmarks.speed.evaluation import evaluation
+from benchmarks.speed.loaders import first_and_second_start, loaders, stopwatch
+from benchmarks.speed.timing import interleaved, spread
+from gan_lightning import TECHNIQUES
+from gan_lightning.metrics import load_extractor
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
+    options = _parser().parse_args(args)
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    measure = _data if options.data else _evaluation
+    name, result = measure(options, device)
+    result = {
+        "cores": os.cpu_count(),
+        "threads": options.threads,
+        "rounds": options.rounds,
+        **surroundings(device),
+        **result,
+    }
+    path = options.output / f"{name}-{device.type}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"wrote {path}")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__)
-    parser.add_argument("--data", action="store_true", required=True, help="the loaders")
-    parser.add_argument(
-        "--folder", type=Path, help="a folder of images, to be decoded and cached too"
-    )
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--batches", type=int, default=100, help="in a round of a case")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", action="store_true", help="the loaders")
+    what.add_argument("--eval", action="store_true", help="the scores of generated images")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     parser.add_argument("--output", type=Path, default=THROUGHPUT)
-    options = parser.parse_args(args)
+    data = parser.add_argument_group("of --data")
+    data.add_argument("--folder", type=Path, help="of images, to be decoded and cached too")
+    data.add_argument("--batch-size", type=int, default=64)
+    data.add_argument("--batches", type=int, default=100, help="in a round of a case")
+    scores = parser.add_argument_group("of --eval")
+    scores.add_argument("--technique", choices=TECHNIQUES, default="dcgan")
+    scores.add_argument("--size", type=int, default=32, help="of the images, in colour")
+    scores.add_argument("--extractor", default="inception")
+    scores.add_argument("--weights", help="the file of the extractor's weights")
+    scores.add_argument("--samples", type=int, default=10_000)
+    return parser
 
-    torch.set_num_threads(options.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    result: dict[str, Any] = {
-        "cores": os.cpu_count(),
-        "threads": options.threads,
-        "batch_size": options.batch_size,
-        "batches": options.batches,
-        "rounds": options.rounds,
-        **surroundings(device),
-    }
+
+def _data(options: argparse.Namespace, device: torch.device) -> tuple[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         cases = loaders(options.batch_size, device, Path(scratch), options.folder)
         seconds = interleaved(
@@ -62,8 +72,13 @@ def main(args: Sequence[str] | None = None) -> None:
             options.rounds,
         )
         images = options.batches * options.batch_size
-        result["images_per_second"] = {
-            name: spread([images / taken for taken in rounds]) for name, rounds in seconds.items()
+        result: dict[str, Any] = {
+            "batch_size": options.batch_size,
+            "batches": options.batches,
+            "images_per_second": {
+                name: spread([images / taken for taken in rounds])
+                for name, rounds in seconds.items()
+            },
         }
         if options.folder is not None:
             result["folder"] = first_and_second_start(options.folder, Path(scratch))
@@ -75,129 +90,26 @@ def main(args: Sequence[str] | None = None) -> None:
                 **result["folder"]
             )
         )
-    path = options.output / f"data-{device.type}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {path}")
+    return "data", result
 
 
-def interleaved(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each case returns, round after round, after one that does not count."""
-    for case in cases.values():
-        case()
-    results: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, case in cases.items():
-            results[name].append(case())
-    return results
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest."""
-    figures = {"median": statistics.median(values), "low": min(values), "high": max(values)}
-    return {name: float(f"{value:.4g}") for name, value in figures.items()}
-
-
-def stopwatch(loader: Batches, device: torch.device, count: int) -> Callable[[], float]:
-    """Seconds for ``count`` batches on the device, as a running loader hands them out."""
-    if not len(loader):
-        raise SystemExit("a case has no batch: take a smaller --batch-size, or a larger folder")
-
-    def run() -> float:
-        batches = chain.from_iterable(repeat(loader))
-        # The start of worker processes, and of the first epoch, does not count.
-        for batch in islice(batches, 10):
-            _on(device, batch)
-        _wait_for(device)
-        started = time.perf_counter()
-        for batch in islice(batches, count):
-            _on(device, batch)
-        _wait_for(device)
-        return time.perf_counter() - started
-
-    return run
-
-
-def loaders(
-    batch_size: int, device: torch.device, scratch: Path, folder: Path | None
-) -> dict[str, Batches]:
-    """The cases: our loaders, and torch's over the same images in memory and in files."""
-    pixels = np.random.default_rng(0).integers(0, 256, CIFAR_SHAPE, np.uint8)
-    path = scratch / "images.u8"
-    pixels.tofile(path)
-    mapped = torch.from_numpy(np.memmap(path, np.uint8, "r+", shape=CIFAR_SHAPE))
-    labels = torch.zeros(len(pixels), dtype=torch.int64)
-    cases: dict[str, Batches] = {
-        "tensor on the device": TensorLoader(
-            torch.from_numpy(pixels).to(device), labels.to(device), batch_size, seed=0
-        ),
-        "memory-mapped file, prefetched": PrefetchLoader(
-            mapped, labels, batch_size, device=device, seed=0
-        ),
+def _evaluation(options: argparse.Namespace, device: torch.device) -> tuple[str, dict[str, Any]]:
+    extractor = load_extractor(options.extractor, options.weights)
+    arguments: dict[str, Any] = {"shape": (3, options.size, options.size)}
+    gan = TECHNIQUES[options.technique](**arguments).to(device)
+    extractor.check(gan.shape)
+    measured = evaluation(gan, extractor, options.samples, options.rounds)
+    print(f"{measured['images_per_second']['median']:,.1f} images/s, of which seconds:")
+    for name, seconds in measured["seconds"].items():
+        print(f"{name:50} {seconds:12.2f}")
+    said = {
+        "technique": type(gan).__name__,
+        "size": options.size,
+        "extractor": extractor.name,
+        "features": extractor.num_features,
+        "samples": options.samples,
     }
-    usual: dict[str, Dataset[Any]] = {"images in memory": _Images(pixels)}
-    if folder is not None:
-        usual["image files"] = datasets.ImageFolder(str(_with_classes(folder)), _usual())
-    for what, data in usual.items():
-        for workers in (0, 2):
-            cases[f"DataLoader, {what}, {workers} workers"] = DataLoader(
-                data,
-                batch_size,
-                shuffle=True,
-                drop_last=True,
-                num_workers=workers,
-                pin_memory=device.type == "cuda",
-                persistent_workers=workers > 0,
-            )
-    return cases
-
-
-def first_and_second_start(folder: Path, scratch: Path) -> dict[str, float]:
-    """Seconds until the images of a folder can be drawn from, decoded first and then cached."""
-
-    def start() -> tuple[int, float]:
-        started = time.perf_counter()
-        data = ImageFolder(str(folder), size=32, cache_dir=str(scratch / "cache"))
-        count = len(data.load("train")[0])
-        if (folder / "test").is_dir():
-            count += len(data.load("test")[0])
-        return count, time.perf_counter() - started
-
-    (images, first), (_, second) = start(), start()
-    return {"images": images, "first": round(first, 2), "second": round(second, 3)}
-
-
-class _Images(Dataset[tuple[Tensor, int]]):
-    """Images in memory, handed out one by one as torchvision's CIFAR10 does."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
-        self.transform = _usual()
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.pixels[i])), 0
-
-
-def _usual() -> transforms.Compose:
-    return transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
-
-
-def _with_classes(folder: Path) -> Path:
-    return folder / "train" if (folder / "train").is_dir() else folder
-
-
-def _on(device: torch.device, batch: Sequence[Tensor | None]) -> None:
-    for part in batch:
-        if part is not None:
-            part.to(device, non_blocking=True)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return f"eval-{extractor.name}", said | measured
 
 
 if __name__ == "__main__":

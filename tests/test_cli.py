@@ -136,6 +136,28 @@ def test_a_score_that_is_not_finite_is_null_where_it_is_written(fit, trained, mo
     assert "NaN" not in text
 
 
+def test_a_generator_that_diverged_is_said_to_have_and_its_files_are_intact(fit, metrics):
+    with pytest.warns(UserWarning, match="DCGAN diverged: of 1,797 generated samples"):
+        run = fit(
+            *("--model=DCGAN", DIGITS, *TINY, "--model.generator_lr=1e30"),
+            "--trainer.val_check_interval=1",
+        )
+    rows = metrics(run)
+    assert [row.get("diverged") for row in rows.values()] == [None, 1, 1, 1]
+    assert rows[0]["fd1797_digits_cnn"] > 0
+    assert all(math.isnan(rows[step]["fd1797_digits_cnn"]) for step in (1, 2, 3))
+    assert config(run)["model"]["init_args"]["generator_lr"] == 1e30
+    assert checkpoint(run)["global_step"] == 3
+    with pytest.warns(UserWarning, match="diverged"):
+        validated = fit("--ckpt_path", run / "checkpoints" / "last.ckpt", command="validate")
+    assert json.loads((validated / "validate.json").read_text()) == {
+        "fd1797_digits_cnn": None,
+        "is1797_digits_cnn": None,
+        "diverged": 1,
+        "step": 3,
+    }
+
+
 def test_a_validation_says_which_update_it_is_of(fit, metrics, trained):
     run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command="validate")
     assert list(metrics(run)) == [3]

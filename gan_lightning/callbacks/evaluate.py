@@ -46,9 +46,9 @@ class _Plan:
     def features(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         return (x.float(), None) if self.extractor is None else extract(self.extractor, x)
 
-    def named(self, found: dict[str, float], count: int, split: str) -> dict[str, float]:
-        network = None if self.extractor is None else self.extractor.name
-        return {full_name(name, network, count, split): found[name] for name in self.metrics}
+    @property
+    def network(self) -> str | None:
+        return None if self.extractor is None else self.extractor.name
 
 
 class Evaluate(pl.Callback):
@@ -217,7 +217,8 @@ class Evaluate(pl.Callback):
         fake = self._generated(trainer, gan, plan, count)
         found = from_first(lambda: measured(plan.measures, real, fake))
         split = _split(trainer) + ("" if _limit(trainer) == 1.0 else str(num_real))
-        scores = plan.named(found, count, split)
+        names = {name: full_name(name, plan.network, count, split) for name in plan.metrics}
+        scores = {names[name]: found[name] for name in plan.metrics}
         if from_first(lambda: not fake.finite):
             rank_zero_warn(
                 f"{type(gan).__name__} diverged: of {count:,} generated samples some are not finite"
@@ -225,7 +226,7 @@ class Evaluate(pl.Callback):
             scores["diverged"] = 1.0
         few = plan.extractor is not None and few_for_a_distance(count, plan.num_features)
         if few and "fd" in plan.metrics:
-            rank_zero_warn(f"{next(iter(scores))}: of generated images, {few}")
+            rank_zero_warn(f"{names['fd']}: of generated images, {few}")
         gan.log_scalars(scores)
 
     on_test_epoch_end = on_validation_epoch_end

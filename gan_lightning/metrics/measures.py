@@ -138,13 +138,14 @@ def chosen(asked: Sequence[str], extractor: Extractor) -> list[str]:
         ArgumentError: one of them is unknown, or the extractor does not give it.
     """
     ours = {theirs: name for name, theirs in ON_INCEPTION.items()}
+    choices = f"choose from {', '.join([*NAMES, *ours])}"
+    if not asked:
+        raise ArgumentError(f"no metric is named: {choices}")
     for name in asked:
         if name in ours and extractor.name != INCEPTION:
             raise ArgumentError(f"{name} is on Inception's features: elsewhere it is {ours[name]}")
         if name not in (*NAMES, *ours):
-            raise ArgumentError(
-                f"there is no metric {name!r}: choose from {', '.join([*NAMES, *ours])}"
-            )
+            raise ArgumentError(f"there is no metric {name!r}: {choices}")
         if name == OF_CLASSES and not extractor.classes:
             raise ArgumentError(f"{extractor.name} gives no classes, which the metric {name} needs")
     return list(dict.fromkeys(ours.get(name, name) for name in asked))

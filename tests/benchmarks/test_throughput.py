@@ -1,4 +1,4 @@
-"""The throughput of loaders: measured in turn, written, and shown in the docs."""
+"""Throughput: measured in turn, written, and shown in the docs."""
 
 import itertools
 import json
@@ -6,9 +6,11 @@ import json
 import pytest
 import torch
 from formats import TEST, TRAIN
+from torchvision import models
 
 from benchmarks import throughput
-from benchmarks.measured_tables import data_tables
+from benchmarks.measured_tables import data_tables, evaluation_tables
+from benchmarks.speed import loaders, timing
 from gan_lightning.data import PrefetchLoader, TensorLoader
 
 
@@ -18,13 +20,13 @@ def test_cases_run_in_turn_and_the_first_round_does_not_count():
     def case(name):
         return lambda: order.append(name) or next(clock)
 
-    results = throughput.interleaved({"a": case("a"), "b": case("b")}, rounds=3)
+    results = timing.interleaved({"a": case("a"), "b": case("b")}, rounds=3)
     assert order == ["a", "b"] * 4
     assert results == {"a": [2, 4, 6], "b": [3, 5, 7]}
 
 
 def test_the_spread_is_of_the_rounds():
-    assert throughput.spread([5, 1, 2]) == {"median": 2, "low": 1, "high": 5}
+    assert timing.spread([5, 1, 2]) == {"median": 2, "low": 1, "high": 5}
 
 
 def test_the_stopwatch_times_as_many_batches_as_it_says():
@@ -39,21 +41,21 @@ def test_the_stopwatch_times_as_many_batches_as_it_says():
                 handed_out.append(i)
                 yield torch.zeros(1), None
 
-    seconds = throughput.stopwatch(Loader(), torch.device("cpu"), 20)()
+    seconds = loaders.stopwatch(Loader(), torch.device("cpu"), 20)()
     assert seconds > 0
     assert len(handed_out) == 10 + 20
 
 
 def test_a_loader_without_a_batch_is_refused():
     with pytest.raises(SystemExit, match="no batch: take a smaller --batch-size"):
-        throughput.stopwatch(TensorLoader(torch.zeros(0, 1), None, 4), torch.device("cpu"), 1)
+        loaders.stopwatch(TensorLoader(torch.zeros(0, 1), None, 4), torch.device("cpu"), 1)
 
 
 def test_all_cases_are_of_the_same_images(tmp_path, data_files, monkeypatch):
-    monkeypatch.setattr(throughput, "CIFAR_SHAPE", (12, 3, 8, 8))
+    monkeypatch.setattr(loaders, "CIFAR_SHAPE", (12, 3, 8, 8))
     cpu = torch.device("cpu")
     folder = tmp_path / data_files("ImageFolder")["data_dir"]
-    cases = throughput.loaders(4, cpu, tmp_path, folder)
+    cases = loaders.loaders(4, cpu, tmp_path, folder)
     assert [type(case) for case in cases.values()][:2] == [TensorLoader, PrefetchLoader]
     assert [name for name in cases if "DataLoader" in name] == [
         f"DataLoader, {what}, {workers} workers"
@@ -73,7 +75,7 @@ def test_all_cases_are_of_the_same_images(tmp_path, data_files, monkeypatch):
 
 @pytest.mark.timeout(120)
 def test_what_is_measured_is_written_and_shown(tmp_path, data_files, monkeypatch, capsys):
-    monkeypatch.setattr(throughput, "CIFAR_SHAPE", (64, 3, 8, 8))
+    monkeypatch.setattr(loaders, "CIFAR_SHAPE", (64, 3, 8, 8))
     arguments = ["--data", "--folder", data_files("ImageFolder")["data_dir"]]
     arguments += ["--batch-size", "8", "--batches", "3", "--rounds", "2"]
     throughput.main([*arguments, "--output", str(tmp_path / "figures")])
@@ -87,3 +89,38 @@ def test_what_is_measured_is_written_and_shown(tmp_path, data_files, monkeypatch
         assert 0 < figure["low"] <= figure["median"] <= figure["high"]
         assert f"| {name} | {figure['median']:,.0f} |" in page
     assert f"A folder of {TRAIN + TEST} images" in page
+
+
+@pytest.mark.timeout(120)
+def test_the_parts_of_an_evaluation_are_measured_written_and_shown(tmp_path, capsys):
+    weights = tmp_path / "weights.pth"
+    torch.save(models.get_model("mobilenet_v2").state_dict(), weights)
+    arguments = ["--eval", "--extractor", "mobilenet_v2", "--weights", str(weights)]
+    arguments += ["--samples", "20", "--rounds", "2", "--output", str(tmp_path / "figures")]
+    throughput.main(arguments)
+    (path,) = (tmp_path / "figures").iterdir()
+    assert path.name == "eval-mobilenet_v2-cpu.json"
+    result = json.loads(path.read_text())
+    assert list(result["seconds"]) == [
+        "generate",
+        "round and featurise",
+        "sum up",
+        "compute fd",
+        "compute is",
+    ]
+    assert all(seconds > 0 for seconds in result["seconds"].values())
+    # A network at 224 pixels takes longer than a generator at 32.
+    assert result["seconds"]["round and featurise"] > result["seconds"]["generate"]
+    speed = result["images_per_second"]
+    assert speed["low"] <= speed["median"] <= speed["high"]
+    assert f"{speed['median']:,.1f} images/s" in capsys.readouterr().out
+    page = evaluation_tables(tmp_path / "figures")
+    assert f"{speed['median']:,.0f} images per second" in page
+    assert page.count("%") == 5
+
+
+def test_one_thing_is_measured_at_a_time(capsys):
+    for arguments in ([], ["--data", "--eval"]):
+        with pytest.raises(SystemExit):
+            throughput.main(arguments)
+    assert "not allowed with argument" in capsys.readouterr().err

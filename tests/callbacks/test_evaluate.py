@@ -2,6 +2,7 @@
 
 import math
 import random
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from gan_lightning import GAN
 from gan_lightning.callbacks import Evaluate
 from gan_lightning.data import Digits, Ring, TensorLoader
 from gan_lightning.data.base import GANDataModule
+from gan_lightning.errors import ArgumentError, TooFewSamplesError
 from gan_lightning.images import to_uint8
-from gan_lightning.metrics import load_extractor
+from gan_lightning.metrics import extract, load_extractor
 
 SCORES = ["fd1797_digits_cnn", "is1797_digits_cnn"]
 EVERY_UPDATE = {"val_check_interval": 1, "check_val_every_n_epoch": None}
@@ -329,3 +331,191 @@ def test_the_best_checkpoint_is_kept(logged_fit, tmp_path, mode, best):
     step = best(distances, key=distances.get)
     assert keep.best_model_score.item() == pytest.approx(distances[step])
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [f"step={step}.ckpt"]
+
+
+# Names, metrics and counts
+
+
+def test_metrics_are_chosen_and_come_in_that_order(scores):
+    model = tiny("wgan_gp", IMAGE)
+    for metrics in ("kd, recall", ["kd", "recall"]):
+        known = scores(model, Digits(), Evaluate(metrics=metrics, num_samples=1000))
+        assert list(known) == ["kd1k_digits_cnn", "recall1k_digits_cnn"]
+
+
+@pytest.mark.parametrize("metrics", ["fid", "fd,nonsense", ""])
+def test_metrics_that_there_are_not_stop_a_run_before_it_starts(make_trainer, metrics):
+    trainer = make_trainer(Evaluate(metrics=metrics), max_steps=1)
+    with pytest.raises(ArgumentError):
+        trainer.fit(tiny("wgan_gp", IMAGE), Digits(batch_size=8))
+    assert trainer.global_step == 0
+
+
+def test_a_loop_over_some_of_the_real_samples_says_so_and_keeps_nothing(make_trainer, tmp_path):
+    trainer = make_trainer(Evaluate(cache_dir=str(tmp_path / "kept")), limit_val_batches=2)
+    (known,) = trainer.validate(tiny("wgan_gp", IMAGE), Digits(), verbose=False)
+    assert set(known) == {"fd1024_digits_cnn_train1024", "is1024_digits_cnn", "step"}
+    assert not (tmp_path / "kept").exists()
+
+
+def test_loaders_of_ones_own_are_scored_as_val_and_test(digits, make_trainer):
+    floats, images = digits
+    loader = TensorLoader(images, None, 100)
+    trainer, model = make_trainer(Evaluate("digits_cnn", num_samples=50)), _Known(floats)
+    (known,) = trainer.validate(model, loader, verbose=False)
+    assert set(known) == {"fd50_digits_cnn_val", "is50_digits_cnn", "step"}
+    (known,) = trainer.test(model, loader, verbose=False)
+    assert set(known) == {"fd50_digits_cnn_test", "is50_digits_cnn", "step"}
+
+
+def test_scores_do_not_depend_on_batches(scores):
+    model = tiny("wgan_gp", IMAGE, num_classes=10)
+    every = {"metrics": ["fd", "is", "kd", "precision", "recall", "density", "coverage"]}
+    data = Digits(conditional=True)
+    one, other = (
+        scores(model, data, Evaluate(**every, num_samples=300, batch_size=size))
+        for size in (300, 7)
+    )
+    assert one == pytest.approx(other, rel=1e-6)
+
+
+def test_few_samples_are_warned_of_where_a_distance_is_asked_for(scores, recwarn):
+    model = tiny("wgan_gp", IMAGE)
+    with pytest.warns(UserWarning, match="fd64_digits_cnn: of generated images, 64 are no more"):
+        scores(model, Digits(), Evaluate(num_samples=64))
+    scores(model, Digits(), Evaluate(num_samples=65))
+    scores(model, Digits(), Evaluate(num_samples=20, metrics="is"))
+    assert not [warning for warning in recwarn if "no more than" in str(warning.message)]
+
+
+def test_too_few_samples_for_a_metric_are_refused_by_name(scores):
+    with pytest.raises(TooFewSamplesError, match="is need 10 generated samples at least"):
+        scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(num_samples=9))
+
+
+def test_grey_images_on_a_network_of_colour_are_said(make_trainer, inception_file, caplog):
+    images = _Images(torch.randint(256, (20, *IMAGE), dtype=torch.uint8))
+    trainer = make_trainer(Evaluate("inception", str(inception_file), num_samples=10))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weights that are not the published ones
+        (known,) = trainer.validate(tiny("wgan_gp", IMAGE), images, verbose=False)
+    assert set(known) == {"fid10_train", "is10", "step"}
+    assert "inception takes colour images: grey ones are repeated" in caplog.text
+
+
+# Real samples on disk
+
+
+@pytest.fixture
+def extracted(monkeypatch):
+    """How many images were taken features of, real and generated."""
+    counts = []
+
+    def counted(extractor, x):
+        counts.append(len(x))
+        return extract(extractor, x)
+
+    monkeypatch.setattr("gan_lightning.callbacks.evaluate.extract", counted)
+    return counts
+
+
+def test_real_samples_are_measured_once_for_all_runs(scores, extracted, tmp_path):
+    model, kept = tiny("wgan_gp", IMAGE), str(tmp_path / "kept")
+    first = scores(model, Digits(), Evaluate(num_samples=100, cache_dir=kept))
+    assert sum(extracted) == 1797 + 100
+    second = scores(model, Digits(), Evaluate(num_samples=100, cache_dir=kept))
+    assert sum(extracted) == 1797 + 200
+    assert first == second
+    assert scores(model, Digits(), Evaluate(num_samples=100, cache_dir=None)) == first
+    assert sum(extracted) == 2 * 1797 + 300
+    (path,) = (tmp_path / "kept").iterdir()
+    assert path.name.startswith("Digits-train-digits_cnn-")
+
+
+def test_metrics_of_each_feature_have_a_file_of_their_own(scores, tmp_path):
+    model, kept = tiny("wgan_gp", IMAGE), str(tmp_path / "kept")
+    for metrics in ("fd", "fd,kd", "kd", "is"):
+        evaluate = Evaluate(metrics=metrics, num_samples=100, cache_dir=kept)
+        cached = [scores(model, Digits(), evaluate) for _ in range(2)]
+        fresh = scores(model, Digits(), Evaluate(metrics=metrics, num_samples=100, cache_dir=None))
+        assert cached == [pytest.approx(fresh, rel=1e-9)] * 2
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".features", ".moments"}
+
+
+def test_other_images_other_splits_and_other_weights_are_measured_again(
+    digits, make_trainer, extracted, tmp_path, inception_file
+):
+    _, images = digits
+    kept = str(tmp_path / "kept")
+
+    def real(data, command="validate", extractor="digits_cnn", weights=None):
+        evaluate = Evaluate(extractor, weights, num_samples=20, cache_dir=kept)
+        getattr(make_trainer(evaluate), command)(tiny("wgan_gp", IMAGE), data, verbose=False)
+        seen = sum(extracted) - 20
+        extracted.clear()
+        return seen
+
+    changed = images[:300].clone()
+    changed[7, 0, 3, 3] ^= 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert real(_Images(images[:300])) == 300
+        assert real(_Images(images[:300])) == 0
+        assert real(_Images(changed)) == 300
+        assert real(_Images(images[:299])) == 299
+        assert real(_Images(images[:300]), "test") == 300
+        assert real(_Images(images[:20]), "validate", "inception", str(inception_file)) == 20
+        assert real(_Images(images[:20]), "validate", "inception", str(inception_file)) == 0
+        assert real(_Images(images[:20])) == 20
+
+
+def test_a_damaged_file_is_made_again(scores, extracted, tmp_path):
+    model, evaluate = tiny("wgan_gp", IMAGE), {"num_samples": 100, "cache_dir": str(tmp_path / "k")}
+    first = scores(model, Digits(), Evaluate(**evaluate))
+    (path,) = (tmp_path / "k").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.warns(UserWarning, match="is damaged: the real samples are measured again"):
+        assert scores(model, Digits(), Evaluate(**evaluate)) == first
+    assert path.read_bytes() == whole
+
+
+def test_real_samples_that_cannot_be_kept_are_scored_all_the_same(scores, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        known = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(cache_dir=str(tmp_path / "file")))
+    assert sorted(known) == SCORES
+
+
+# Precision
+
+
+def test_features_are_of_float32_whatever_training_uses(digits, monkeypatch):
+    floats, _ = digits
+    extractor, seen = load_extractor("digits_cnn"), []
+    forward = extractor.network.forward
+
+    def watched(images):
+        seen.append(
+            (
+                torch.is_autocast_enabled("cpu"),
+                torch.backends.cudnn.allow_tf32,
+                torch.get_float32_matmul_precision(),
+            )
+        )
+        return forward(images)
+
+    monkeypatch.setattr(extractor.network, "forward", watched)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            features, _ = extract(extractor, floats[:5])
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == [(False, False, "highest")]
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.equal(features, extract(load_extractor("digits_cnn"), floats[:5])[0])

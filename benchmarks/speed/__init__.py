@@ -1,0 +1,1 @@
+"""What ``benchmarks.throughput`` measures, one file for each part."""
