@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed import (
     ReduceOp,
     all_gather_object,
     all_reduce,
+    broadcast,
     broadcast_object_list,
     gather_object,
     get_rank,
@@ -16,6 +17,8 @@ from torch.distributed import (
     is_available,
     is_initialized,
 )
+
+from gan_lightning.errors import UserError
 
 RNGState = dict[str, Tensor]
 T = TypeVar("T")
@@ -33,6 +36,13 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     x = x.clone()
     all_reduce(x, op=ReduceOp.SUM)
     return x / get_world_size()
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every rank the buffers of the first one's module: running statistics differ."""
+    if several_ranks():
+        for buffer in module.buffers():
+            broadcast(buffer, src=0)
 
 
 def gather_on_first(x: T) -> list[T]:
@@ -53,9 +63,11 @@ def from_first(compute: Callable[[], T]) -> T:
     if get_rank() == 0:
         try:
             told = [compute()]
-        except Exception as error:
-            # Every rank is to stop for it.
+        except UserError as error:
             told = [error]
+        except Exception as error:
+            # Every rank is to stop for it, whether or not it can be pickled.
+            told = [RuntimeError(f"{type(error).__name__}: {error}")]
     broadcast_object_list(told, src=0)
     if isinstance(told[0], Exception):
         raise told[0]

@@ -27,7 +27,7 @@ class WrongFileError(UserError, ValueError):
 
 
 class TooFewSamplesError(UserError, ValueError):
-    """The data does not fill a batch."""
+    """There are too few samples to fill a batch, or to be scored."""
 
 
 class SourceChangedError(UserError):

@@ -297,10 +297,15 @@ class GAN(pl.LightningModule, ABC):
             y = torch.randint(self.num_classes, (n,), device=self.device)
         return self.draw_latents(n), y if self.num_classes else None
 
+    @property
+    def sampled(self) -> nn.Module:
+        """The generator that samples come from: the average, where there is one."""
+        return self.generator if self.generator_ema is None else self.generator_ema
+
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """The samples of latents and labels, as ``sample`` hands them out."""
-        generator = self.generator if self.generator_ema is None else self.generator_ema
+        """The samples of latents and labels, as ``sample`` and scores have them."""
+        generator = self.sampled
         training = generator.training
         generator.eval()
         try:

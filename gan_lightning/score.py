@@ -26,6 +26,7 @@ from gan_lightning.metrics.measures import (
     MEASURES,
     NAMES,
     ON_INCEPTION,
+    check_counts,
     chosen,
     few_for_a_distance,
     full_name,
@@ -50,23 +51,29 @@ def main(args: Sequence[str]) -> None:
     real, fake = _source("--real", options.real), _source("--fake", options.fake)
     extractor = load_extractor(options.extractor, options.weights)
     every = [name for name in NAMES if name != "is" or extractor.classes]
-    metrics = every if options.metrics is None else chosen(options.metrics, extractor)
+    metrics = every if options.metrics is None else chosen(_separate(options.metrics), extractor)
     measures = selected(MEASURES, metrics)
-    for measure in measures:
-        for source in (real, fake):
-            if len(source) < measure.least:
-                raise TooFewSamplesError(
-                    f"{' and '.join(measure.names)} need {measure.least} images at least, "
-                    f"{source.place} has {len(source)}: --metrics names those that are wanted"
-                )
-    of_real = _features(real, extractor, batch_size, device)
-    of_fake = _features(fake, extractor, batch_size, device)
+    for kind, source in (("generated", fake), ("real", real)):
+        try:
+            check_counts(measures, **{kind: len(source)})
+        except TooFewSamplesError as error:
+            raise TooFewSamplesError(f"{source.place}: {error}") from error
+    distances = "fd" in metrics
+    of_real = Features(torch.zeros(0, extractor.num_features))
+    if any(measure.needs_real for measure in measures):
+        of_real = _features(real, extractor, batch_size, device, distances)
+    of_fake = _features(fake, extractor, batch_size, device, distances)
     found = measured(measures, of_real, of_fake)
     scores = {full_name(name, extractor.name): found[name] for name in metrics}
     if options.json:
         print(json.dumps(scores))
     else:
-        _print(scores, len(of_real), len(of_fake))
+        _print(scores, len(of_real) or len(real), len(of_fake))
+
+
+def _separate(names: list[str]) -> list[str]:
+    """With spaces or commas between them."""
+    return [name for together in names for name in together.replace(",", " ").split()]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metrics",
         nargs="+",
-        choices=[*NAMES, *ON_INCEPTION.values()],
-        help="the scores; by default all that the extractor gives",
+        help=f"the scores, of {', '.join([*NAMES, *ON_INCEPTION.values()])}; by default all that "
+        "the extractor gives",
     )
     parser.add_argument(
         "--batch_size", type=int, help="by default 16 on a CPU, 256 on a GPU; scores are the same"
@@ -123,7 +130,11 @@ def _source(option: str, place: Path) -> FilesSource:
 
 
 def _features(
-    source: FilesSource, extractor: Extractor, batch_size: int, device: torch.device
+    source: FilesSource,
+    extractor: Extractor,
+    batch_size: int,
+    device: torch.device,
+    distances: bool,
 ) -> Features:
     skipped: dict[int, str] = {}
     batches = _saying_what_is_grey(batches_of(source, batch_size, skipped), extractor, source)
@@ -134,7 +145,7 @@ def _features(
         if len(skipped) == len(source):
             raise WrongFileError(said)
         _warn(said)
-    if few := few_for_a_distance(len(features), extractor.num_features):
+    if distances and (few := few_for_a_distance(len(features), extractor.num_features)):
         _warn(f"of the images in {source.place}, {few}")
     return features
 

@@ -114,7 +114,11 @@ def test_validate_and_test_measure_what_the_fit_ended_with(fit, metrics, trained
     last = metrics(trained)[3]
     assert last["fd1797_digits_cnn"] > 0
     for command, split in (("validate", ""), ("test", "_test")):
-        run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command=command)
+        run = fit(
+            *("--ckpt_path", trained / "checkpoints" / "last.ckpt"),
+            "--evaluate.cache_dir=null",
+            command=command,
+        )
         (row,) = metrics(run).values()
         distance = row[f"fd1797_digits_cnn{split}"]
         assert distance == pytest.approx(last["fd1797_digits_cnn"], rel=1e-6), command

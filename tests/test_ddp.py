@@ -53,6 +53,12 @@ def test_two_processes_train_and_score_with_the_default_strategy(command, tmp_pa
     # Each rank draws noise of its own.
     first, second = (state["cpu"] for state in checkpoint["rng_states"])
     assert not torch.equal(first, second)
+    # Ranks have running statistics of their own; scored is the generator that was saved.
+    code, error = command("validate", "--ckpt_path", folder / "checkpoints/last.ckpt", devices=1)
+    assert code == 0, error
+    again = json.loads((tmp_path / "Digits-WGANGP" / "version_1" / "validate.json").read_text())
+    for name in ("fd1797_digits_cnn", "is1797_digits_cnn"):
+        assert again[name] == pytest.approx(float(scored[-1][name]), rel=1e-6)
 
 
 @pytest.mark.timeout(600)
@@ -95,3 +101,46 @@ def test_what_the_first_process_refuses_stops_the_others_too(command):
     assert code == 1
     assert "is need 10 generated samples at least, and there are 5" in error
     assert "Traceback" not in error
+
+
+PADDED = """
+import sys
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, TensorDataset
+from gan_lightning import BEGAN
+from gan_lightning.callbacks import Evaluate
+from gan_lightning.data import Digits
+
+pl.seed_everything(0)
+images = Digits().load("train")[0][:101] / 127.5 - 1
+trainer = pl.Trainer(
+    accelerator="cpu", devices=int(sys.argv[1]), logger=False, enable_progress_bar=False,
+    callbacks=[Evaluate("digits_cnn", cache_dir=None)],
+)
+loader = DataLoader(TensorDataset(images, images), 10)
+(scores,) = trainer.validate(BEGAN((1, 8, 8), generator_width=8, critic_width=8), loader)
+if trainer.is_global_zero:
+    print("scores", *sorted(scores), *(scores[name].hex() for name in sorted(scores)))
+"""
+
+
+@pytest.mark.timeout(240)
+def test_samples_that_torchs_sampler_repeats_count_once(tmp_path):
+    (tmp_path / "padded.py").write_text(PADDED)
+    said = []
+    for devices in (1, 2):
+        done = subprocess.run(
+            [sys.executable, "padded.py", str(devices)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stderr
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("scores"))
+        said.append(line.split()[1:])
+    one, two = said
+    names = ["fd101_digits_cnn_val", "is101_digits_cnn", "step"]
+    assert one[:3] == two[:3] == names
+    values = [[float.fromhex(value) for value in line[3:]] for line in (one, two)]
+    assert values[0] == pytest.approx(values[1], rel=1e-6)

@@ -71,6 +71,13 @@ class GANDataModule(pl.LightningDataModule, ABC):
     def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """All samples of a split, uint8 ``(N, C, H, W)`` or float32 ``(N, D)``, and labels."""
 
+    def split_of(self, loader: object) -> Split | None:
+        """The split that a loader hands out all of; None where it is another's loader."""
+        for split, (x, _, _) in self._splits.items():
+            if isinstance(loader, Loader) and loader.x is x:
+                return split
+        return None
+
     def fingerprint(self, split: Split) -> str:
         """A checksum of a split's samples, by which what is measured of them can be kept."""
         x = self._splits[split][0] if split in self._splits else self.load(split)[0]

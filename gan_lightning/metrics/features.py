@@ -73,7 +73,7 @@ def features_of(extractor: Extractor, images: Tensor) -> tuple[Tensor, Tensor | 
     layout = torch.channels_last if on_gpu else torch.contiguous_format
     network = extractor.network.to(images.device).to(memory_format=layout)
     features, logits = [], []
-    with _true_float32(images.device):
+    with _true_float32(), torch.autocast(images.device.type, enabled=False):
         for part in images.split(GPU_BATCH if on_gpu else extractor.batch):
             some, classes = network(part.contiguous(memory_format=layout))
             features.append(some.float())
@@ -97,18 +97,18 @@ def collect(extractor: Extractor, batches: Iterable[Tensor], device: torch.devic
 
 
 @contextmanager
-def _true_float32(device: torch.device) -> Iterator[None]:
-    """Neither autocast nor TF32, whatever training uses."""
-    convolutions = torch.backends.cudnn.allow_tf32
-    products = torch.get_float32_matmul_precision()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
+def _true_float32() -> Iterator[None]:
+    """Neither TF32 nor bfloat16 inside of convolutions and products, whatever training uses."""
+    cuda, cudnn, mkldnn = (getattr(torch.backends, name) for name in ("cuda", "cudnn", "mkldnn"))
+    libraries = [cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv]
+    before = [library.fp32_precision for library in libraries]
     try:
-        with torch.autocast(device.type, enabled=False):
-            yield
+        for library in libraries:
+            library.fp32_precision = "ieee"
+        yield
     finally:
-        torch.backends.cudnn.allow_tf32 = convolutions
-        torch.set_float32_matmul_precision(products)
+        for library, precision in zip(libraries, before, strict=True):
+            library.fp32_precision = precision
 
 
 def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iterator[Tensor]:

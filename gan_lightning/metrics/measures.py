@@ -151,6 +151,21 @@ def chosen(asked: Sequence[str], extractor: Extractor) -> list[str]:
     return list(dict.fromkeys(ours.get(name, name) for name in asked))
 
 
+def chosen_of_points(asked: Sequence[str] | None, measures: Iterable[Measure]) -> list[str]:
+    """The metrics that are asked for of points; by default all.
+
+    Raises:
+        ArgumentError: one of them is not to be had of these points.
+    """
+    names = [name for measure in measures for name in measure.names]
+    for name in [""] if asked == [] else asked or names:
+        if name not in names:
+            raise ArgumentError(
+                f"these points have no metric {name!r}: choose from {', '.join(names)}"
+            )
+    return list(dict.fromkeys(asked or names))
+
+
 def selected(measures: Iterable[Measure], metrics: Iterable[str]) -> tuple[Measure, ...]:
     """The measures that give these metrics."""
     wanted = set(metrics)
@@ -163,17 +178,23 @@ def measured(measures: Iterable[Measure], real: Features, fake: Features) -> dic
     Raises:
         TooFewSamplesError: there are too few samples for one of them.
     """
+    measures = tuple(measures)
+    check_counts(measures, generated=len(fake), real=len(real))
     found: dict[str, float] = {}
     for measure in measures:
-        counts = {"generated": len(fake)} | ({"real": len(real)} if measure.needs_real else {})
+        found |= zip(measure.names, measure.compute(real, fake), strict=True)
+    return found
+
+
+def check_counts(measures: Iterable[Measure], **counts: int) -> None:
+    """Raises TooFewSamplesError where these ``generated`` and ``real`` samples do not suffice."""
+    for measure in measures:
         for kind, count in counts.items():
-            if count < measure.least:
+            if count < measure.least and (kind == "generated" or measure.needs_real):
                 raise TooFewSamplesError(
                     f"{' and '.join(measure.names)} need {measure.least} {kind} samples at least, "
                     f"and there are {count}: choose other metrics, or more samples"
                 )
-        found |= zip(measure.names, measure.compute(real, fake), strict=True)
-    return found
 
 
 def few_for_a_distance(count: int, num_features: int) -> str | None:

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import uuid
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -11,7 +13,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 from gan_lightning.metrics.features import Features
 from gan_lightning.metrics.scores import Moments
 
+#: Of the file, and of how features come out of images.
 FORMAT = "gan_lightning features, version 1"
+#: What else features come from.
+LIBRARIES = ("torch", "torchvision", "torch-fidelity")
 HASH_LENGTH = 64
 
 
@@ -26,7 +31,8 @@ def statistics_path(folder: Path, title: str, extractor: str, keep: bool, key: s
         key: what tells the samples, the extractor and its resize from all others.
     """
     kind = "features" if keep else "moments"
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    libraries = " ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    digest = hashlib.sha256(f"{FORMAT} {libraries} {key}".encode()).hexdigest()[:16]
     return folder / f"{title}-{extractor}-{digest}.{kind}"
 
 
@@ -36,13 +42,11 @@ def read_statistics(path: Path) -> Features | None:
         content = path.read_bytes()
     except OSError:
         return None
-    said, payload = content[:HASH_LENGTH], content[HASH_LENGTH:]
-    if hashlib.sha256(payload).hexdigest().encode() != said:
+    payload = memoryview(content)[HASH_LENGTH:]
+    if hashlib.sha256(payload).hexdigest().encode() != content[:HASH_LENGTH]:
         rank_zero_warn(f"{path} is damaged: the real samples are measured again")
         return None
     read = torch.load(io.BytesIO(payload), weights_only=True)
-    if read["format"] != FORMAT:
-        return None
     return Features(
         read["features"], read["logits"], Moments(read["count"], read["sum"], read["products"])
     )
@@ -54,7 +58,6 @@ def write_statistics(features: Features, path: Path) -> None:
     buffer = io.BytesIO()
     torch.save(
         {
-            "format": FORMAT,
             "features": features.features,
             "logits": features.logits,
             "count": moments.count,
@@ -64,7 +67,7 @@ def write_statistics(features: Features, path: Path) -> None:
         buffer,
     )
     payload = buffer.getbuffer()
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -307,7 +307,7 @@ def test_drawing_samples_needs_no_weights(make_trainer):
 
 def test_the_untrained_generator_is_scored_where_the_sanity_check_is_whole(logged_fit, scores):
     torch.manual_seed(0)
-    untrained = scores(tiny("wgan_gp", IMAGE), Digits())
+    untrained = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(cache_dir=None))
     torch.manual_seed(0)
     rows = logged_fit(tiny("wgan_gp", IMAGE), max_steps=2)
     assert list(rows) == [0, 1, 2]
@@ -319,7 +319,7 @@ def test_a_fits_score_is_measured_against_all_real_samples(logged_fit, scores, s
     model = tiny("wgan_gp", IMAGE)
     rows = logged_fit(model, max_steps=1, num_sanity_val_steps=sanity_batches)
     assert list(rows) == ([0, 1] if sanity_batches == -1 else [1])
-    fresh = scores(model, Digits(batch_size=100))
+    fresh = scores(model, Digits(batch_size=100), Evaluate(cache_dir=None))
     assert rows[1] == pytest.approx(fresh, rel=1e-6)
 
 
@@ -351,11 +351,79 @@ def test_metrics_that_there_are_not_stop_a_run_before_it_starts(make_trainer, me
     assert trainer.global_step == 0
 
 
-def test_a_loop_over_some_of_the_real_samples_says_so_and_keeps_nothing(make_trainer, tmp_path):
-    trainer = make_trainer(Evaluate(cache_dir=str(tmp_path / "kept")), limit_val_batches=2)
-    (known,) = trainer.validate(tiny("wgan_gp", IMAGE), Digits(), verbose=False)
-    assert set(known) == {"fd1024_digits_cnn_train1024", "is1024_digits_cnn", "step"}
-    assert not (tmp_path / "kept").exists()
+@pytest.mark.parametrize(
+    ("limit", "seen"),
+    [({"limit_val_batches": 2}, 1024), ({"limit_val_batches": 1}, 512), ({"fast_dev_run": 1}, 512)],
+)
+def test_a_loop_over_some_of_the_real_samples_says_so_and_keeps_nothing(
+    make_trainer, tmp_path, limit, seen
+):
+    model, kept = tiny("wgan_gp", IMAGE), tmp_path / "kept"
+    evaluate = {"num_samples": 100, "cache_dir": str(kept)}
+    trainer = make_trainer(Evaluate(**evaluate), **limit)
+    (known,) = trainer.validate(model, Digits(), verbose=False)
+    assert set(known) == {f"fd100_digits_cnn_train{seen}", "is100_digits_cnn", "step"}
+    assert not kept.exists()
+    # What is kept of all of them is not taken for these.
+    make_trainer(Evaluate(**evaluate)).validate(model, Digits(), verbose=False)
+    assert kept.exists()
+    trainer = make_trainer(Evaluate(**evaluate), **limit)
+    assert trainer.validate(model, Digits(), verbose=False) == [known]
+
+
+def test_a_trainers_earlier_data_is_not_taken_for_a_loader_of_ones_own(digits, make_trainer):
+    floats, images = digits
+    model, loader = _Known(floats), TensorLoader(images[:300], None, 100)
+    evaluate = {"extractor": "digits_cnn", "num_samples": 100}
+    (alone,) = make_trainer(Evaluate(**evaluate)).validate(model, loader, verbose=False)
+    trainer = make_trainer(Evaluate(**evaluate))
+    (whole,) = trainer.validate(model, Digits(), verbose=False)
+    assert trainer.validate(model, loader, verbose=False) == [alone]
+    assert "fd100_digits_cnn_val" in alone
+    assert trainer.validate(model, Digits(), verbose=False) == [whole]
+
+
+def test_a_data_module_with_a_loader_of_its_own_is_not_taken_at_its_word(digits, make_trainer):
+    floats, images = digits
+
+    class Cut(_Images):
+        def val_dataloader(self):
+            return TensorLoader(images[:200], None, 100)
+
+    trainer = make_trainer(Evaluate(num_samples=100))
+    trainer.validate(_Known(floats), _Images(images), verbose=False)
+    (known,) = trainer.validate(_Known(floats), Cut(images), verbose=False)
+    assert "fd100_digits_cnn_val" in known
+    fresh = make_trainer(Evaluate(num_samples=100, cache_dir=None))
+    assert fresh.validate(_Known(floats), Cut(images), verbose=False) == [known]
+
+
+def test_without_a_score_against_real_samples_none_is_looked_at(scores, extracted):
+    known = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(metrics="is", num_samples=100))
+    assert list(known) == ["is100_digits_cnn"]
+    assert sum(extracted) == 100
+
+
+def test_a_generator_that_comes_back_is_said_to_have(logged_fit):
+    class Comes(torch.nn.Module):
+        """Not finite from update 1 to 2."""
+
+        def __init__(self, network):
+            super().__init__()
+            self.network, self.calls = network, 0
+
+        def forward(self, z, y):
+            x = self.network(z, y)
+            if not self.training:
+                self.calls += 1
+            return x * math.nan if 8 < self.calls <= 24 and not self.training else x
+
+    model = tiny("began", IMAGE)
+    model.generator = Comes(model.generator)
+    with pytest.warns(UserWarning, match="diverged"):
+        rows = logged_fit(model)
+    # An evaluation is 8 blocks.
+    assert [row.get("diverged") for row in rows.values()] == [None, 1, 1, 0, 0]
 
 
 def test_loaders_of_ones_own_are_scored_as_val_and_test(digits, make_trainer):
@@ -388,9 +456,11 @@ def test_few_samples_are_warned_of_where_a_distance_is_asked_for(scores, recwarn
     assert not [warning for warning in recwarn if "no more than" in str(warning.message)]
 
 
-def test_too_few_samples_for_a_metric_are_refused_by_name(scores):
+def test_too_few_samples_for_a_metric_are_refused_before_training(make_trainer):
+    trainer = make_trainer(Evaluate(num_samples=9), max_steps=1)
     with pytest.raises(TooFewSamplesError, match="is need 10 generated samples at least"):
-        scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(num_samples=9))
+        trainer.fit(tiny("wgan_gp", IMAGE), Digits(batch_size=8))
+    assert trainer.global_step == 0
 
 
 def test_grey_images_on_a_network_of_colour_are_said(make_trainer, inception_file, caplog):
@@ -490,32 +560,48 @@ def test_real_samples_that_cannot_be_kept_are_scored_all_the_same(scores, tmp_pa
 # Precision
 
 
-def test_features_are_of_float32_whatever_training_uses(digits, monkeypatch):
+@pytest.fixture
+def reduced():
+    """``reduced(how)``: products and convolutions in TF32, asked for in torch's old or new way."""
+    libraries = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    before = [library.fp32_precision for library in libraries]
+
+    def ask(how):
+        if how == "old":
+            torch.set_float32_matmul_precision("high")
+            torch.backends.cudnn.allow_tf32 = True
+        else:
+            for library in libraries:
+                library.fp32_precision = "tf32"
+
+    yield ask
+    torch.set_float32_matmul_precision("highest")
+    for library, precision in zip(libraries, before, strict=True):
+        library.fp32_precision = precision
+
+
+@pytest.mark.parametrize("how", ["old", "new"])
+def test_features_are_of_float32_whatever_training_uses(digits, monkeypatch, reduced, how):
     floats, _ = digits
     extractor, seen = load_extractor("digits_cnn"), []
     forward = extractor.network.forward
+    expected, _ = extract(extractor, floats[:5])
+
+    def precisions():
+        cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+        return torch.is_autocast_enabled("cpu"), cuda.fp32_precision, cudnn.fp32_precision
 
     def watched(images):
-        seen.append(
-            (
-                torch.is_autocast_enabled("cpu"),
-                torch.backends.cudnn.allow_tf32,
-                torch.get_float32_matmul_precision(),
-            )
-        )
+        seen.append(precisions())
         return forward(images)
 
     monkeypatch.setattr(extractor.network, "forward", watched)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with torch.autocast("cpu", torch.bfloat16):
-            features, _ = extract(extractor, floats[:5])
-            assert torch.is_autocast_enabled("cpu")
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert seen == [(False, False, "highest")]
-    assert torch.backends.cudnn.allow_tf32
-    assert torch.equal(features, extract(load_extractor("digits_cnn"), floats[:5])[0])
+    reduced(how)
+    with torch.autocast("cpu", torch.bfloat16):
+        features, _ = extract(extractor, floats[:5])
+        assert precisions() == (True, "tf32", "tf32")
+    if how == "old":
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cudnn.allow_tf32
+    assert seen == [(False, "ieee", "ieee")]
+    assert torch.equal(features, expected)

@@ -66,6 +66,11 @@ def test_a_metric_that_the_points_do_not_have_is_refused_before_training(make_tr
         make_trainer(Evaluate(metrics="modes")).fit(tiny("wgan_gp"), SwissRoll(500))
 
 
+def test_no_metric_at_all_is_refused(make_trainer):
+    with pytest.raises(ArgumentError, match="choose from swd, modes, high_quality"):
+        make_trainer(Evaluate(metrics="")).validate(tiny("wgan_gp"), Ring(500), verbose=False)
+
+
 def test_an_extractor_of_images_is_refused(make_trainer):
     with pytest.raises(ArgumentError, match="inception takes images, and these are points"):
         make_trainer(Evaluate("inception")).validate(tiny("wgan_gp"), Ring(500), verbose=False)
