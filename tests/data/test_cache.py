@@ -181,7 +181,7 @@ def test_what_a_stopped_one_left_torn_is_decoded_again(images, parent, monkeypat
     monkeypatch.setattr(FolderSource, "fingerprint", lambda self: "the same")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", lambda *args: None)
-        patch.setattr(cache_module, "_open", lambda *args: cache_module.Cache(None, None, {}))
+        patch.setattr(cache_module, "_open", lambda *args: cache_module.Cache(None, None, {}, ""))
         opened(images, parent)
     part = folder_of(parent)
     (part / META).unlink()

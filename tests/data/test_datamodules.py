@@ -802,13 +802,34 @@ def test_a_training_batch_feeds_every_critic_update(make_trainer, n_critic):
 
 def test_validation_and_test_see_every_sample_in_order(make_trainer):
     batches = _Batches()
-    data = Ring(num_samples=30, batch_size=8)
+    data = Ring(num_samples=1030, batch_size=8)
     trainer = make_trainer(batches)
     trainer.validate(tiny("wgan_gp"), data, verbose=False)
     trainer.test(tiny("wgan_gp"), data, verbose=False)
-    assert batches.validation == batches.test == [8, 8, 8, 6]
+    assert batches.validation == batches.test == [512, 512, 6]
     for loader, split in ((data.val_dataloader(), "train"), (data.test_dataloader(), "test")):
         assert torch.equal(torch.cat([x for x, _ in loader]), data.load(split)[0])
+
+
+def test_a_folders_fingerprint_is_of_its_images_and_their_form(data_files):
+    files = data_files("ImageFolder")
+
+    def fingerprint(split="train", **options):
+        return ImageFolder(**files | options).fingerprint(split)
+
+    assert fingerprint() == fingerprint(flip=True) == fingerprint(conditional=True)
+    others = {fingerprint("test"), fingerprint(size=16), fingerprint(channels=1)}
+    others |= {fingerprint(crop=5), fingerprint(background="black")}
+    assert len(others | {fingerprint()}) == 6
+
+
+def test_a_loader_is_known_by_the_split_that_it_walks_through(make_trainer):
+    data = Ring(num_samples=30)
+    data.setup("fit")
+    assert data.split_of(data.val_dataloader()) == "train"
+    assert data.split_of(data.test_dataloader()) == "test"
+    assert data.split_of(Ring(num_samples=30).val_dataloader()) is None
+    assert data.split_of(None) is None
 
 
 def test_the_order_of_training_is_the_runs_seed(make_trainer):
