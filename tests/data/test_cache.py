@@ -461,16 +461,17 @@ from gan_lightning.data.sources import FolderSource
 cache.CHUNK = 1
 class Slow(FolderSource):
     def __getitem__(self, i):
-        time.sleep(0.1)
+        time.sleep(float(sys.argv[3]))
         return super().__getitem__(i)
 opened = cache.open_cache(Slow(Path(sys.argv[1])), Form(3, 8), Path(sys.argv[2]), "test")
 print(len(opened.images))
 """
 
 
-def build_slowly(images, parent):
+def build_slowly(images, parent, each=0.1):
+    """A process that decodes, with ``each`` seconds for an image."""
     return subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(images), str(parent)],
+        [sys.executable, "-c", SLOW, str(images), str(parent), str(each)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -486,7 +487,7 @@ def wait_for(condition, seconds=60):
 
 
 def test_a_killed_process_leaves_what_it_decoded_and_no_lock(images, parent, monkeypatch):
-    process = build_slowly(images, parent)
+    process = build_slowly(images, parent, each=0.5)
     wait_for(lambda: any(path.stat().st_size > 200 for path in parent.glob(f"*.part/{CHUNKS}")))
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -514,7 +515,7 @@ def test_a_worker_that_is_killed_is_said_and_nothing_is_lost(images, parent, mon
 
 
 def test_an_interrupt_is_the_first_process_alone(images, parent):
-    process = build_slowly(images, parent)
+    process = build_slowly(images, parent, each=0.5)  # far from done, however late we are
     wait_for(lambda: any(path.stat().st_size > 100 for path in parent.glob(f"*.part/{CHUNKS}")))
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
