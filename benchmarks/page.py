@@ -1,37 +1,57 @@
 """The leaderboard as one HTML file that needs nothing beside it."""
 
 import base64
+import re
+from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from statistics import mean
 
 from benchmarks.chart import Line, line_chart
 from benchmarks.protocol import Protocol
-from benchmarks.table import Cell, Row, cells, heads
+from benchmarks.published import PUBLISHED, PUBLISHED_HEADS, Reported, published_rows
+from benchmarks.table import Cell, Row, cells, heads, named
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; }
+:root { color-scheme: light dark; --line: #8883; --soft: #777; --accent: #0072b2;
+  --warn: #b35900; }
+* { box-sizing: border-box; }
+body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; max-width: 72rem;
+  padding: 1rem 1rem 3rem; }
+h1 { font-size: 2rem; margin: .6rem 0; }
+h1, h2, h3 { line-height: 1.2; }
+section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
+nav a { display: inline-block; margin: 0 1rem .3rem 0; }
+a { color: var(--accent); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
+th, td { padding: .45rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
-th { cursor: pointer; }
+th { font-weight: 600; position: relative; }
+.sorts th { cursor: pointer; }
+.sorts th:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort=ascending]::after { content: " \\2191"; }
 th[aria-sort=descending]::after { content: " \\2193"; }
-th:nth-child(2), td:nth-child(2) { text-align: left; }
-svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; fill: currentColor; }
+.sorts th:nth-child(2), .sorts td:nth-child(2), .words th, .words td { text-align: left; }
+.words td { white-space: normal; min-width: 5rem; }
+.warn { color: var(--warn); }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr));
+  gap: 1rem; }
+svg { width: 100%; min-width: 30rem; height: auto; font: 12px system-ui, sans-serif;
+  fill: currentColor; }
 svg .grid { stroke: var(--line); }
 svg .label { fill: var(--soft); }
-.grids { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
+.grids { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr));
+  gap: 1rem; }
 figure { margin: 0; }
-figure img { width: 100%; image-rendering: pixelated; }
+figure img { width: 100%; image-rendering: pixelated; border-radius: 4px; }
 figcaption, footer { color: var(--soft); font-size: .9rem; }
 """
 
 SCRIPT = """
-for (const head of document.querySelectorAll("th")) {
-  head.addEventListener("click", () => {
+for (const head of document.querySelectorAll(".sorts th")) {
+  head.tabIndex = 0;
+  const sort = () => {
     const up = head.getAttribute("aria-sort") !== "ascending";
     const body = head.closest("table").tBodies[0];
     const value = (row) => {
@@ -45,55 +65,104 @@ for (const head of document.querySelectorAll("th")) {
     body.append(...sorted);
     for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
-  });
+  };
+  head.addEventListener("click", sort);
+  head.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
 }
 """
 
 
-def page(protocols: list[tuple[Protocol, list[Row]]]) -> str:
+def page(protocols: list[tuple[Protocol, list[Row]]], reported: Reported) -> str:
     """The page with a section for each protocol."""
-    sections = "\n".join(_section(protocol, rows) for protocol, rows in protocols)
+    links = "".join(
+        f'<a href="#{protocol.name}">{escape(protocol.title)}</a>' for protocol, _ in protocols
+    )
+    sections = "\n".join(_section(protocol, rows, reported) for protocol, rows in protocols)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>GAN leaderboard</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>GAN leaderboard</h1>\n{sections}\n"
+        "<h1>GAN leaderboard</h1>\n"
+        "<p>One row for each technique: mean and standard deviation over seeds. The last generator "
+        "of a run ranks; the best one on the way is beside it. A click on a head sorts.</p>\n"
+        f"<nav>{links}</nav>\n{sections}\n"
         "<footer>Written by <code>python -m benchmarks.render</code> from the records of "
         "<code>python -m benchmarks.run</code>.</footer>\n"
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
 
 
-def _section(protocol: Protocol, rows: list[Row]) -> str:
-    description = "".join(
-        f"<code>{escape(part)}</code>" if i % 2 else escape(part)
-        for i, part in enumerate(protocol.description.split("`"))
-    )
-    lines = [_line(row, protocol.distance) for row in rows]
-    chart = line_chart(lines, "real images seen", protocol.distance)
+def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> str:
+    distance = named(protocol, rows, "distance")
     troubles = [f"<li>{escape(row.name)}, {escape(t)}</li>" for row in rows for t in row.troubles()]
-    return "\n".join(
-        [
-            f"<h2>{escape(protocol.title)}</h2>",
-            f"<p>{description}</p>",
-            f'<div class="scroll">{_table(protocol, rows)}</div>',
-            f"<p>Not finished:</p><ul>{''.join(troubles)}</ul>" if troubles else "",
-            "<h3>Learning curves</h3>",
-            "<p>Mean over the seeds, and the band between the best and the worst of them.</p>",
-            chart,
-            "<h3>Samples</h3>",
-            f'<div class="grids">{"".join(map(_figure, rows))}</div>',
-        ]
+    charts = [
+        line_chart([_line(row, "images") for row in rows], "real images seen", distance),
+        line_chart([_line(row, "train_seconds") for row in rows], "seconds of training", distance),
+    ]
+    films = "".join(_figure(row, row.film) for row in rows)
+    published = published_rows(protocol, rows, reported)
+    parts = [
+        f'<section id="{protocol.name}"><h2>{escape(protocol.title)}</h2>',
+        f"<p>{_with_code(protocol.description)}</p>",
+        f'<div class="scroll">{_table(protocol, rows)}</div>',
+        f'<p class="warn">Not finished, or stale:</p><ul>{"".join(troubles)}</ul>'
+        if troubles
+        else "",
+        "<h3>Learning curves</h3>",
+        "<p>Mean over the seeds, and the band between the best and the worst of them.</p>",
+        '<div class="charts">',
+        *(f'<div class="scroll">{chart}</div>' for chart in charts if chart),
+        "</div>",
+        "<h3>Samples</h3>",
+        "<p>The same latents for all runs of a technique, at the end of training.</p>",
+        f'<div class="grids">{"".join(_figure(row, row.picture) for row in rows)}</div>',
+        f'<h3>Training</h3><p>The same samples at each evaluation.</p><div class="grids">{films}'
+        "</div>"
+        if films
+        else "",
+        f'<h3>Published</h3><p>{PUBLISHED}</p><div class="scroll">{_published(published)}</div>'
+        if published
+        else "",
+        "</section>",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _with_code(text: str) -> str:
+    return "".join(
+        f"<code>{escape(part)}</code>" if i % 2 else escape(part)
+        for i, part in enumerate(text.split("`"))
     )
 
 
 def _table(protocol: Protocol, rows: list[Row]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads(protocol))
-    body = "\n".join(
-        f"<tr>{''.join(map(_cell, cells(i, row, protocol)))}</tr>"
-        for i, row in enumerate(rows, start=1)
+    body = ("".join(map(_cell, cells(i, row))) for i, row in enumerate(rows, start=1))
+    return _html_table("sorts", heads(protocol, rows), body)
+
+
+def _published(lines: list[list[str]]) -> str:
+    body = ("".join(f"<td{_warned(text)}>{_linked(text)}</td>" for text in line) for line in lines)
+    return _html_table("words", PUBLISHED_HEADS, body)
+
+
+def _html_table(kind: str, names: Iterable[str], rows: Iterable[str]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    return (
+        f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
+        "</table>"
     )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _warned(text: str) -> str:
+    return ' class="warn"' if text.startswith("no:") else ""
+
+
+def _linked(text: str) -> str:
+    """Markdown's links as HTML's."""
+    return re.sub(
+        r"\[([^\]]+)\]\((https://[^)]+)\)", r'<a href="\2">\1</a>', escape(text, quote=False)
+    )
 
 
 def _cell(cell: Cell) -> str:
@@ -101,20 +170,22 @@ def _cell(cell: Cell) -> str:
     return f"<td{value}>{escape(cell.text)}</td>"
 
 
-def _line(row: Row, metric: str) -> Line:
+def _line(row: Row, x: str) -> Line:
     """The curve over the seeds, at the evaluations that all of them made."""
     points = []
     for together in zip(*(run.curve for run in row.finished), strict=False):
-        values = [point[metric] for point in together]
-        points.append((together[0]["images"], min(values), mean(values), max(values)))
+        values = [point[run.distance] for point, run in zip(together, row.finished, strict=True)]
+        place = mean(point[x] for point in together)
+        points.append((place, min(values), mean(values), max(values)))
     return Line(row.name, points)
 
 
-def _figure(row: Row) -> str:
-    if row.picture is None:
+def _figure(row: Row, picture: Path | None) -> str:
+    if picture is None:
         return ""
-    data = base64.b64encode(row.picture.read_bytes()).decode()
+    data = base64.b64encode(picture.read_bytes()).decode()
+    kind = picture.suffix[1:]
     return (
-        f'<figure><img alt="Samples of {escape(row.name)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{escape(row.name)}, {row.picture.stem}</figcaption></figure>\n"
+        f'<figure><img alt="Samples of {escape(row.name)}" src="data:image/{kind};base64,{data}">'
+        f"<figcaption>{escape(row.name)}, {picture.stem}</figcaption></figure>\n"
     )

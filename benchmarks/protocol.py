@@ -1,34 +1,67 @@
 """What makes two numbers comparable, frozen and versioned."""
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from gan_lightning import TECHNIQUES
+from gan_lightning.cli import TRAINER_DEFAULTS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 THROUGHPUT = RESULTS / "throughput"
 SENSITIVITY = RESULTS / "sensitivity"
+EXTRACTORS = ROOT / "benchmarks" / "extractors"
+
+#: What a protocol may leave to the machine, and the option of ``benchmarks.run`` that says it.
+PLACES = {"data.data_dir": "--data-dir", "evaluate.weights": "--weights"}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The same for all techniques, whatever their number of critic updates.
+
+    Args:
+        images: real images that the critic sees.
+        batch_size: of one critic update.
+        evaluations: in a run, beside that of the untrained generator.
+    """
+
+    images: int
+    batch_size: int
+    evaluations: int
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A data set, a config per technique that fixes its budget, seeds, and the scores to compare.
+    """A data set, a config per technique, seeds, and the scores to compare.
 
     Techniques start from their papers' hyperparameters; a config names what it changes, and why.
-    Any change that moves a number, in the configs too, takes a new ``version``.
+    The last generator ranks, the best one is reported beside it; samples are of the average of the
+    generator's weights where the technique's config keeps one. Any change that moves a number, in
+    the configs too, takes a new ``version``.
 
     Args:
         name: of the folder of its records.
         version: a record of another version does not count.
         title: of its table.
         description: what is trained, on what, and how it is scored.
-        configs: the folder with ``<technique>.yaml``.
+        configs: the folder with ``<technique>.yaml``, which fix the budget where ``budget`` does
+            not.
         seeds: that a complete table has.
-        distance: the Frechet distance that ranks; lower is better.
+        distance: the Frechet distance that ranks, lower is better; None where it depends on the
+            data, and is the one that is logged.
         score: the Inception-like score beside it; higher is better.
         accelerator: as the trainer names it.
         threads: of each run on a CPU, so that its bits do not depend on the machine's cores.
+        arguments: of the command line, over every config.
+        budget: of every technique, over every config.
+        needs: of ``PLACES``, those that the machine has to say, and what each is.
+        beside_cifar10: whether numbers that others published for CIFAR-10 are shown beside it.
     """
 
     name: str
@@ -37,14 +70,53 @@ class Protocol:
     description: str
     configs: Path
     seeds: tuple[int, ...]
-    distance: str
-    score: str
-    accelerator: str
-    threads: int
+    distance: str | None
+    score: str | None
+    accelerator: str = "auto"
+    threads: int = 1
+    arguments: tuple[str, ...] = ()
+    budget: Budget | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
+    beside_cifar10: bool = False
 
     def config(self, technique: str) -> Path:
         """The config of a technique."""
         return self.configs / f"{technique}.yaml"
+
+    def settings(self, technique: str) -> dict[str, Any]:
+        """What the config says of the model, the data and the trainer, without the classes."""
+        config = yaml.safe_load(self.config(technique).read_text())
+        return {
+            name: part.get("init_args", {}) if "class_path" in part else part
+            for name, part in config.items()
+            if isinstance(part, dict)
+        }
+
+    def command_line(self, technique: str) -> list[str]:
+        """What a run's command line has beside the config."""
+        arguments = list(self.arguments)
+        if self.budget is not None:
+            updates = self.updates(technique)
+            arguments += [
+                f"--data.batch_size={self.budget.batch_size}",
+                f"--trainer.max_steps={updates}",
+                f"--trainer.val_check_interval={updates // self.budget.evaluations}",
+            ]
+            if "decay_steps" in self.settings(technique).get("model", {}):
+                arguments.append(f"--model.decay_steps={updates}")
+        return arguments
+
+    def updates(self, technique: str) -> int:
+        """Of the generator, in a whole run."""
+        settings = self.settings(technique)
+        if self.budget is None:
+            default = TRAINER_DEFAULTS["max_steps"]
+            return int(settings.get("trainer", {}).get("max_steps", default))
+        default = inspect.signature(TECHNIQUES[technique]).parameters["n_critic"].default
+        n_critic = int(settings.get("model", {}).get("n_critic", default))
+        evaluations = self.budget.evaluations
+        updates = self.budget.images // (self.budget.batch_size * n_critic)
+        return updates // evaluations * evaluations
 
     @property
     def techniques(self) -> tuple[str, ...]:
@@ -52,6 +124,14 @@ class Protocol:
         return tuple(name for name in TECHNIQUES if self.config(name).is_file())
 
 
+_CIFAR10 = (
+    "The 50,000 training images of CIFAR-10, 32 x 32. FID and Inception score are of 50,000 "
+    "samples on TensorFlow's Inception weights, against the training images. "
+)
+_ONE_FAMILY = (
+    "Every technique has the same two networks, {network}, the same batches and the same number of "
+    "real images; losses, rates, critic updates and what else its paper prescribes are its own. "
+)
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
@@ -71,7 +151,63 @@ PROTOCOLS = {
             distance="fd1797_digits_cnn",
             score="is1797_digits_cnn",
             accelerator="cpu",
-            threads=1,
+        ),
+        Protocol(
+            name="fashion-mnist",
+            version=1,
+            title="Fashion-MNIST, 32 x 32",
+            description=(
+                "The 60,000 training images of Fashion-MNIST, each technique on its paper's "
+                "networks for 20,000 generator updates. FID and Inception score are of 10,000 "
+                "samples on TensorFlow's Inception weights, against the training images."
+            ),
+            configs=ROOT / "configs" / "fashion_mnist",
+            seeds=(0, 1, 2),
+            distance="fid10k_train",
+            score="is10k",
+            arguments=("--evaluate.num_samples=10000",),
+        ),
+        Protocol(
+            name="cifar10-paper",
+            version=1,
+            title="CIFAR-10, as published",
+            description=_CIFAR10
+            + "Each technique has its paper's networks, batch size and rates, and 100,000 "
+            "generator updates.",
+            configs=ROOT / "configs" / "cifar10",
+            seeds=(0, 1, 2),
+            distance="fid50k_train",
+            score="is50k",
+            beside_cifar10=True,
+        ),
+        Protocol(
+            name="cifar10-fair",
+            version=1,
+            title="CIFAR-10, one network and one budget",
+            description=_CIFAR10
+            + _ONE_FAMILY.format(network="SNGAN's ResNet without normalisation in the critic")
+            + "That is 16 million images in batches of 64.",
+            configs=ROOT / "configs" / "cifar10",
+            seeds=(0, 1, 2),
+            distance="fid50k_train",
+            score="is50k",
+            beside_cifar10=True,
+            arguments=("--model.network=resnet", "--model.critic_norm=none"),
+            budget=Budget(images=16_000_000, batch_size=64, evaluations=20),
+        ),
+        Protocol(
+            name="folder",
+            version=1,
+            title="A folder of images",
+            description=(
+                "Images of one's own, `--data-dir`, at 64 x 64: each technique on its paper's "
+                "networks. FID and Inception score are of as many samples as there are images."
+            ),
+            configs=ROOT / "configs" / "image_folder",
+            seeds=(0, 1, 2),
+            distance=None,
+            score=None,
+            needs={"data.data_dir": "the folder, or zip archive, of the images"},
         ),
     )
 }

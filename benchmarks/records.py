@@ -23,12 +23,16 @@ class Record:
         seed: of the run.
         status: ``finished``; ``diverged``, when the last scores are not finite; or ``failed``.
         message: the last line of a failed run's output.
+        distance: the name of the Frechet distance among the scores; lower is better.
+        score: the name of the Inception-like score; higher is better.
         untrained: scores before the first update.
         last: scores after the last update, which rank.
         best: scores at the update with the smallest distance.
-        curve: scores at every evaluation, with ``update`` and ``images``.
+        curve: scores at every evaluation, with ``update``, real ``images`` seen and
+            ``train_seconds``, in which nothing was scored.
         budget: ``generator_updates``, ``critic_updates`` and real ``images`` seen.
-        wall_seconds: of the whole process, its start and evaluations included.
+        wall_seconds: of the whole process, its start and evaluations included; of several, where
+            it was interrupted, without what was lost.
         peak_memory_bytes: the largest resident size of the process.
         device: what it ran on.
         versions: of Python and the libraries that compute.
@@ -42,6 +46,8 @@ class Record:
     seed: int
     status: Status
     message: str
+    distance: str
+    score: str
     untrained: Scores
     last: Scores
     best: Scores
@@ -56,7 +62,10 @@ class Record:
 
 
 def record_path(results: Path, protocol: str, technique: str, seed: int) -> Path:
-    """Where the record is; its picture has the suffix ``.png``."""
+    """Where the record is.
+
+    Its samples have the suffix ``.png``, and those of all its evaluations, in turn, ``.webp``.
+    """
     return results / protocol / technique / f"seed{seed}.json"
 
 
@@ -83,11 +92,10 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(results: Path, protocol: Protocol) -> list[Record]:
-    """The records of this version of a protocol, in the order of techniques and seeds."""
+    """The records of a protocol, of any version, in the order of techniques and seeds."""
     paths = (
         record_path(results, protocol.name, technique, seed)
         for technique in protocol.techniques
         for seed in protocol.seeds
     )
-    records = [read_record(path) for path in paths if path.is_file()]
-    return [record for record in records if record.protocol_version == protocol.version]
+    return [read_record(path) for path in paths if path.is_file()]

@@ -17,9 +17,16 @@ from benchmarks.blocks import fill, markdown_table, relative
 from benchmarks.measured_tables import data_tables, evaluation_tables, sensitivity_tables
 from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, SENSITIVITY, THROUGHPUT, Protocol
+from benchmarks.published import (
+    PUBLISHED,
+    PUBLISHED_HEADS,
+    Reported,
+    published_rows,
+    read_reported,
+)
 from benchmarks.records import read_records
 from benchmarks.table import Row, heads, rows, texts
-from benchmarks.technique_pages import read_reported, technique_page
+from benchmarks.technique_pages import technique_page
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -52,9 +59,10 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path, str]:
     """What each file is to hold."""
+    reported = read_reported()
     files = {
-        output / "LEADERBOARD.md": _leaderboard(tables, output),
-        output / "leaderboard.html": page(tables),
+        output / "LEADERBOARD.md": _leaderboard(tables, output, reported),
+        output / "leaderboard.html": page(tables, reported),
     }
     readme = output / "README.md"
     if readme.is_file():
@@ -73,7 +81,6 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
             files[page_path] = page_path.read_text()
             for mark, block in marked.items():
                 files[page_path] = fill(files[page_path], mark, block)
-    reported = read_reported()
     for path in sorted((output / "docs" / "techniques").glob("*.md")):
         files[path] = technique_page(path, tables, output / "LEADERBOARD.md", reported)
     return files
@@ -83,7 +90,7 @@ def _holds(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text() == text
 
 
-def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
+def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path, reported: Reported) -> str:
     parts = [
         "# Leaderboard",
         "Written by `python -m benchmarks.render` from the records under `benchmarks/results`; "
@@ -93,14 +100,16 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
         parts += [f"## {protocol.title}", protocol.description, _markdown(protocol, table, output)]
         troubles = [f"- {row.name}, {trouble}" for row in table for trouble in row.troubles()]
         if troubles:
-            parts.append("Not finished:\n\n" + "\n".join(troubles))
+            parts.append("Not finished, or stale:\n\n" + "\n".join(troubles))
+        if published := published_rows(protocol, table, reported):
+            parts += [PUBLISHED, markdown_table(PUBLISHED_HEADS, published, words=range(8))]
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     """The table, and the pictures of its techniques in one row."""
-    lines = [texts(i, row, protocol) for i, row in enumerate(table, start=1)]
-    text = markdown_table(heads(protocol), lines, words=[1])
+    lines = [texts(i, row) for i, row in enumerate(table, start=1)]
+    text = markdown_table(heads(protocol, table), lines, words=[1])
     shown = [row for row in table if row.picture is not None]
     pictures = [f"![{row.name}]({relative(row.picture, output)})" for row in shown if row.picture]
     if not shown:
@@ -111,10 +120,10 @@ def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
 
 def _print(protocol: Protocol, table: list[Row]) -> None:
     shown = Table(title=protocol.title)
-    for i, name in enumerate(heads(protocol)):
+    for i, name in enumerate(heads(protocol, table)):
         shown.add_column(name, justify="left" if i == 1 else "right")
     for i, row in enumerate(table, start=1):
-        shown.add_row(*texts(i, row, protocol))
+        shown.add_row(*texts(i, row))
     # A log file has no width of its own to fold the table into.
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(shown)

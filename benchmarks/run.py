@@ -1,69 +1,76 @@
 """Train what has no record yet: ``python -m benchmarks.run --protocol digits``.
 
-Every run is a process of its own that calls the command line users call, ``python -m
-gan_lightning fit``, and leaves one record. A run that has a record of the protocol's version is
-skipped, a failed one leaves a record that says so, and the others go on.
+Every run is a process of its own that goes through the command line users call, and leaves one
+record. A run that has a record of the protocol's version is skipped, one that was interrupted goes
+on from its last checkpoint, a failed one leaves a record that says so, and the others go on.
+Several workers, on one machine or on many that share the folders, part the runs among themselves.
 """
 
 import argparse
-import csv
-import math
 import os
-import shutil
-import subprocess
-import sys
+import signal
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import torch
-import yaml
 
-from benchmarks.environment import commit, processor, versions
-from benchmarks.protocol import PROTOCOLS, RESULTS, Protocol
-from benchmarks.records import Record, Scores, Status, read_record, record_path, write_record
+from benchmarks.attempt import Attempt, Options, Run
+from benchmarks.claims import LEASE, claim
+from benchmarks.protocol import PLACES, PROTOCOLS, RESULTS
+from benchmarks.records import Record, read_record, record_path
 from gan_lightning import TECHNIQUES
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run to make."""
-
-    protocol: Protocol
-    technique: str
-    seed: int
-
-
 def main(args: Sequence[str] | None = None) -> None:
-    """Make the runs; exits with 1 when one did not finish."""
-    options = _parser().parse_args(args)
+    """Make the runs; exits with 1 when one did not finish, with 130 when it is interrupted."""
+    parser = _parser()
+    options = parser.parse_args(args)
     protocol = PROTOCOLS[options.protocol]
+    places = {
+        option: str(Path(place).expanduser().resolve())
+        for option, place in (
+            ("data.data_dir", options.data_dir),
+            ("evaluate.weights", options.weights),
+        )
+        if place is not None
+    }
+    for option in protocol.needs:
+        if option not in places:
+            parser.error(f"{protocol.name} needs {PLACES[option]}: {protocol.needs[option]}")
+    if options.parallel < 1 or options.devices < 1:
+        parser.error("--parallel and --devices must be at least 1")
+    if (gpus := len(_gpus())) and options.parallel * options.devices > gpus:
+        parser.error(
+            f"{options.parallel} runs on {options.devices} device(s) each need more than the "
+            f"{gpus} GPU(s) that there are"
+        )
     grid = [
         Run(protocol, technique, seed)
         for seed in options.seeds or protocol.seeds
         for technique in options.techniques or protocol.techniques
     ]
-    todo = [run for run in grid if not _has_record(run, options.results)]
-    print(
-        f"{protocol.name}: {len(grid) - len(todo)} of {len(grid)} runs have a record, "
-        f"{len(todo)} to go, {options.parallel} at a time"
+    here = Options(
+        options.results.resolve(),
+        options.work.resolve(),
+        options.devices,
+        places,
+        options.wandb,
+        options.wandb_checkpoints,
     )
-    started = time.monotonic()
-    with ThreadPoolExecutor(options.parallel) as pool:
-        for done, record in enumerate(
-            pool.map(lambda run: _make(run, options.results, options.work), todo), start=1
-        ):
-            left = (time.monotonic() - started) / done * (len(todo) - done)
-            print(
-                f"{record.technique} seed {record.seed} {record.status} "
-                f"in {record.wall_seconds:.0f} s: {_in_short(record.last) or record.message} "
-                f"({done} of {len(todo)}, about {left / 60:.0f} min left)",
-                flush=True,
-            )
-    records = [read_record(record_path(options.results, *_key(run))) for run in grid]
+    grid_work = Grid(grid, here, options.parallel, options.lease, options.retry)
+    before = signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        grid_work.work()
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last checkpoints", flush=True)
+        raise SystemExit(130) from None
+    finally:
+        grid_work.stop()
+        signal.signal(signal.SIGTERM, before)
+    records = [read_record(record_path(options.results, *run.key)) for run in grid]
     if any(record.status != "finished" for record in records):
         raise SystemExit(1)
 
@@ -73,160 +80,179 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", choices=PROTOCOLS, default="digits")
     parser.add_argument("--techniques", nargs="+", choices=TECHNIQUES, help="default: all")
     parser.add_argument("--seeds", nargs="+", type=int, help="default: the protocol's")
+    parser.add_argument("--data-dir", help="where the data is, where the protocol does not say")
+    parser.add_argument("--weights", help="the file of the extractor's weights, where it needs one")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of records")
     parser.add_argument(
         "--work", type=Path, default=Path("runs", "benchmark"), help="checkpoints and logs go here"
     )
     parser.add_argument(
-        "--parallel", type=int, default=os.cpu_count() or 1, help="runs at a time, one thread each"
+        "--parallel",
+        type=int,
+        default=torch.cuda.device_count() or os.cpu_count() or 1,
+        help="runs at a time, on devices of their own (default: one a GPU, else one a core)",
+    )
+    parser.add_argument("--devices", type=int, default=1, help="that each run trains on together")
+    parser.add_argument("--retry", action="store_true", help="make failed runs again")
+    parser.add_argument("--wandb", metavar="PROJECT", help="log to Weights & Biases too")
+    parser.add_argument(
+        "--wandb-checkpoints", action="store_true", help="keep the last checkpoints there"
+    )
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=LEASE,
+        help="seconds without a sign of life after which another worker's run is taken over",
     )
     return parser
 
 
-def _key(run: Run) -> tuple[str, str, int]:
-    return run.protocol.name, run.technique, run.seed
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
-def _has_record(run: Run, results: Path) -> bool:
-    path = record_path(results, *_key(run))
-    return path.is_file() and read_record(path).protocol_version == run.protocol.version
+def _gpus() -> list[str]:
+    """The GPUs of this machine that it may use, as CUDA_VISIBLE_DEVICES names them."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return given.split(",") if given else [str(i) for i in range(torch.cuda.device_count())]
 
 
-def _make(run: Run, results: Path, work: Path) -> Record:
-    """Train in a process of its own, and write the record."""
-    name, technique, seed = _key(run)
-    folder = work / name / technique / f"seed{seed}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    # Before training: what is changed meanwhile is not what trained.
-    trained_by = commit()
-    started = time.monotonic()
-    code, peak, message = _train(run, folder)
-    seconds = time.monotonic() - started
+class Grid:
+    """Runs to make, shared with other workers.
 
-    config = _config(folder)
-    curve = _curve(folder, run.protocol, _images_per_update(config))
-    last = _scores(curve[-1], run.protocol) if curve else {}
-    status: Status = "finished"
-    if code:
-        status = "failed"
-    elif not last or not all(map(math.isfinite, last.values())):
-        status, message = "diverged", "the last scores are not finite"
-    finite = [point for point in curve if math.isfinite(point[run.protocol.distance])]
-    best = min(finite, key=lambda point: point[run.protocol.distance], default={})
-    updates = int(curve[-1]["update"]) if curve else 0
-    record = Record(
-        protocol=name,
-        protocol_version=run.protocol.version,
-        technique=technique,
-        seed=seed,
-        status=status,
-        message="" if status == "finished" else message,
-        untrained=_scores(curve[0], run.protocol) if curve else {},
-        last=last if status == "finished" else {},
-        best=best,
-        curve=finite,
-        budget={
-            "generator_updates": updates,
-            "critic_updates": updates * _n_critic(config),
-            "images": updates * _images_per_update(config),
-        },
-        wall_seconds=round(seconds, 1),
-        peak_memory_bytes=peak,
-        device=_device(run.protocol),
-        versions=versions(),
-        commit=trained_by,
-        config=config,
-    )
-    grids = sorted((folder / "grids").glob("*.png"))
-    if grids:
-        picture = record_path(results, *_key(run)).with_suffix(".png")
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(grids[-1], picture)
-    write_record(record, results)
-    return record
+    Args:
+        runs: all of them.
+        options: of this machine.
+        parallel: how many at a time.
+        lease: of a claim.
+        retry: make those again whose record says that they failed.
+    """
 
+    def __init__(
+        self, runs: list[Run], options: Options, parallel: int, lease: float, retry: bool
+    ) -> None:
+        self.runs = runs
+        self.options = options
+        self.parallel = parallel
+        self.lease = lease
+        self._again = {run.key for run in runs if retry and self._failed(run)}
+        self._stopped = threading.Event()
+        self._attempts: list[Attempt] = []
+        self._shares: dict[str, float] = {}
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
 
-def _train(run: Run, folder: Path) -> tuple[int, int, str]:
-    """The exit code, the peak memory in bytes, and the last line that was printed."""
-    command = [
-        *(sys.executable, "-m", "gan_lightning", "fit"),
-        f"--config={run.protocol.config(run.technique)}",
-        f"--seed_everything={run.seed}",
-        f"--trainer.accelerator={run.protocol.accelerator}",
-        "--trainer.logger=CSVLogger",
-        f"--trainer.logger.save_dir={folder.parent.parent}",
-        f"--trainer.logger.name={run.technique}",
-        f"--trainer.logger.version=seed{run.seed}",
-        f"--evaluate.cache_dir={folder.parent.parent / 'statistics'}",
-    ]
-    threads = str(run.protocol.threads)
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    last = ""
-    with (
-        (folder / "log.txt").open("w") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        ) as process,
-    ):
-        assert process.stdout is not None
-        for line in process.stdout:
-            log.write(line)
-            if line.startswith("update "):
-                print(f"{run.technique} seed {run.seed}: {line.rstrip()}", flush=True)
-            last = line.strip() or last
-        # wait4, not wait: it tells this one process's peak memory.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return process.returncode, usage.ru_maxrss * unit, last
+    def work(self) -> None:
+        """Until every run has a record."""
+        todo = sum(not self._has_record(run) for run in self.runs)
+        print(
+            f"{self.runs[0].protocol.name}: {len(self.runs) - todo} of {len(self.runs)} runs have "
+            f"a record, {todo} to go, {self.parallel} at a time",
+            flush=True,
+        )
+        slots = [
+            threading.Thread(target=self._slot, args=(number,), daemon=True)
+            for number in range(min(self.parallel, max(todo, 1)))
+        ]
+        for slot in slots:
+            slot.start()
+        for slot in slots:
+            while slot.is_alive():
+                slot.join(0.2)  # in short waits, between which an interrupt is heard
+                if self._error is not None:
+                    raise self._error
 
+    def stop(self) -> None:
+        """End what runs; the next worker goes on from the last checkpoints."""
+        self._stopped.set()
+        with self._lock:
+            for attempt in self._attempts:
+                attempt.stop()
+        deadline = time.monotonic() + 20
+        while self._attempts and time.monotonic() < deadline:
+            time.sleep(0.05)
 
-def _config(folder: Path) -> dict[str, Any]:
-    """The resolved config, but for where the run was written, which is no part of it."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        return {}
-    config: dict[str, Any] = yaml.safe_load(path.read_text())
-    config["trainer"].pop("logger")
-    config["evaluate"].pop("cache_dir")
-    return config
+    def _slot(self, number: int) -> None:
+        each, visible = self.options.devices, _gpus()
+        gpus = visible[number * each : (number + 1) * each] or None
+        while not self._stopped.is_set():
+            missing = [run for run in self.runs if not self._has_record(run)]
+            if not missing:
+                return
+            try:
+                made = any(self._made(run, gpus) for run in missing)
+            except Exception as error:
+                # Raised in the main thread, which stops the others.
+                self._error = error
+                return
+            if not made:
+                # Other workers have them all; one of them may die.
+                self._stopped.wait(min(self.lease / 4, 5.0))
 
+    def _made(self, run: Run, gpus: list[str] | None) -> bool:
+        """Whether this worker could claim the run, and made it as far as it was let."""
+        attempt = Attempt(run, self.options, gpus)
+        # Beside the record: workers may have checkpoints in places of their own.
+        place = record_path(self.options.results, *run.key)
+        held = claim(place.parent, place.stem, attempt.stop, self.lease)
+        if held is None:
+            return False
+        try:
+            if self._has_record(run):
+                return True
+            with self._lock:
+                self._attempts.append(attempt)
+                if self._stopped.is_set():
+                    return True
+            record = attempt.make(lambda update, scores: self._say(run, update, scores))
+            if record is not None:
+                self._again.discard(run.key)
+                self._say_done(run, record)
+        finally:
+            held.release()
+            with self._lock:
+                if attempt in self._attempts:
+                    self._attempts.remove(attempt)
+        return True
 
-def _n_critic(config: dict[str, Any]) -> int:
-    return int(config["model"]["init_args"]["n_critic"]) if config else 0
+    def _say(self, run: Run, update: int, scores: str) -> None:
+        self._shares[run.name] = min(update / run.updates, 0.99)
+        print(f"{run.name}, update {update}: {scores} ({self._progress()})", flush=True)
 
+    def _say_done(self, run: Run, record: Record) -> None:
+        self._shares[run.name] = 1.0
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in record.last.items())
+        print(
+            f"{run.name} {record.status} in {record.wall_seconds:.0f} s: "
+            f"{scores or record.message} ({self._progress()})",
+            flush=True,
+        )
 
-def _images_per_update(config: dict[str, Any]) -> int:
-    return _n_critic(config) * int(config["data"]["init_args"]["batch_size"]) if config else 0
+    def _progress(self) -> str:
+        """Over all runs, those of other workers too; the time left is at this worker's pace."""
+        recorded = sum(self._has_record(run) for run in self.runs)
+        share, elapsed = sum(self._shares.values()), time.monotonic() - self._started
+        under_way = sum(share for share in self._shares.values() if share < 1)
+        left = len(self.runs) - recorded - under_way
+        text = f"{recorded} of {len(self.runs)} runs done"
+        return f"{text}, about {elapsed / share * left / 60:.0f} min left" if share else text
 
+    def _has_record(self, run: Run) -> bool:
+        record = self._read(run)
+        return record is not None and not (run.key in self._again and record.status != "finished")
 
-def _curve(folder: Path, protocol: Protocol, images_per_update: int) -> list[Scores]:
-    """The evaluations that the run logged."""
-    path = folder / "metrics.csv"
-    if not path.is_file():
-        return []
-    with path.open() as file:
-        rows = [row for row in csv.DictReader(file) if row.get(protocol.distance)]
-    return [
-        {"update": int(row["step"]), "images": int(row["step"]) * images_per_update}
-        | {name: float(row[name]) for name in (protocol.distance, protocol.score)}
-        for row in rows
-    ]
+    def _failed(self, run: Run) -> bool:
+        record = self._read(run)
+        return record is not None and record.status != "finished"
 
-
-def _scores(point: Scores, protocol: Protocol) -> Scores:
-    return {name: point[name] for name in (protocol.distance, protocol.score)}
-
-
-def _in_short(scores: Scores) -> str:
-    return ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
-
-
-def _device(protocol: Protocol) -> dict[str, Any]:
-    if protocol.accelerator == "cpu":
-        return {"name": processor(), "threads": protocol.threads}
-    return {"name": torch.cuda.get_device_name(), "count": 1}
+    def _read(self, run: Run) -> Record | None:
+        """The record of this version of the protocol."""
+        path = record_path(self.options.results, *run.key)
+        if not path.is_file():
+            return None
+        record = read_record(path)
+        return record if record.protocol_version == run.protocol.version else None
 
 
 if __name__ == "__main__":

@@ -19,12 +19,16 @@ class Row:
         runs: its records, by seed.
         missing: seeds of the protocol without a record.
         picture: samples of its first finished run, if there is one.
+        film: the samples of all evaluations of that run, if they were kept.
+        version: of the protocol.
     """
 
     technique: str
     runs: list[Record]
     missing: list[int]
     picture: Path | None
+    film: Path | None
+    version: int
 
     @property
     def name(self) -> str:
@@ -32,19 +36,38 @@ class Row:
         return TECHNIQUES[self.technique].__name__
 
     @property
+    def label(self) -> str:
+        """The name, and whether the numbers are those of an older version of the protocol."""
+        return f"{self.name} (stale)" if self.stale else self.name
+
+    @property
+    def stale(self) -> list[Record]:
+        """Runs of an older version: the code has changed in what moves numbers."""
+        return [run for run in self.runs if run.protocol_version != self.version]
+
+    @property
     def finished(self) -> list[Record]:
         """The runs with scores."""
         return [run for run in self.runs if run.status == "finished"]
 
-    def values(self, which: str, metric: str) -> list[float]:
-        """One number per finished run: ``which`` is ``untrained``, ``last`` or ``best``."""
-        return [getattr(run, which)[metric] for run in self.finished]
+    def values(self, which: str, kind: str = "distance") -> list[float]:
+        """One number per finished run.
+
+        ``which`` is ``untrained``, ``last`` or ``best``, ``kind`` is ``distance`` or ``score``.
+        """
+        found = (getattr(run, which).get(getattr(run, kind)) for run in self.finished)
+        return [value for value in found if value is not None]
 
     def troubles(self) -> Iterator[str]:
         """What did not finish, in words."""
         for run in self.runs:
             if run.status != "finished":
                 yield f"seed {run.seed} {run.status}: {run.message}"
+        for run in self.stale:
+            yield (
+                f"seed {run.seed} stale: of version {run.protocol_version} of the protocol, which "
+                f"is at {self.version}"
+            )
         if self.missing:
             yield f"seed {', '.join(map(str, self.missing))} not run"
 
@@ -55,15 +78,23 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
     for technique in protocol.techniques:
         runs = [record for record in records if record.technique == technique]
         missing = [seed for seed in protocol.seeds if seed not in {run.seed for run in runs}]
-        pictures = (
-            record_path(results, protocol.name, technique, run.seed).with_suffix(".png")
+        paths = [
+            record_path(results, protocol.name, technique, run.seed)
             for run in runs
             if run.status == "finished"
+        ]
+        picture, film = (
+            next((path.with_suffix(end) for path in paths if path.with_suffix(end).is_file()), None)
+            for end in (".png", ".webp")
         )
-        picture = next((path for path in pictures if path.is_file()), None)
-        table.append(Row(technique, runs, missing, picture))
-    worst = float("inf")
-    return sorted(table, key=lambda row: mean(row.values("last", protocol.distance) or [worst]))
+        table.append(Row(technique, runs, missing, picture, film, protocol.version))
+    return sorted(table, key=lambda row: mean(row.values("last") or [float("inf")]))
+
+
+def named(protocol: Protocol, rows: Sequence[Row], kind: str) -> str:
+    """What the protocol's ``distance`` or ``score`` is called."""
+    runs = (run for row in rows for run in row.finished)
+    return getattr(protocol, kind) or next((str(getattr(run, kind)) for run in runs), kind)
 
 
 #: Sorts what has no number behind all that has.
@@ -78,28 +109,29 @@ class Cell:
     value: float | None
 
 
-def heads(protocol: Protocol) -> list[str]:
+def heads(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
     """The names of the columns; the second, the technique's, is the only one of words."""
-    names = ["#", "technique", f"{protocol.distance} last", "best", "untrained"]
-    return [*names, protocol.score, "updates", "real images", "minutes", "seeds"]
+    distance, score = (named(protocol, rows, kind) for kind in ("distance", "score"))
+    names = ["#", "technique", f"{distance} last", "best", "untrained"]
+    return [*names, score, "updates", "real images", "minutes", "seeds"]
 
 
-def cells(rank: int, row: Row, protocol: Protocol) -> list[Cell]:
+def cells(rank: int, row: Row) -> list[Cell]:
     """A row's cells in the order of ``heads``."""
 
     def cell(values: Sequence[float], text: Callable[[float], str]) -> Cell:
         return Cell(text(mean(values)), mean(values)) if values else Cell("-", BEHIND)
 
-    def with_spread(which: str, metric: str) -> Cell:
-        values = row.values(which, metric)
+    def with_spread(which: str, kind: str = "distance") -> Cell:
+        values = row.values(which, kind)
         return cell(values, lambda _: spread(values))
 
     done = row.finished
     return [
         Cell(str(rank), rank),
-        Cell(row.name, None),
-        *(with_spread(which, protocol.distance) for which in ("last", "best", "untrained")),
-        with_spread("last", protocol.score),
+        Cell(row.label, None),
+        *(with_spread(which) for which in ("last", "best", "untrained")),
+        with_spread("last", "score"),
         cell([run.budget["generator_updates"] for run in done], thousands),
         cell([run.budget["images"] for run in done], thousands),
         cell([run.wall_seconds for run in done], lambda seconds: short(seconds / 60)),
@@ -107,9 +139,9 @@ def cells(rank: int, row: Row, protocol: Protocol) -> list[Cell]:
     ]
 
 
-def texts(rank: int, row: Row, protocol: Protocol) -> list[str]:
+def texts(rank: int, row: Row) -> list[str]:
     """What a row's cells show."""
-    return [cell.text for cell in cells(rank, row, protocol)]
+    return [cell.text for cell in cells(rank, row)]
 
 
 def spread(values: list[float]) -> str:

@@ -1,31 +1,15 @@
 """The parts of ``docs/techniques/<name>.md`` that are numbers."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from benchmarks.blocks import fill, markdown_table, relative
-from benchmarks.protocol import ROOT, Protocol
+from benchmarks.protocol import Protocol
+from benchmarks.published import Reported
 from benchmarks.table import Row, heads, texts
 from gan_lightning import TECHNIQUES
-
-REPORTED = ROOT / "benchmarks" / "reported.yaml"
-
-
-@dataclass(frozen=True)
-class Reported:
-    """What others published, ``benchmarks/reported.yaml``."""
-
-    scores: list[dict[str, str]]
-    parameters: list[dict[str, Any]]
-
-
-def read_reported() -> Reported:
-    """The file's two lists."""
-    return Reported(**yaml.safe_load(REPORTED.read_text()))
 
 
 def technique_page(
@@ -49,7 +33,7 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
                 f"{protocol.title}, rank {rank} of {len(table)} "
                 f"([what is measured]({relative(leaderboard, path.parent)})):",
                 f"```\n{command} {technique}\n```",
-                markdown_table(heads(protocol)[2:], [texts(rank, row, protocol)[2:]], words=[]),
+                markdown_table(heads(protocol, table)[2:], [texts(rank, row)[2:]], words=[]),
             ]
             if row.picture is not None:
                 parts.append(f"![samples]({relative(row.picture, path.parent)})")

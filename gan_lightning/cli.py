@@ -17,7 +17,8 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_info
 
 from gan_lightning import score
@@ -26,11 +27,14 @@ from gan_lightning.callbacks import (
     SampleGrid,
     SampleWriter,
     StepProgressBar,
+    TrainingClock,
     run_dir,
 )
+from gan_lightning.checkpoints import AtomicCheckpointIO
 from gan_lightning.cli_errors import explain, root_message
 from gan_lightning.data import GANDataModule
 from gan_lightning.errors import UserError
+from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
 from gan_lightning.techniques import TECHNIQUES  # noqa: F401  (the classes that --model knows)
 
@@ -122,7 +126,12 @@ class GANCLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if config["logger"] in (None, True):
             name = f"{type(self.datamodule).__name__}-{type(self.model).__name__}"
-            kwargs["logger"] = CSVLogger(config["default_root_dir"], name)
+            kwargs["logger"] = ContinuedCSVLogger(config["default_root_dir"], name)
+        given_plugins = config["plugins"] or []
+        if not isinstance(given_plugins, list):
+            given_plugins = [given_plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in given_plugins):
+            kwargs["plugins"] = [*given_plugins, AtomicCheckpointIO()]
         if config["strategy"] == "auto" and _several_devices(config):
             # In each of the two phases the other network has no gradients.
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
@@ -132,7 +141,11 @@ class GANCLI(LightningCLI):
         if isinstance(interval, int) and 0 < config["max_steps"] < interval:
             kwargs["val_check_interval"] = config["max_steps"]
         given = config["callbacks"] or []
-        callbacks = [*(given if isinstance(given, list) else [given]), SampleGrid()]
+        callbacks = [
+            *(given if isinstance(given, list) else [given]),
+            SampleGrid(),
+            TrainingClock(),
+        ]
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)

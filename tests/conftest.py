@@ -2,11 +2,13 @@
 
 import csv
 import os
+import socket
 from urllib.error import URLError
 
 import pytest
 import pytorch_lightning as pl
 import torch
+import wandb
 from formats import WRITERS
 from helpers import SILENT
 from torch import nn
@@ -120,3 +122,19 @@ def inception_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("inception") / "random.pth"
     torch.save(network.state_dict(), path)
     return path
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """The only server that W&B knows of: it listens, and nobody must call."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+        monkeypatch.delenv("WANDB_API_KEY", raising=False)
+        for name in ("HOME", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+            monkeypatch.setenv(name, str(tmp_path / "home"))
+        yield server
+        wandb.finish()
+        wandb.teardown()

@@ -1,5 +1,6 @@
 """What happens around training: scores, pictures, progress."""
 
+from gan_lightning.callbacks.clock import TrainingClock
 from gan_lightning.callbacks.evaluate import Evaluate
 from gan_lightning.callbacks.paths import run_dir
 from gan_lightning.callbacks.progress import StepProgressBar
@@ -12,5 +13,6 @@ __all__ = [
     "SampleWriter",
     "SingularValues",
     "StepProgressBar",
+    "TrainingClock",
     "run_dir",
 ]

@@ -11,6 +11,7 @@ def record() -> Record:
         return {
             "update": update,
             "images": update * 16,
+            "train_seconds": update / 50,
             "fd1797_digits_cnn": distance,
             "is1797_digits_cnn": score,
         }
@@ -22,6 +23,8 @@ def record() -> Record:
         seed=0,
         status="finished",
         message="",
+        distance="fd1797_digits_cnn",
+        score="is1797_digits_cnn",
         untrained={"fd1797_digits_cnn": 2000.0, "is1797_digits_cnn": 1.0},
         last={"fd1797_digits_cnn": 9.0, "is1797_digits_cnn": 7.0},
         best=scores(8.0, 7.5, 100),

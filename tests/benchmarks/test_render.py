@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import render
+from benchmarks.attempt import film
 from benchmarks.chart import HEIGHT, Line, _apart, line_chart
 from benchmarks.protocol import PROTOCOLS, ROOT
+from benchmarks.published import published_rows, read_reported
 from benchmarks.records import record_path, write_record
 from benchmarks.table import rows, short, spread, thousands
 
@@ -51,13 +53,60 @@ def test_leaderboard_ranks_by_mean_distance_and_drops_nothing(results, tmp_path,
     assert "10.0 ± 1.41" in capsys.readouterr().out
 
 
+def test_rows_of_an_older_version_are_shown_and_marked(results, tmp_path, record):
+    old = dataclasses.replace(record, technique="sngan", protocol_version=1)
+    write_record(old, results)
+    _render(results, tmp_path)
+    text = (tmp_path / "LEADERBOARD.md").read_text()
+    assert "| SNGAN (stale) | 9.00 |" in text
+    assert (
+        f"SNGAN, seed 0 stale: of version 1 of the protocol, which is at {DIGITS.version}" in text
+    )
+    assert "DCGAN (stale)" not in text
+    assert "SNGAN (stale)" in (tmp_path / "leaderboard.html").read_text()
+
+
+def test_a_film_is_shown_where_there_is_one(results, tmp_path):
+    _render(results, tmp_path)
+    page = tmp_path / "leaderboard.html"
+    assert "image/webp" not in page.read_text()
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    paths = [tmp_path / f"{i}.png" for i in range(2)]
+    for frame, path in zip(frames, paths, strict=True):
+        frame.save(path)
+    film(paths, results / "digits" / "dcgan" / "seed0.webp")
+    _render(results, tmp_path)
+    assert page.read_text().count("data:image/webp;base64,") == 1
+    assert Image.open(results / "digits" / "dcgan" / "seed0.webp").n_frames == 2
+
+
+def test_published_numbers_stand_beside_ours_with_a_warning_where_they_do_not_compare(record):
+    reported = read_reported()
+    fair = PROTOCOLS["cifar10-fair"]
+    ours = dataclasses.replace(
+        record, protocol="cifar10-fair", protocol_version=fair.version, technique="wgan_gp"
+    )
+    ours = dataclasses.replace(ours, distance="fid50k_train", last={"fid50k_train": 21.5})
+    table = rows([ours], fair, ROOT)
+    lines = [line for line in published_rows(fair, table, reported) if line[0] == "WGANGP"]
+    assert {line[1] for line in lines} == {"21.5"}
+    verdicts = {line[5]: line[6] for line in lines}
+    assert verdicts["50k against train 50k, 3 seeds"] == "yes"
+    assert verdicts["5k against 10k"] == "no: other samples"
+    other = dataclasses.replace(fair, distance="fd10k_mobilenet_v2")
+    assert {line[6] for line in published_rows(other, table, reported)} == {
+        "no: another network, or other images"
+    }
+    assert published_rows(DIGITS, rows([record], DIGITS, ROOT), reported) == []
+
+
 def test_page_is_self_contained_and_escapes(results, tmp_path):
     _render(results, tmp_path)
     text = (tmp_path / "leaderboard.html").read_text()
     assert "&lt;b&gt;out of memory&lt;/b&gt;" in text
     assert "<b>out" not in text
     assert text.count("data:image/png;base64,") == 2
-    assert not re.search(r'(src|href)="(?!data:)', text)
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
     svg = ET.fromstring(re.search(r"<svg.*?</svg>", text, re.DOTALL)[0])
     labels = {element.text for element in svg.iter("text")}
     assert {"LSGAN", "DCGAN"} <= labels
@@ -107,7 +156,8 @@ def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
     from benchmarks.page import _line
 
     (row,) = [r for r in rows([record, changed], DIGITS, results) if r.technique == "dcgan"]
-    line = _line(row, "fd1797_digits_cnn")
+    assert [x for x, *_ in _line(row, "train_seconds").points] == [0, 2, 4]
+    line = _line(row, "images")
     assert line.points == [(0, 2000, 4000, 6000), (1600, 8, 16, 24), (3200, 9, 18, 27)]
 
 

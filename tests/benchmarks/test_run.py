@@ -86,10 +86,49 @@ def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
     assert record.untrained["fd1797_digits_cnn"] > 0
 
 
-def test_a_record_of_an_older_version_is_made_again(tmp_path, record):
-    protocol = PROTOCOLS["digits"]
-    todo = run.Run(protocol, "dcgan", 0)
-    write_record(dataclasses.replace(record, protocol_version=0), tmp_path)
-    assert not run._has_record(todo, tmp_path)
-    write_record(record, tmp_path)
-    assert run._has_record(todo, tmp_path)
+@pytest.mark.timeout(120)
+def test_a_failed_run_is_made_again_where_that_is_asked_for(tiny, tmp_path, record):
+    results = tmp_path / "results"
+    failed = dataclasses.replace(record, technique="wgan", status="failed", message="no luck")
+    write_record(failed, results)
+    arguments = ("--techniques", "wgan", "--seeds", "0")
+    with pytest.raises(SystemExit):
+        _run(tmp_path, *arguments)
+    assert read_record(record_path(results, "digits", "wgan", 0)) == failed
+    _run(tmp_path, *arguments, "--retry")
+    assert read_record(record_path(results, "digits", "wgan", 0)).status == "finished"
+
+
+@pytest.mark.timeout(120)
+def test_a_record_of_an_older_version_is_made_again(tiny, tmp_path, record):
+    write_record(
+        dataclasses.replace(record, technique="wgan", protocol_version=0), tmp_path / "results"
+    )
+    results = _run(tmp_path, "--techniques", "wgan", "--seeds", "0")
+    assert read_record(record_path(results, "digits", "wgan", 0)).protocol_version == tiny.version
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--parallel", "0"], "must be at least 1"),
+        (["--devices", "0"], "must be at least 1"),
+        (["--parallel", "2", "--devices", "2"], "need more than the 3 GPU"),
+        (["--protocol", "nothing"], "invalid choice"),
+    ],
+)
+def test_what_will_not_do_is_said_before_anything_runs(monkeypatch, capsys, arguments, said):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    with pytest.raises(SystemExit) as stop:
+        run.main(arguments)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_protocol_that_needs_a_place_says_which(tiny, monkeypatch, capsys):
+    needy = dataclasses.replace(tiny, needs={"data.data_dir": "a folder of pictures"})
+    monkeypatch.setitem(run.PROTOCOLS, "digits", needy)
+    with pytest.raises(SystemExit) as stop:
+        run.main([])
+    assert stop.value.code == 2
+    assert "digits needs --data-dir: a folder of pictures" in capsys.readouterr().err

@@ -9,8 +9,9 @@ import yaml
 from benchmarks import render
 from benchmarks.blocks import fill, markdown_table
 from benchmarks.protocol import ROOT
+from benchmarks.published import REPORTED, read_reported
 from benchmarks.records import write_record
-from benchmarks.technique_pages import REPORTED, count_parameters, read_reported
+from benchmarks.technique_pages import count_parameters
 from gan_lightning import TECHNIQUES
 
 PAGES = ROOT / "docs" / "techniques"

@@ -1,56 +1,12 @@
 """Weights & Biases offline, through the command line: what a run's file says afterwards."""
 
-import json
-import socket
 from pathlib import Path
 
 import pytest
 import wandb
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb_log import read, records
 
 from gan_lightning.cli import main
-
-BLOCK, HEADER = 32768, 7
-
-
-@pytest.fixture
-def server(monkeypatch, tmp_path):
-    """The only server that W&B knows of: it listens, and nobody must call."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.setenv("WANDB_MODE", "offline")
-        monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-        monkeypatch.delenv("WANDB_API_KEY", raising=False)
-        for name in ("HOME", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
-            monkeypatch.setenv(name, str(tmp_path / "home"))
-        yield server
-        wandb.finish()
-        wandb.teardown()
-
-
-def records(path):
-    """The records of an offline run's file, which is a LevelDB log after a header of its own."""
-    data = path.read_bytes()
-    assert data[:4] == b":W&B"
-    position, parts = HEADER, []
-    while position + HEADER <= len(data):
-        if BLOCK - position % BLOCK < HEADER:  # no header fits into the rest of the block
-            position += BLOCK - position % BLOCK
-            continue
-        length = int.from_bytes(data[position + 4 : position + 6], "little")
-        kind = data[position + 6]  # 1: a whole record, 2: its beginning, 3: its middle, 4: its end
-        position += HEADER
-        parts.append(data[position : position + length])
-        position += length
-        if kind in (1, 4):
-            yield Record.FromString(b"".join(parts))
-            parts = []
-
-
-def read(items):
-    """Keys, nested ones joined by dots, and values."""
-    return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
 
 
 def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):

@@ -1,0 +1,412 @@
+"""One run: started or gone on with, in a process of its own, and made into a record."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from PIL import Image
+
+from benchmarks.environment import commit, processor, versions
+from benchmarks.protocol import ROOT, Protocol
+from benchmarks.records import Record, Scores, Status, record_path, write_record
+from gan_lightning import load
+from gan_lightning.loggers import read_rows
+from gan_lightning.metrics.measures import is_full_name
+
+Say = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run to make."""
+
+    protocol: Protocol
+    technique: str
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What its record is found by."""
+        return self.protocol.name, self.technique, self.seed
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.technique} seed {self.seed}"
+
+    @property
+    def updates(self) -> int:
+        """Of the generator."""
+        return self.protocol.updates(self.technique)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a worker is told of this machine.
+
+    Args:
+        results: the folder of records.
+        work: of checkpoints and logs.
+        devices: that each run trains on.
+        places: more of the command line: where data and weights are, which no record holds.
+        wandb: the W&B project; None for none.
+        wandb_checkpoints: keep the last checkpoint there, too.
+    """
+
+    results: Path
+    work: Path
+    devices: int = 1
+    places: Mapping[str, str] = field(default_factory=dict)
+    wandb: str | None = None
+    wandb_checkpoints: bool = False
+
+
+@dataclass
+class _History:
+    """What earlier processes of the same run leave to later ones.
+
+    Args:
+        protocol_version: of the protocol.
+        commit: of the code; another one starts from the beginning.
+        places: of data and weights.
+        seconds: until the checkpoint that the run goes on from, over all processes.
+        started: when the last process was, by the clock of files.
+        peak_memory_bytes: the largest of all processes that came to their end.
+        processes: how many have been started.
+    """
+
+    protocol_version: int
+    commit: str
+    places: dict[str, str]
+    seconds: float = 0.0
+    started: float = 0.0
+    peak_memory_bytes: int = 0
+    processes: int = 0
+
+
+class Attempt:
+    """A process that makes a run, from its last checkpoint if it has one.
+
+    Args:
+        run: to make.
+        options: of this machine.
+        gpus: those to use, as CUDA_VISIBLE_DEVICES names them; None leaves it to the process.
+    """
+
+    def __init__(self, run: Run, options: Options, gpus: list[str] | None = None) -> None:
+        self.run = run
+        self.options = options
+        self.gpus = gpus
+        self._stopped = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Of its checkpoints and logs."""
+        name, technique, seed = self.run.key
+        return self.options.work / name / technique / f"seed{seed}"
+
+    def stop(self) -> None:
+        """End the process; nothing is recorded, and the next attempt goes on from here."""
+        self._stopped.set()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def make(self, say: Say) -> Record | None:
+        """Train and write the record; None where it was stopped.
+
+        ``say`` is told of each evaluation: the update, and its scores in short.
+        """
+        history, checkpoint = self._history(), self._checkpoint()
+        if checkpoint is not None:
+            history.seconds += max(0.0, checkpoint.stat().st_mtime - history.started)
+        history.started = time.time()
+        history.processes += 1
+        self._keep(history)
+        code, peak, message = self._train(checkpoint, say)
+        if self._stopped.is_set() or code == 130:
+            return None
+        history.seconds += time.time() - history.started
+        history.peak_memory_bytes = max(history.peak_memory_bytes, peak)
+        record = self._record(history, code, message)
+        self._keep_pictures()
+        write_record(record, self.options.results)
+        return record
+
+    def _keep_pictures(self) -> None:
+        """The last samples and, of the protocol's first seed, those of all evaluations."""
+        grids = sorted((self.folder / "grids").glob("*.png"))
+        if not grids:
+            return
+        picture = record_path(self.options.results, *self.run.key).with_suffix(".png")
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(grids[-1], picture)
+        if self.run.seed == self.run.protocol.seeds[0] and len(grids) > 1:
+            film(grids, picture.with_suffix(".webp"))
+
+    def _history(self) -> _History:
+        """That of the folder, or of a new one, where it was of other code or other data."""
+        version, places = self.run.protocol.version, dict(self.options.places)
+        new = _History(version, commit(), places)
+        try:
+            old = _History(**json.loads((self.folder / "history.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            old = None
+        if old is not None and (old.protocol_version, old.commit, old.places) == (
+            new.protocol_version,
+            new.commit,
+            new.places,
+        ):
+            return old
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        return new
+
+    def _keep(self, history: _History) -> None:
+        part = self.folder / "history.part"
+        part.write_text(json.dumps(asdict(history)))
+        part.replace(self.folder / "history.json")
+
+    def _checkpoint(self) -> Path | None:
+        """The last one; they are written whole or not at all."""
+        found = {
+            int(path.stem.partition("=")[2]): path
+            for path in (self.folder / "checkpoints").glob("step=*.ckpt")
+            if zipfile.is_zipfile(path)
+        }
+        return found[max(found)] if found else None
+
+    def _train(self, checkpoint: Path | None, say: Say) -> tuple[int, int, str]:
+        """The exit code, the peak memory in bytes, and the last line that was printed."""
+        last = ""
+        with (self.folder / "log.txt").open("a") as log:
+            # Held by its standard input: it ends when this process does, however that comes.
+            self._process = subprocess.Popen(
+                self._command(checkpoint),
+                cwd=ROOT,  # where the paths of a protocol begin
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=self._environment(),
+            )
+            if self._stopped.is_set():
+                self.stop()
+            assert self._process.stdout is not None
+            for line in self._process.stdout:
+                log.write(line)
+                log.flush()
+                if line.startswith("update "):
+                    update, _, scores = line.removeprefix("update ").partition(":")
+                    say(int(update), scores.strip())
+                last = line.strip() or last
+            # wait4, not wait: it tells this one process's peak memory.
+            _, status, usage = os.wait4(self._process.pid, 0)
+            code = self._process.returncode = os.waitstatus_to_exitcode(status)
+        if code < 0:
+            last = f"killed by signal {-code}" + " (out of memory?)" * (code == -9)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return code, usage.ru_maxrss * unit, last
+
+    def _environment(self) -> dict[str, str]:
+        threads = str(self.run.protocol.threads)
+        changed = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        if self.gpus is not None:
+            changed["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+        return os.environ | changed
+
+    def _command(self, checkpoint: Path | None) -> list[str]:
+        run, options = self.run, self.options
+        name, technique, seed = run.key
+        loggers = self.folder / "loggers.yaml"
+        loggers.write_text(yaml.safe_dump({"trainer": {"logger": self._loggers()}}))
+        command = [
+            *(sys.executable, "-m", "benchmarks.train", "fit"),
+            f"--config={run.protocol.config(technique)}",
+            f"--config={loggers}",
+            *run.protocol.command_line(technique),
+            f"--seed_everything={seed}",
+            f"--trainer.accelerator={run.protocol.accelerator}",
+            f"--trainer.devices={options.devices}",
+            f"--evaluate.cache_dir={options.work / name / f'statistics-{run.protocol.version}'}",
+            *(f"--{option}={place}" for option, place in options.places.items()),
+        ]
+        if options.devices > 1:
+            command.append(f"--data.batch_size={self._batch_of_a_device()}")
+        if checkpoint is not None:
+            command.append(f"--ckpt_path={checkpoint}")
+        return command
+
+    def _batch_of_a_device(self) -> int:
+        """So that the devices together take the protocol's batch."""
+        settings, budget = self.run.protocol.settings(self.run.technique), self.run.protocol.budget
+        size = int(settings.get("data", {}).get("batch_size", 64))
+        size = size if budget is None else budget.batch_size
+        if size % self.options.devices:
+            raise ValueError(
+                f"{self.run.technique}'s batch of {size} is not to be parted among "
+                f"{self.options.devices} devices"
+            )
+        return size // self.options.devices
+
+    def _loggers(self) -> list[dict[str, Any]]:
+        name, technique, seed = self.run.key
+        place = {"save_dir": str(self.folder.parent.parent), "name": technique}
+        loggers: list[dict[str, Any]] = [
+            {
+                "class_path": "gan_lightning.loggers.ContinuedCSVLogger",
+                "init_args": {**place, "version": f"seed{seed}"},
+            }
+        ]
+        if self.options.wandb is not None:
+            identity = f"{name}-v{self.run.protocol.version}-{technique}-{seed}-{commit()[:8]}"
+            loggers.append(
+                {
+                    "class_path": "pytorch_lightning.loggers.WandbLogger",
+                    "init_args": {
+                        "project": self.options.wandb,
+                        "save_dir": str(self.folder),
+                        "name": f"{technique}-seed{seed}",
+                        "id": identity,
+                        "log_model": self.options.wandb_checkpoints,
+                    },
+                    "dict_kwargs": {
+                        "group": f"{name}-v{self.run.protocol.version}",
+                        "tags": [name, technique, f"seed{seed}", commit()[:8]],
+                        "resume": "allow",
+                    },
+                }
+            )
+        return loggers
+
+    def _record(self, history: _History, code: int, message: str) -> Record:
+        run, config = self.run, _resolved(self.folder, self.options.places)
+        distance, score, curve = _curve(self.folder, config, run.protocol)
+        names = (distance, score)
+        last = _scores(curve[-1], names) if curve else {}
+        status: Status = "finished"
+        if code:
+            status = "failed"
+        elif not last or not all(map(math.isfinite, last.values())):
+            status, message = "diverged", "the last scores are not finite"
+        finite = [point for point in curve if math.isfinite(point[distance])]
+        updates = int(curve[-1]["update"]) if curve else 0
+        return Record(
+            protocol=run.protocol.name,
+            protocol_version=run.protocol.version,
+            technique=run.technique,
+            seed=run.seed,
+            status=status,
+            message="" if status == "finished" else message,
+            distance=distance,
+            score=score,
+            untrained=_scores(curve[0], names) if curve else {},
+            last=last if status == "finished" else {},
+            best=min(finite, key=lambda point: point[distance], default={}),
+            curve=finite,
+            budget={
+                "generator_updates": updates,
+                "critic_updates": _critic_updates(self._checkpoint(), updates),
+                "images": updates * _images_per_update(config),
+            },
+            wall_seconds=round(history.seconds, 1),
+            peak_memory_bytes=history.peak_memory_bytes,
+            device=_device(run.protocol, self.options.devices),
+            versions=versions(),
+            commit=history.commit,
+            config=config,
+        )
+
+
+def _resolved(folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
+    """The resolved config, but for where things are on this machine, which is no part of it."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return {}
+    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    config.pop("ckpt_path", None)
+    config["trainer"].pop("logger")
+    config["evaluate"].pop("cache_dir")
+    for option in places:
+        group, _, name = option.partition(".")
+        settings = config[group]
+        (settings.get("init_args") or settings).pop(name, None)
+    return config
+
+
+def _images_per_update(config: dict[str, Any]) -> int:
+    if not config:
+        return 0
+    n_critic = int(config["model"]["init_args"]["n_critic"])
+    batch_size = int(config["data"]["init_args"]["batch_size"])
+    return n_critic * batch_size * int(config["trainer"]["devices"])
+
+
+def _critic_updates(checkpoint: Path | None, updates: int) -> int:
+    """With the longer phases that a technique may have."""
+    if checkpoint is None:
+        return 0
+    gan = load(checkpoint)
+    return sum(gan.critic_updates(update) for update in range(updates))
+
+
+def _curve(
+    folder: Path, config: dict[str, Any], protocol: Protocol
+) -> tuple[str, str, list[Scores]]:
+    """The names of the distance and the score, and the evaluations that the run logged."""
+    rows: dict[int, dict[str, float]] = {}
+    for row in read_rows(folder / "metrics.csv"):
+        values = {name: float(value) for name, value in row.items() if value}
+        rows.setdefault(int(values.pop("step")), {}).update(values)
+    logged = sorted({name for row in rows.values() for name in row if is_full_name(name)})
+    distance, score = (
+        given or next((name for name in logged if name.startswith(metrics)), "")
+        for given, metrics in ((protocol.distance, ("fid", "fd")), (protocol.score, "is"))
+    )
+    each = _images_per_update(config)
+    return (
+        distance,
+        score,
+        [
+            {"update": step, "images": step * each}
+            | {name: row[name] for name in ("train_seconds", distance, score) if name in row}
+            for step, row in rows.items()
+            if distance in row
+        ],
+    )
+
+
+def _scores(point: Scores, names: tuple[str, str]) -> Scores:
+    return {name: point[name] for name in names if name in point}
+
+
+def _device(protocol: Protocol, count: int) -> dict[str, Any]:
+    if protocol.accelerator == "cpu" or not torch.cuda.is_available():
+        return {"name": processor(), "threads": protocol.threads, "count": count}
+    return {"name": torch.cuda.get_device_name(), "count": count}
+
+
+def film(pictures: list[Path], path: Path) -> None:
+    """The pictures in turn, the last one for longer, as one that moves."""
+    frames = [Image.open(picture).convert("RGB") for picture in pictures]
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=[400] * (len(frames) - 1) + [2000],
+        loop=0,
+        quality=70,
+        method=6,
+    )

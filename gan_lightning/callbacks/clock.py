@@ -1,0 +1,45 @@
+"""How long training took, evaluations and start left out."""
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
+
+from gan_lightning.module import GAN
+
+
+class TrainingClock(pl.Callback):
+    """Logs ``train_seconds`` at each validation of a fit; a resumed run goes on counting."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._since: float | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start."""
+        self._since = time.monotonic()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop, before scores are measured."""
+        if self._since is not None:
+            self._seconds += time.monotonic() - self._since
+            self._since = None
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log."""
+        if isinstance(pl_module, GAN) and trainer.state.fn == TrainerFn.FITTING:
+            pl_module.log_scalars({"train_seconds": self._seconds})
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on."""
+        if not trainer.sanity_checking:
+            self._since = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds so far."""
+        return {"seconds": self._seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._seconds = state_dict["seconds"]

@@ -1,0 +1,74 @@
+"""A CSV log that outlives the process that writes it."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning import loggers
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+
+class ContinuedCSVLogger(loggers.CSVLogger):
+    """Lightning's ``CSVLogger``, but a run that goes on in the same folder goes on in its file.
+
+    Rows of the step that is logged first, and of later ones, belong to a process that was stopped
+    after its last checkpoint, and give way. The file is whole at any moment, wherever a process is
+    killed.
+    """
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:  # noqa: ANN401
+        """What writes ``metrics.csv``; on all ranks but the first, what does nothing."""
+        if self._experiment is None:
+            self._experiment = _Writer(self.log_dir)
+        return self._experiment
+
+
+class _Writer(ExperimentWriter):
+    def __init__(self, log_dir: str) -> None:
+        super().__init__(log_dir)
+        self._continued = False
+
+    def _check_log_dir_exists(self) -> None:
+        """What is there stays."""
+
+    def save(self) -> None:
+        if not self.metrics:
+            return
+        path = Path(self.metrics_file_path)
+        earlier: Sequence[Mapping[str, Any]] = []
+        if not self._continued:
+            first = min(int(row["step"]) for row in self.metrics)
+            earlier = [row for row in read_rows(path) if int(row["step"]) < first]
+            self.metrics_keys = sorted(earlier[0]) if earlier else []
+        new_keys = self._record_new_keys()
+        if self._continued and not new_keys:
+            with path.open("a", newline="") as file:
+                csv.DictWriter(file, self.metrics_keys).writerows(self.metrics)
+        else:
+            self._write([*(earlier or read_rows(path) * self._continued), *self.metrics], path)
+        self._continued = True
+        self.metrics = []
+
+    def _write(self, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+        part = path.with_suffix(".part")
+        with part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.metrics_keys)
+            writer.writeheader()
+            writer.writerows(rows)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a log, but for a last one that was not written to its end; none of no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        lines = [line for line in file if line.endswith("\n")]
+    return list(csv.DictReader(lines))

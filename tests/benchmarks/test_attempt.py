@@ -1,0 +1,161 @@
+"""One run: the command line it is made with, and what it leaves with Weights & Biases."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+import wandb
+import yaml
+from torchvision import models
+from wandb_log import read, records
+
+from benchmarks import attempt, run
+from benchmarks.attempt import Attempt, Options, Run
+from benchmarks.protocol import PROTOCOLS, Budget, Protocol
+from benchmarks.records import read_record, record_path
+from gan_lightning import TECHNIQUES
+
+
+@pytest.fixture
+def command(tmp_path):
+    """``command(protocol, technique, **options)``: the arguments of its process, by name."""
+
+    def build(name, technique, gpus=None, **options):
+        places = Options(tmp_path / "results", tmp_path / "work", **options)
+        made = Attempt(Run(PROTOCOLS[name], technique, 3), places, gpus)
+        made.folder.mkdir(parents=True)
+        arguments = made._command(None)
+        assert arguments[1:4] == ["-m", "benchmarks.train", "fit"]
+        return dict(argument[2:].split("=", 1) for argument in arguments[4:])
+
+    return build
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_a_fair_budget_is_of_images_and_of_one_network(command, technique):
+    protocol = PROTOCOLS["cifar10-fair"]
+    said = command("cifar10-fair", technique)
+    assert said["seed_everything"] == "3"
+    assert said["data.batch_size"] == "64"
+    assert said["model.network"] == "resnet"
+    updates = int(said["trainer.max_steps"])
+    assert updates % int(said["trainer.val_check_interval"]) == 0
+    n_critic = TECHNIQUES[technique](shape=(3, 32, 32), generator_width=8, critic_width=8).n_critic
+    images = updates * n_critic * 64
+    assert images == pytest.approx(protocol.budget.images, rel=0.001)
+    decays = "decay_steps" in protocol.settings(technique).get("model", {})
+    assert (said.get("model.decay_steps") == str(updates)) == decays
+
+
+def test_devices_share_the_protocols_batch(command):
+    assert command("cifar10-fair", "dcgan", devices=4)["data.batch_size"] == "16"
+    assert command("digits", "dcgan", devices=2)["data.batch_size"] == "8"
+    assert command("digits", "sagan", devices=1)["trainer.devices"] == "1"
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(command):
+    with pytest.raises(ValueError, match="batch of 64 is not to be parted among 3 devices"):
+        command("cifar10-fair", "dcgan", devices=3)
+
+
+def test_a_run_sees_the_gpus_of_its_slot_and_its_threads(tmp_path):
+    todo, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
+    seen = Attempt(todo, options, ["2", "GPU-3"])._environment()
+    assert seen["CUDA_VISIBLE_DEVICES"] == "2,GPU-3"
+    assert seen["OMP_NUM_THREADS"] == "1"
+    assert seen.items() >= Attempt(todo, options)._environment().items()
+
+
+def test_places_are_given_and_not_recorded(command, tmp_path):
+    places = {"data.data_dir": "/somewhere/pictures", "evaluate.weights": "/else/weights.pt"}
+    said = command("folder", "dcgan", places=places)
+    assert said["data.data_dir"] == "/somewhere/pictures"
+    assert said["evaluate.weights"] == "/else/weights.pt"
+    config = {
+        "ckpt_path": "/somewhere/one.ckpt",
+        "model": {"init_args": {"n_critic": 1}},
+        "data": {"init_args": {"data_dir": "/somewhere/pictures", "size": 64}},
+        "evaluate": {"weights": "/else/weights.pt", "cache_dir": "/else", "seed": 0},
+        "trainer": {"logger": [{"save_dir": "/somewhere"}], "devices": 1},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    kept = attempt._resolved(tmp_path, places)
+    assert "somewhere" not in json.dumps(kept)
+    assert "else" not in json.dumps(kept)
+    assert kept["data"]["init_args"] == {"size": 64}
+
+
+def test_every_protocol_has_a_config_of_every_technique_and_a_budget():
+    for protocol in PROTOCOLS.values():
+        assert protocol.techniques == tuple(TECHNIQUES)
+        for technique in protocol.techniques:
+            assert protocol.updates(technique) > 0
+
+
+@pytest.mark.timeout(200)
+def test_a_folder_of_ones_own_is_made_under_its_own_scores(tmp_path, data_files, monkeypatch):
+    files = data_files("ImageFolder")
+    folder = PROTOCOLS["folder"]
+    arguments = ("--evaluate.extractor=mobilenet_v2", "--model.generator_width=8")
+    arguments += ("--model.critic_width=8", "--data.size=8")
+    small: Protocol = dataclasses.replace(
+        folder, arguments=arguments, budget=Budget(images=8, batch_size=2, evaluations=2)
+    )
+    monkeypatch.setitem(run.PROTOCOLS, "folder", small)
+    weights = tmp_path / "weights.pth"
+    state = models.get_model("mobilenet_v2").state_dict()
+    # Without the last layer there are no classes, and no score of them.
+    torch.save({k: v for k, v in state.items() if not k.startswith("classifier")}, weights)
+    results = tmp_path / "results"
+    run.main(
+        [
+            *("--protocol", "folder", "--techniques", "dcgan", "--seeds", "0", "--parallel", "1"),
+            *("--data-dir", files["data_dir"], "--weights", str(weights)),
+            *("--results", str(results), "--work", str(tmp_path / "work")),
+        ]
+    )
+    record = read_record(record_path(results, "folder", "dcgan", 0))
+    assert record.status == "finished"
+    assert record.distance == "fd30_mobilenet_v2"
+    assert record.score == ""
+    assert record.last.keys() == {"fd30_mobilenet_v2"}
+    assert str(tmp_path) not in json.dumps(dataclasses.asdict(record))
+
+
+@pytest.mark.timeout(200)
+def test_a_run_is_logged_to_wandb_in_the_group_of_its_protocol(server, tmp_path, monkeypatch):
+    config = {
+        "model": {"class_path": "WGAN", "init_args": {"generator_width": 4, "critic_width": 4}},
+        "data": {"class_path": "Digits", "init_args": {"batch_size": 8}},
+        "trainer": {"max_steps": 2, "val_check_interval": 1},
+    }
+    (tmp_path / "wgan.yaml").write_text(yaml.safe_dump(config))
+    small = dataclasses.replace(PROTOCOLS["digits"], configs=tmp_path)
+    monkeypatch.setitem(run.PROTOCOLS, "digits", small)
+    results = tmp_path / "results"
+    run.main(
+        [
+            *("--techniques", "wgan", "--seeds", "0", "--parallel", "1", "--wandb", "gans"),
+            *("--results", str(results), "--work", str(tmp_path / "work")),
+        ]
+    )
+    (path,) = (tmp_path / "work").rglob("*.wandb")
+    written = list(records(path))
+    (started,) = (record.run for record in written if record.HasField("run"))
+    assert started.project == "gans"
+    assert started.run_group == f"digits-v{small.version}"
+    assert started.display_name == "wgan-seed0"
+    assert {"digits", "wgan", "seed0"} <= set(started.tags)
+    assert len(started.tags) == 4
+    summary = {}
+    for record in written:
+        if record.HasField("summary"):
+            summary |= read(record.summary.update)
+        if record.HasField("history"):
+            summary |= read(record.history.item)
+    last = read_record(record_path(results, "digits", "wgan", 0)).last
+    assert {name: summary[name] for name in last} == pytest.approx(last)
+    with pytest.raises(BlockingIOError):
+        server.accept()
+    wandb.finish()

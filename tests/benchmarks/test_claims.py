@@ -1,0 +1,112 @@
+"""Claims: one holder at a time, and none who is dead."""
+
+import json
+import multiprocessing
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from benchmarks.claims import claim
+
+LEASE = 0.5
+
+
+@pytest.fixture
+def lost():
+    return []
+
+
+@pytest.fixture
+def take(tmp_path, lost):
+    """``take(name)`` claims it, and lets go of it after the test."""
+    held = []
+
+    def one(name="run", lease=LEASE):
+        held.append(claim(tmp_path, name, lambda: lost.append(name), lease))
+        return held[-1]
+
+    yield one
+    for some in held:
+        if some is not None:
+            some.release()
+
+
+def test_a_claim_is_one_workers_until_it_lets_go(take):
+    first = take()
+    assert first is not None
+    assert take() is None
+    assert take("other") is not None
+    first.release()
+    assert take() is not None
+
+
+def test_a_claim_outlives_its_lease_while_its_holder_lives(take, lost):
+    assert take() is not None
+    time.sleep(2 * LEASE)
+    assert take() is None
+    assert lost == []
+
+
+def test_what_is_let_go_of_leaves_nothing(take, tmp_path):
+    take().release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _holder(path, age, host, pid):
+    path.write_text(json.dumps({"host": host, "pid": pid}))
+    then = time.time() - age
+    os.utime(path, (then, then))
+
+
+def dead():
+    """The number of a process that has ended."""
+    process = multiprocessing.get_context("spawn").Process(target=print)
+    process.start()
+    process.join()
+    return process.pid
+
+
+@pytest.mark.parametrize("age", [0, 100])
+def test_a_dead_process_of_this_machine_holds_nothing(take, tmp_path, age):
+    _holder(tmp_path / "run.claim.000001", age, socket.gethostname(), dead())
+    assert take() is not None
+
+
+def test_a_worker_of_another_machine_is_dead_when_its_lease_is_over(take, tmp_path):
+    _holder(tmp_path / "run.claim.000001", LEASE / 4, "elsewhere", 1)
+    assert take() is None
+    time.sleep(LEASE)
+    held = take()
+    assert held is not None
+    assert held.path.name == "run.claim.000002"
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", '{"host": 1}'])
+def test_a_claim_that_was_not_written_to_its_end_counts_for_its_lease(take, tmp_path, text):
+    path = tmp_path / "run.claim.000001"
+    path.write_text(text)
+    assert take() is None
+    os.utime(path, (0, 0))
+    assert take() is not None
+
+
+def test_of_many_that_come_at_once_one_takes_over(tmp_path):
+    _holder(tmp_path / "run.claim.000001", 100, "elsewhere", 1)
+    with ThreadPoolExecutor(16) as pool:
+        held = list(pool.map(lambda _: claim(tmp_path, "run", lambda: None, 30), range(64)))
+    (one,) = (some for some in held if some is not None)
+    one.release()
+
+
+def test_a_holder_who_was_thought_dead_hears_of_it_and_takes_nothing_away(take, tmp_path, lost):
+    first = take()
+    (tmp_path / "run.claim.000002").write_text("{}")  # another's, meanwhile
+    deadline = time.monotonic() + 10
+    while not lost and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert lost == ["run"]
+    first.release()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.claim.000002"]

@@ -1,0 +1,13 @@
+"""The picture in the README is of the page that is there."""
+
+from PIL import Image
+
+from benchmarks.picture import KEY, PAGE, PICTURE, checksum
+from benchmarks.protocol import ROOT
+
+
+def test_the_picture_in_the_readme_is_of_the_committed_page():
+    picture = Image.open(PICTURE)
+    assert picture.text[KEY] == checksum(PAGE), "python -m benchmarks.picture takes it again"
+    assert picture.width == 1280
+    assert "docs/leaderboard.png" in (ROOT / "README.md").read_text()

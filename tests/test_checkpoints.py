@@ -1,0 +1,45 @@
+"""Checkpoints on disk: whole, or as they were."""
+
+import pytest
+import torch
+
+from gan_lightning.checkpoints import AtomicCheckpointIO
+
+
+def test_a_checkpoint_is_written_and_read(tmp_path):
+    path = tmp_path / "new" / "one.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"x": torch.ones(3)}, path)
+    assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["x"], torch.ones(3))
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "torch.save"])
+def test_a_write_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch, step):
+    path = tmp_path / "one.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"x": 1}, path)
+    before = path.read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(step, full)
+    with pytest.raises(OSError, match="No space left"):
+        AtomicCheckpointIO().save_checkpoint({"x": 2}, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_command_line_writes_so(fit, monkeypatch):
+    written = []
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def watched(self, checkpoint, path, storage_options=None):
+        written.append(str(path))
+        save(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", watched)
+    run = fit(
+        *("--model=DCGAN", "--data=Ring", "--model.generator_width=8", "--model.critic_width=8"),
+        "--trainer.max_steps=2",
+    )
+    assert written == [str(run / "checkpoints" / "step=2.ckpt")]

@@ -1,0 +1,79 @@
+"""The CSV log: it goes on where a run goes on, and is whole wherever a process is killed."""
+
+import csv
+
+import pytest
+
+from gan_lightning.loggers import ContinuedCSVLogger, read_rows
+
+
+@pytest.fixture
+def log(tmp_path):
+    """``log(*rows)`` is one process that logs ``(step, values)``; what the file then holds."""
+
+    def process(*rows):
+        logger = ContinuedCSVLogger(tmp_path, "run", "version")
+        for step, values in rows:
+            logger.log_metrics(values, step)
+            logger.save()
+        with (tmp_path / "run" / "version" / "metrics.csv").open(newline="") as file:
+            return [
+                {name: float(value) for name, value in row.items() if value}
+                for row in csv.DictReader(file)
+            ]
+
+    return process
+
+
+def test_a_process_writes_what_it_logs(log):
+    assert log((0, {"a": 1.5}), (1, {"a": 2}), (1, {"b": 3})) == [
+        {"step": 0, "a": 1.5},
+        {"step": 1, "a": 2},
+        {"step": 1, "b": 3},
+    ]
+
+
+def test_a_second_process_goes_on_and_replaces_what_it_makes_again(log):
+    log((0, {"a": 0}), (1, {"a": 1}), (2, {"a": 2}), (2, {"b": 2}), (3, {"a": 3}))
+    assert log((2, {"a": 20}), (3, {"c": 30}), (4, {"a": 40})) == [
+        {"step": 0, "a": 0},
+        {"step": 1, "a": 1},
+        {"step": 2, "a": 20},
+        {"step": 3, "c": 30},
+        {"step": 4, "a": 40},
+    ]
+
+
+def test_a_process_that_starts_again_leaves_nothing_of_the_one_before(log):
+    log((0, {"a": 0}), (5, {"a": 5}))
+    assert log((0, {"b": 1})) == [{"step": 0, "b": 1}]
+
+
+def test_a_process_that_logs_nothing_changes_nothing(log):
+    before = log((0, {"a": 0}), (5, {"a": 5}))
+    assert log() == before
+
+
+def test_a_row_that_was_not_written_to_its_end_is_left_out(log, tmp_path):
+    log((0, {"a": 0.5}), (5, {"a": 5.25}))
+    path = tmp_path / "run" / "version" / "metrics.csv"
+    path.write_bytes(path.read_bytes()[:-3])
+    assert [row["step"] for row in read_rows(path)] == ["0"]
+    assert log((7, {"a": 7})) == [{"step": 0, "a": 0.5}, {"step": 7, "a": 7}]
+
+
+def test_a_new_column_is_written_at_once_or_not_at_all(log, tmp_path, monkeypatch):
+    before = log((0, {"a": 0}))
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        log((1, {"b": 1}))
+    monkeypatch.undo()
+    assert log() == before
+
+
+def test_no_file_has_no_rows(tmp_path):
+    assert read_rows(tmp_path / "metrics.csv") == []

@@ -1,0 +1,31 @@
+"""What an offline run of Weights & Biases has written."""
+
+import json
+
+from wandb.proto.wandb_internal_pb2 import Record
+
+BLOCK, HEADER = 32768, 7
+
+
+def records(path):
+    """The records of an offline run's file, which is a LevelDB log after a header of its own."""
+    data = path.read_bytes()
+    assert data[:4] == b":W&B"
+    position, parts = HEADER, []
+    while position + HEADER <= len(data):
+        if BLOCK - position % BLOCK < HEADER:  # no header fits into the rest of the block
+            position += BLOCK - position % BLOCK
+            continue
+        length = int.from_bytes(data[position + 4 : position + 6], "little")
+        kind = data[position + 6]  # 1: a whole record, 2: its beginning, 3: its middle, 4: its end
+        position += HEADER
+        parts.append(data[position : position + length])
+        position += length
+        if kind in (1, 4):
+            yield Record.FromString(b"".join(parts))
+            parts = []
+
+
+def read(items):
+    """Keys, nested ones joined by dots, and values."""
+    return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
