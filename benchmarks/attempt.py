@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,19 @@ import torch
 import yaml
 from PIL import Image
 
-from benchmarks.environment import commit, processor, versions
+from benchmarks.environment import changes, commit, processor, versions
 from benchmarks.protocol import ROOT, Protocol
 from benchmarks.records import Record, Scores, Status, record_path, write_record
 from gan_lightning import load
 from gan_lightning.loggers import read_rows
 from gan_lightning.metrics.measures import is_full_name
+
+#: How the variables begin by which launchers number the processes of one training.
+LAUNCHERS = (
+    *("SLURM_", "TORCHELASTIC_", "JSM_", "PMI_", "OMPI_"),
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK"),
+    *("MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED"),
+)
 
 Say = Callable[[int, str], None]
 
@@ -50,6 +58,13 @@ class Run:
     def updates(self) -> int:
         """Of the generator."""
         return self.protocol.updates(self.technique)
+
+    @property
+    def batch_size(self) -> int:
+        """Real images of one critic update, on all devices together."""
+        if self.protocol.budget is not None:
+            return self.protocol.budget.batch_size
+        return int(self.protocol.settings(self.technique).get("data", {}).get("batch_size", 64))
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,7 @@ class _History:
         protocol_version: of the protocol.
         commit: of the code; another one starts from the beginning.
         places: of data and weights.
+        with_what: devices, versions of libraries and changes to the code, as JSON.
         seconds: until the checkpoint that the run goes on from, over all processes.
         started: when the last process was, by the clock of files.
         peak_memory_bytes: the largest of all processes that came to their end.
@@ -90,6 +106,7 @@ class _History:
     protocol_version: int
     commit: str
     places: dict[str, str]
+    with_what: str
     seconds: float = 0.0
     started: float = 0.0
     peak_memory_bytes: int = 0
@@ -118,6 +135,10 @@ class Attempt:
         name, technique, seed = self.run.key
         return self.options.work / name / technique / f"seed{seed}"
 
+    @property
+    def _memory(self) -> Path:
+        return self.folder / "peak_memory_bytes"
+
     def stop(self) -> None:
         """End the process; nothing is recorded, and the next attempt goes on from here."""
         self._stopped.set()
@@ -135,12 +156,19 @@ class Attempt:
         history.started = time.time()
         history.processes += 1
         self._keep(history)
-        code, peak, message = self._train(checkpoint, say)
-        if self._stopped.is_set() or code == 130:
+        code, message = self._train(checkpoint, say)
+        if code:
+            # An interrupt may have reached the process before it reaches this one.
+            self._stopped.wait(2)
+        if self._stopped.is_set():
             return None
         history.seconds += time.time() - history.started
-        history.peak_memory_bytes = max(history.peak_memory_bytes, peak)
-        record = self._record(history, code, message)
+        history.peak_memory_bytes = max(history.peak_memory_bytes, _number(self._memory))
+        try:
+            record = self._record(history, code, message)
+        except Exception as error:
+            # What a process left behind cannot be read: that is how this run failed.
+            record = self._failed(history, f"{type(error).__name__}: {error}")
         self._keep_pictures()
         write_record(record, self.options.results)
         return record
@@ -158,21 +186,25 @@ class Attempt:
 
     def _history(self) -> _History:
         """That of the folder, or of a new one, where it was of other code or other data."""
-        version, places = self.run.protocol.version, dict(self.options.places)
-        new = _History(version, commit(), places)
+        options = self.options
+        with_what = {"devices": options.devices, "versions": versions(), "changes": changes()}
+        new = _History(
+            self.run.protocol.version, commit(), dict(options.places), json.dumps(with_what)
+        )
         try:
             old = _History(**json.loads((self.folder / "history.json").read_text()))
         except (OSError, ValueError, TypeError):
             old = None
-        if old is not None and (old.protocol_version, old.commit, old.places) == (
-            new.protocol_version,
-            new.commit,
-            new.places,
-        ):
+        same = ("protocol_version", "commit", "places", "with_what")
+        if old is not None and all(getattr(old, name) == getattr(new, name) for name in same):
             return old
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        self.clear()
         return new
+
+    def clear(self) -> None:
+        """Leave nothing to go on from."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def _keep(self, history: _History) -> None:
         part = self.folder / "history.part"
@@ -182,50 +214,57 @@ class Attempt:
     def _checkpoint(self) -> Path | None:
         """The last one; they are written whole or not at all."""
         found = {
-            int(path.stem.partition("=")[2]): path
-            for path in (self.folder / "checkpoints").glob("step=*.ckpt")
-            if zipfile.is_zipfile(path)
+            int(step[1]): path
+            for path in (self.folder / "checkpoints").glob("*.ckpt")
+            if (step := re.fullmatch(r"step=(\d+)", path.stem)) and zipfile.is_zipfile(path)
         }
         return found[max(found)] if found else None
 
-    def _train(self, checkpoint: Path | None, say: Say) -> tuple[int, int, str]:
-        """The exit code, the peak memory in bytes, and the last line that was printed."""
+    def _train(self, checkpoint: Path | None, say: Say) -> tuple[int, str]:
+        """The exit code, and the last line that was printed."""
         last = ""
-        with (self.folder / "log.txt").open("a") as log:
-            # Held by its standard input: it ends when this process does, however that comes.
-            self._process = subprocess.Popen(
+        with (
+            (self.folder / "log.txt").open("a") as log,
+            subprocess.Popen(
                 self._command(checkpoint),
                 cwd=ROOT,  # where the paths of a protocol begin
+                # Held by its standard input: it ends when this process does, however that comes.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                errors="replace",
                 env=self._environment(),
-            )
-            if self._stopped.is_set():
-                self.stop()
-            assert self._process.stdout is not None
-            for line in self._process.stdout:
-                log.write(line)
-                log.flush()
-                if line.startswith("update "):
-                    update, _, scores = line.removeprefix("update ").partition(":")
-                    say(int(update), scores.strip())
-                last = line.strip() or last
-            # wait4, not wait: it tells this one process's peak memory.
-            _, status, usage = os.wait4(self._process.pid, 0)
-            code = self._process.returncode = os.waitstatus_to_exitcode(status)
+            ) as process,
+        ):
+            self._process = process
+            try:
+                if self._stopped.is_set():
+                    self.stop()
+                assert process.stdout is not None
+                for line in process.stdout:
+                    log.write(line)
+                    log.flush()
+                    if evaluation := re.match(r"update (\d+): (.*)", line):
+                        say(int(evaluation[1]), evaluation[2].strip())
+                    last = line.strip() or last
+            except BaseException:
+                process.kill()
+                raise
+        code = process.returncode
         if code < 0:
             last = f"killed by signal {-code}" + " (out of memory?)" * (code == -9)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return code, usage.ru_maxrss * unit, last
+        return code, last
 
     def _environment(self) -> dict[str, str]:
         threads = str(self.run.protocol.threads)
         changed = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        changed["GAN_LIGHTNING_PEAK_MEMORY"] = str(self._memory)
         if self.gpus is not None:
             changed["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
-        return os.environ | changed
+        # A launcher of this worker has not launched the run.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
+        return kept | changed
 
     def _command(self, checkpoint: Path | None) -> list[str]:
         run, options = self.run, self.options
@@ -240,26 +279,15 @@ class Attempt:
             f"--seed_everything={seed}",
             f"--trainer.accelerator={run.protocol.accelerator}",
             f"--trainer.devices={options.devices}",
+            "--checkpoint.enable_version_counter=false",
             f"--evaluate.cache_dir={options.work / name / f'statistics-{run.protocol.version}'}",
             *(f"--{option}={place}" for option, place in options.places.items()),
         ]
         if options.devices > 1:
-            command.append(f"--data.batch_size={self._batch_of_a_device()}")
+            command.append(f"--data.batch_size={run.batch_size // options.devices}")
         if checkpoint is not None:
             command.append(f"--ckpt_path={checkpoint}")
         return command
-
-    def _batch_of_a_device(self) -> int:
-        """So that the devices together take the protocol's batch."""
-        settings, budget = self.run.protocol.settings(self.run.technique), self.run.protocol.budget
-        size = int(settings.get("data", {}).get("batch_size", 64))
-        size = size if budget is None else budget.batch_size
-        if size % self.options.devices:
-            raise ValueError(
-                f"{self.run.technique}'s batch of {size} is not to be parted among "
-                f"{self.options.devices} devices"
-            )
-        return size // self.options.devices
 
     def _loggers(self) -> list[dict[str, Any]]:
         name, technique, seed = self.run.key
@@ -296,23 +324,25 @@ class Attempt:
         distance, score, curve = _curve(self.folder, config, run.protocol)
         names = (distance, score)
         last = _scores(curve[-1], names) if curve else {}
+        updates = int(curve[-1]["update"]) if curve else 0
         status: Status = "finished"
         if code:
             status = "failed"
+        elif updates < run.updates:
+            status, message = "failed", f"ended after {updates} of {run.updates} updates"
         elif not last or not all(map(math.isfinite, last.values())):
             status, message = "diverged", "the last scores are not finite"
         finite = [point for point in curve if math.isfinite(point[distance])]
-        updates = int(curve[-1]["update"]) if curve else 0
         return Record(
             protocol=run.protocol.name,
             protocol_version=run.protocol.version,
             technique=run.technique,
             seed=run.seed,
             status=status,
-            message="" if status == "finished" else message,
+            message="" if status == "finished" else self._without_places(message),
             distance=distance,
             score=score,
-            untrained=_scores(curve[0], names) if curve else {},
+            untrained=_scores(finite[0], names) if finite and not finite[0]["update"] else {},
             last=last if status == "finished" else {},
             best=min(finite, key=lambda point: point[distance], default={}),
             curve=finite,
@@ -329,6 +359,38 @@ class Attempt:
             config=config,
         )
 
+    def _failed(self, history: _History, message: str) -> Record:
+        """A record of what left nothing that can be read."""
+        run = self.run
+        return Record(
+            protocol=run.protocol.name,
+            protocol_version=run.protocol.version,
+            technique=run.technique,
+            seed=run.seed,
+            status="failed",
+            message=self._without_places(message),
+            distance=run.protocol.distance or "",
+            score=run.protocol.score or "",
+            untrained={},
+            last={},
+            best={},
+            curve=[],
+            budget={"generator_updates": 0, "critic_updates": 0, "images": 0},
+            wall_seconds=round(history.seconds, 1),
+            peak_memory_bytes=history.peak_memory_bytes,
+            device=_device(run.protocol, self.options.devices),
+            versions=versions(),
+            commit=history.commit,
+            config={},
+        )
+
+    def _without_places(self, message: str) -> str:
+        """The message without what only this machine has."""
+        places = [*self.options.places.values(), str(self.options.work), str(ROOT)]
+        for place in [*places, str(Path.home())]:
+            message = message.replace(place, "...")
+        return message
+
 
 def _resolved(folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
     """The resolved config, but for where things are on this machine, which is no part of it."""
@@ -344,6 +406,14 @@ def _resolved(folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
         settings = config[group]
         (settings.get("init_args") or settings).pop(name, None)
     return config
+
+
+def _number(path: Path) -> int:
+    """What a file says; 0 where it says nothing."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _images_per_update(config: dict[str, Any]) -> int:

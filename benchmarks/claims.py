@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,11 +36,19 @@ class Claim:
         self._thread.start()
 
     def _keep(self) -> None:
+        touched = time.monotonic()
         while not self._done.wait(self.lease / 5):
-            if _latest(self.path) != self.path:
+            try:
+                held = _latest(self.path) == self.path
+                if held:
+                    self.path.touch()
+                    touched = time.monotonic()
+            except OSError:
+                # A shared folder may be away for a moment.
+                held = time.monotonic() - touched < self.lease
+            if not held:
                 self._lost()
                 return
-            self.path.touch()
 
     def release(self) -> None:
         """Let go: the next one who claims it is given it."""
@@ -63,7 +72,7 @@ def claim(folder: Path, name: str, lost: Callable[[], None], lease: float = LEAS
         path = latest.with_suffix(f".{int(latest.suffix[1:]) + 1:06d}")
     try:
         with path.open("x") as file:
-            json.dump({"host": socket.gethostname(), "pid": os.getpid()}, file)
+            json.dump({"machine": _machine(), "pid": os.getpid()}, file)
     except FileExistsError:
         return None
     return Claim(path, lease, lost)
@@ -82,7 +91,7 @@ def _is_alive(path: Path, lease: float) -> bool:
     """Whether the holder has shown itself within the lease, by the clock of the file system."""
     try:
         holder = json.loads(path.read_text())
-        if holder["host"] == socket.gethostname() and not _is_running(holder["pid"]):
+        if holder["machine"] == _machine() and not _is_running(holder["pid"]):
             return False
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not written yet, or already gone: its age decides
@@ -94,6 +103,15 @@ def _is_alive(path: Path, lease: float) -> bool:
         return True  # released a moment ago; the next look finds nothing
     finally:
         clock.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    """Where a process number means a process: a running system, and a container in it."""
+    parts = [socket.gethostname()]
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    if boot.is_file():
+        parts += [boot.read_text().strip(), os.readlink(space)]
+    return " ".join(parts)
 
 
 def _is_running(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """What a figure was measured with: the code, the libraries and the device."""
 
+import hashlib
 import platform
 import re
 import subprocess
@@ -37,6 +38,15 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return head + "-dirty" * bool(changed)
+
+
+def changes() -> str:
+    """A checksum of what differs from the commit; "" where nothing does."""
+    try:
+        text = _git("diff", "HEAD", "--", *SOURCES)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def surroundings(device: torch.device) -> dict[str, Any]:

@@ -16,7 +16,7 @@ STYLE = """
 :root { color-scheme: light dark; --line: #8883; --soft: #777; --accent: #0072b2;
   --warn: #b35900; }
 * { box-sizing: border-box; }
-body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; max-width: 72rem;
+body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; max-width: 84rem;
   padding: 1rem 1rem 3rem; }
 h1 { font-size: 2rem; margin: .6rem 0; }
 h1, h2, h3 { line-height: 1.2; }
@@ -160,9 +160,7 @@ def _warned(text: str) -> str:
 
 def _linked(text: str) -> str:
     """Markdown's links as HTML's."""
-    return re.sub(
-        r"\[([^\]]+)\]\((https://[^)]+)\)", r'<a href="\2">\1</a>', escape(text, quote=False)
-    )
+    return re.sub(r"\[([^\]]+)\]\((https://[^)]+)\)", r'<a href="\2">\1</a>', escape(text))
 
 
 def _cell(cell: Cell) -> str:
@@ -172,11 +170,15 @@ def _cell(cell: Cell) -> str:
 
 def _line(row: Row, x: str) -> Line:
     """The curve over the seeds, at the evaluations that all of them made."""
+    runs = [
+        {point["update"]: (point[x], point[run.distance]) for point in run.curve if x in point}
+        for run in row.finished
+        if run not in row.stale
+    ]
     points = []
-    for together in zip(*(run.curve for run in row.finished), strict=False):
-        values = [point[run.distance] for point, run in zip(together, row.finished, strict=True)]
-        place = mean(point[x] for point in together)
-        points.append((place, min(values), mean(values), max(values)))
+    for update in sorted(set.intersection(*map(set, runs))) if runs else []:
+        places, values = zip(*(run[update] for run in runs), strict=True)
+        points.append((mean(places), min(values), mean(values), max(values)))
     return Line(row.name, points)
 
 

@@ -26,7 +26,7 @@ def main() -> None:
         screenshot(PAGE, taken, WIDTH, HEIGHT)
         info = PngInfo()
         info.add_text(KEY, checksum(PAGE))
-        Image.open(taken).convert("RGB").quantize(256).save(PICTURE, optimize=True, pnginfo=info)
+        Image.open(taken).convert("RGB").save(PICTURE, optimize=True, pnginfo=info)
     print(f"wrote {PICTURE}")
 
 

@@ -74,8 +74,11 @@ def write_record(record: Record, results: Path) -> Path:
     path = record_path(results, record.protocol, record.technique, record.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
-    os.replace(part, path)
+    with part.open("w") as file:
+        file.write(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
     return path
 
 
@@ -86,8 +89,11 @@ def read_record(path: Path) -> Record:
         ValueError: the file is not a record.
     """
     try:
-        return Record(**json.loads(path.read_text()))
-    except (TypeError, ValueError) as error:
+        content = json.loads(path.read_text())
+        # The first records named their scores only where they had them.
+        names = [*content.get("untrained", {}), "", ""]
+        return Record(**{"distance": names[0], "score": names[1]} | content)
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a record: {error}") from error
 
 

@@ -33,6 +33,8 @@ def main(args: Sequence[str] | None = None) -> None:
     record = read_record(options.record)
     if record.status != "finished":
         raise SystemExit(f"{options.record} is of a run that {record.status}: {record.message}")
+    if record.commit.endswith("-dirty"):
+        raise SystemExit(f"{options.record} is of changed code, which no commit has")
     places = {
         option: str(Path(place).expanduser().resolve())
         for option, place in zip(PLACES, (options.data_dir, options.weights), strict=True)
@@ -60,9 +62,9 @@ def train(record: Record, code: Path, work: Path, places: dict[str, str]) -> flo
     """The distance that the run ends with."""
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    config = work / "config.yaml"
-    config.write_text(yaml.safe_dump(record.config))
     with tempfile.TemporaryDirectory(dir=work) as folder:
+        config = Path(folder) / "config.yaml"
+        config.write_text(yaml.safe_dump(record.config))
         command = [
             *(sys.executable, "-m", "gan_lightning", "fit", f"--config={config}"),
             *("--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={folder}"),

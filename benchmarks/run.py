@@ -40,18 +40,27 @@ def main(args: Sequence[str] | None = None) -> None:
     for option in protocol.needs:
         if option not in places:
             parser.error(f"{protocol.name} needs {PLACES[option]}: {protocol.needs[option]}")
-    if options.parallel < 1 or options.devices < 1:
-        parser.error("--parallel and --devices must be at least 1")
-    if (gpus := len(_gpus())) and options.parallel * options.devices > gpus:
-        parser.error(
-            f"{options.parallel} runs on {options.devices} device(s) each need more than the "
-            f"{gpus} GPU(s) that there are"
-        )
     grid = [
         Run(protocol, technique, seed)
         for seed in options.seeds or protocol.seeds
         for technique in options.techniques or protocol.techniques
     ]
+    if options.devices < 1 or (options.parallel is not None and options.parallel < 1):
+        parser.error("--parallel and --devices must be at least 1")
+    gpus = 0 if protocol.accelerator == "cpu" else len(_gpus())
+    if options.parallel is None:
+        options.parallel = max(gpus // options.devices, 1) if gpus else os.cpu_count() or 1
+    for run in grid:
+        if run.batch_size % options.devices:
+            parser.error(
+                f"{run.technique}'s batch of {run.batch_size} is not to be parted among "
+                f"{options.devices} devices"
+            )
+    if gpus and options.parallel * options.devices > gpus:
+        parser.error(
+            f"{options.parallel} runs on {options.devices} device(s) each need more than the "
+            f"{gpus} GPU(s) that there are"
+        )
     here = Options(
         options.results.resolve(),
         options.work.resolve(),
@@ -89,7 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--parallel",
         type=int,
-        default=torch.cuda.device_count() or os.cpu_count() or 1,
         help="runs at a time, on devices of their own (default: one a GPU, else one a core)",
     )
     parser.add_argument("--devices", type=int, default=1, help="that each run trains on together")
@@ -114,7 +122,10 @@ def _as_interrupt(number: int, frame: FrameType | None) -> None:
 def _gpus() -> list[str]:
     """The GPUs of this machine that it may use, as CUDA_VISIBLE_DEVICES names them."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return given.split(",") if given else [str(i) for i in range(torch.cuda.device_count())]
+    if given is None:
+        return [str(i) for i in range(torch.cuda.device_count())]
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    return names[: names.index("-1")] if "-1" in names else names
 
 
 class Grid:
@@ -135,7 +146,8 @@ class Grid:
         self.options = options
         self.parallel = parallel
         self.lease = lease
-        self._again = {run.key for run in runs if retry and self._failed(run)}
+        # As they were found: one that another worker has made since is not made once more.
+        self._again = {run.key: self._stamp(run) for run in runs if retry and self._failed(run)}
         self._stopped = threading.Event()
         self._attempts: list[Attempt] = []
         self._shares: dict[str, float] = {}
@@ -161,7 +173,9 @@ class Grid:
             while slot.is_alive():
                 slot.join(0.2)  # in short waits, between which an interrupt is heard
                 if self._error is not None:
-                    raise self._error
+                    break
+        if self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         """End what runs; the next worker goes on from the last checkpoints."""
@@ -174,7 +188,8 @@ class Grid:
             time.sleep(0.05)
 
     def _slot(self, number: int) -> None:
-        each, visible = self.options.devices, _gpus()
+        on_cpu = self.runs[0].protocol.accelerator == "cpu"
+        each, visible = self.options.devices, [] if on_cpu else _gpus()
         gpus = visible[number * each : (number + 1) * each] or None
         while not self._stopped.is_set():
             missing = [run for run in self.runs if not self._has_record(run)]
@@ -205,15 +220,20 @@ class Grid:
                 self._attempts.append(attempt)
                 if self._stopped.is_set():
                     return True
+            found = self._read(run)
+            if found is not None and found.status == "diverged":
+                attempt.clear()  # it would end where it ended
             record = attempt.make(lambda update, scores: self._say(run, update, scores))
             if record is not None:
-                self._again.discard(run.key)
+                self._again.pop(run.key, None)
                 self._say_done(run, record)
         finally:
             held.release()
             with self._lock:
                 if attempt in self._attempts:
                     self._attempts.remove(attempt)
+                if not self._has_record(run):
+                    self._shares.pop(run.name, None)
         return True
 
     def _say(self, run: Run, update: int, scores: str) -> None:
@@ -240,7 +260,8 @@ class Grid:
 
     def _has_record(self, run: Run) -> bool:
         record = self._read(run)
-        return record is not None and not (run.key in self._again and record.status != "finished")
+        again = run.key in self._again and self._again[run.key] == self._stamp(run)
+        return record is not None and not again
 
     def _failed(self, run: Run) -> bool:
         record = self._read(run)
@@ -251,8 +272,16 @@ class Grid:
         path = record_path(self.options.results, *run.key)
         if not path.is_file():
             return None
-        record = read_record(path)
+        try:
+            record = read_record(path)
+        except ValueError as error:
+            print(f"{error}: it is made again", flush=True)
+            return None
         return record if record.protocol_version == run.protocol.version else None
+
+    def _stamp(self, run: Run) -> int:
+        path = record_path(self.options.results, *run.key)
+        return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 if __name__ == "__main__":

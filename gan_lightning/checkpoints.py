@@ -11,7 +11,8 @@ from lightning_fabric.plugins import TorchCheckpointIO
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's, but a file is written beside its place and renamed when it is on the disk.
 
-    A process that is killed, or a disk that is full, leaves the file that was there before.
+    A process that is killed, or a disk that is full, leaves the file that was there before. Paths
+    that are not of this file system are left to Lightning's.
     """
 
     def save_checkpoint(
@@ -25,6 +26,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             OSError: it cannot be written; nothing has changed.
         """
+        if storage_options is not None or "://" in str(path):
+            super().save_checkpoint(checkpoint, str(path), storage_options)
+            return
         whole = Path(path)
         whole.parent.mkdir(parents=True, exist_ok=True)
         part = whole.with_name(f"{whole.name}.{os.getpid()}.part")

@@ -23,6 +23,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from gan_lightning import score
 from gan_lightning.callbacks import (
+    ContinueLogs,
     Evaluate,
     SampleGrid,
     SampleWriter,
@@ -130,7 +131,8 @@ class GANCLI(LightningCLI):
         given_plugins = config["plugins"] or []
         if not isinstance(given_plugins, list):
             given_plugins = [given_plugins]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in given_plugins):
+        in_strategy = getattr(config["strategy"], "_checkpoint_io", None) is not None
+        if not in_strategy and not any(isinstance(io, CheckpointIO) for io in given_plugins):
             kwargs["plugins"] = [*given_plugins, AtomicCheckpointIO()]
         if config["strategy"] == "auto" and _several_devices(config):
             # In each of the two phases the other network has no gradients.
@@ -145,6 +147,7 @@ class GANCLI(LightningCLI):
             *(given if isinstance(given, list) else [given]),
             SampleGrid(),
             TrainingClock(),
+            ContinueLogs(),
         ]
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())

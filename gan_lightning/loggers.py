@@ -1,6 +1,7 @@
 """A CSV log that outlives the process that writes it."""
 
 import csv
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,23 +15,33 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 class ContinuedCSVLogger(loggers.CSVLogger):
     """Lightning's ``CSVLogger``, but a run that goes on in the same folder goes on in its file.
 
-    Rows of the step that is logged first, and of later ones, belong to a process that was stopped
-    after its last checkpoint, and give way. The file is whole at any moment, wherever a process is
-    killed.
+    What is there stays, but for rows after ``go_on_after``. The file is whole at any moment,
+    wherever a process is killed. A ``save_dir`` that is not of this file system is Lightning's.
     """
+
+    _after: int | None = None
+
+    def go_on_after(self, step: int) -> None:
+        """Rows of later steps are of a process that was stopped after its last checkpoint."""
+        self._after = step
+        if isinstance(self._experiment, _Writer):
+            self._experiment.after = step
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:  # noqa: ANN401
         """What writes ``metrics.csv``; on all ranks but the first, what does nothing."""
+        if "://" in self.log_dir:
+            return super().experiment
         if self._experiment is None:
-            self._experiment = _Writer(self.log_dir)
+            self._experiment = _Writer(self.log_dir, self._after)
         return self._experiment
 
 
 class _Writer(ExperimentWriter):
-    def __init__(self, log_dir: str) -> None:
+    def __init__(self, log_dir: str, after: int | None) -> None:
         super().__init__(log_dir)
+        self.after = after
         self._continued = False
 
     def _check_log_dir_exists(self) -> None:
@@ -42,8 +53,8 @@ class _Writer(ExperimentWriter):
         path = Path(self.metrics_file_path)
         earlier: Sequence[Mapping[str, Any]] = []
         if not self._continued:
-            first = min(int(row["step"]) for row in self.metrics)
-            earlier = [row for row in read_rows(path) if int(row["step"]) < first]
+            last = math.inf if self.after is None else self.after
+            earlier = [row for row in read_rows(path) if int(row["step"]) <= last]
             self.metrics_keys = sorted(earlier[0]) if earlier else []
         new_keys = self._record_new_keys()
         if self._continued and not new_keys:

@@ -9,10 +9,15 @@ from gan_lightning.loggers import ContinuedCSVLogger, read_rows
 
 @pytest.fixture
 def log(tmp_path):
-    """``log(*rows)`` is one process that logs ``(step, values)``; what the file then holds."""
+    """``log(*rows, after=None)`` is one process, which logs ``(step, values)``; what is there then.
 
-    def process(*rows):
+    A fit goes on ``after`` a step.
+    """
+
+    def process(*rows, after=None):
         logger = ContinuedCSVLogger(tmp_path, "run", "version")
+        if after is not None:
+            logger.go_on_after(after)
         for step, values in rows:
             logger.log_metrics(values, step)
             logger.save()
@@ -35,7 +40,7 @@ def test_a_process_writes_what_it_logs(log):
 
 def test_a_second_process_goes_on_and_replaces_what_it_makes_again(log):
     log((0, {"a": 0}), (1, {"a": 1}), (2, {"a": 2}), (2, {"b": 2}), (3, {"a": 3}))
-    assert log((2, {"a": 20}), (3, {"c": 30}), (4, {"a": 40})) == [
+    assert log((2, {"a": 20}), (3, {"c": 30}), (4, {"a": 40}), after=1) == [
         {"step": 0, "a": 0},
         {"step": 1, "a": 1},
         {"step": 2, "a": 20},
@@ -46,7 +51,12 @@ def test_a_second_process_goes_on_and_replaces_what_it_makes_again(log):
 
 def test_a_process_that_starts_again_leaves_nothing_of_the_one_before(log):
     log((0, {"a": 0}), (5, {"a": 5}))
-    assert log((0, {"b": 1})) == [{"step": 0, "b": 1}]
+    assert log((0, {"b": 1}), after=-1) == [{"step": 0, "b": 1}]
+
+
+def test_a_process_that_trains_nothing_takes_nothing_away(log):
+    log((0, {"a": 0}), (5, {"a": 5}))
+    assert log((5, {"b": 1})) == [{"step": 0, "a": 0}, {"step": 5, "a": 5}, {"step": 5, "b": 1}]
 
 
 def test_a_process_that_logs_nothing_changes_nothing(log):

@@ -2,12 +2,14 @@
 
 from gan_lightning.callbacks.clock import TrainingClock
 from gan_lightning.callbacks.evaluate import Evaluate
+from gan_lightning.callbacks.logs import ContinueLogs
 from gan_lightning.callbacks.paths import run_dir
 from gan_lightning.callbacks.progress import StepProgressBar
 from gan_lightning.callbacks.samples import SampleGrid, SampleWriter
 from gan_lightning.callbacks.singular_values import SingularValues
 
 __all__ = [
+    "ContinueLogs",
     "Evaluate",
     "SampleGrid",
     "SampleWriter",

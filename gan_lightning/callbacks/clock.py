@@ -38,7 +38,8 @@ class TrainingClock(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The seconds so far."""
-        return {"seconds": self._seconds}
+        running = 0.0 if self._since is None else time.monotonic() - self._since
+        return {"seconds": self._seconds + running}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""

@@ -54,11 +54,6 @@ def test_devices_share_the_protocols_batch(command):
     assert command("digits", "sagan", devices=1)["trainer.devices"] == "1"
 
 
-def test_a_batch_that_devices_cannot_share_is_refused(command):
-    with pytest.raises(ValueError, match="batch of 64 is not to be parted among 3 devices"):
-        command("cifar10-fair", "dcgan", devices=3)
-
-
 def test_a_run_sees_the_gpus_of_its_slot_and_its_threads(tmp_path):
     todo, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
     seen = Attempt(todo, options, ["2", "GPU-3"])._environment()

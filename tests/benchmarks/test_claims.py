@@ -3,13 +3,12 @@
 import json
 import multiprocessing
 import os
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks.claims import claim
+from benchmarks.claims import _machine, claim
 
 LEASE = 0.5
 
@@ -56,7 +55,7 @@ def test_what_is_let_go_of_leaves_nothing(take, tmp_path):
 
 
 def _holder(path, age, host, pid):
-    path.write_text(json.dumps({"host": host, "pid": pid}))
+    path.write_text(json.dumps({"machine": host, "pid": pid}))
     then = time.time() - age
     os.utime(path, (then, then))
 
@@ -71,7 +70,7 @@ def dead():
 
 @pytest.mark.parametrize("age", [0, 100])
 def test_a_dead_process_of_this_machine_holds_nothing(take, tmp_path, age):
-    _holder(tmp_path / "run.claim.000001", age, socket.gethostname(), dead())
+    _holder(tmp_path / "run.claim.000001", age, _machine(), dead())
     assert take() is not None
 
 
@@ -99,6 +98,33 @@ def test_of_many_that_come_at_once_one_takes_over(tmp_path):
         held = list(pool.map(lambda _: claim(tmp_path, "run", lambda: None, 30), range(64)))
     (one,) = (some for some in held if some is not None)
     one.release()
+
+
+def test_a_folder_that_is_away_for_a_moment_ends_no_claim(take, tmp_path, monkeypatch, lost):
+    calls = []
+
+    def away(self, *arguments, **options):
+        calls.append(self)
+        raise OSError(116, "Stale file handle")
+
+    assert take() is not None
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.touch", away)
+        time.sleep(LEASE / 2)
+    assert calls
+    time.sleep(LEASE)
+    assert lost == []
+    assert take() is None
+
+
+def test_a_folder_that_stays_away_ends_it(take, monkeypatch, lost):
+    def away(self, *arguments, **options):
+        raise OSError(116, "Stale file handle")
+
+    assert take() is not None
+    monkeypatch.setattr("pathlib.Path.touch", away)
+    time.sleep(2 * LEASE)
+    assert lost == ["run"]
 
 
 def test_a_holder_who_was_thought_dead_hears_of_it_and_takes_nothing_away(take, tmp_path, lost):

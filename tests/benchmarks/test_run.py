@@ -113,7 +113,14 @@ def test_a_record_of_an_older_version_is_made_again(tiny, tmp_path, record):
     [
         (["--parallel", "0"], "must be at least 1"),
         (["--devices", "0"], "must be at least 1"),
-        (["--parallel", "2", "--devices", "2"], "need more than the 3 GPU"),
+        (
+            ["--protocol", "cifar10-fair", "--parallel", "2", "--devices", "2"],
+            "need more than the 3 GPU",
+        ),
+        (
+            ["--protocol", "cifar10-fair", "--devices", "3"],
+            "dcgan's batch of 64 is not to be parted among 3 devices",
+        ),
         (["--protocol", "nothing"], "invalid choice"),
     ],
 )

@@ -1,0 +1,50 @@
+"""Logs that go on: a run that was stopped and one that was not leave the same file."""
+
+import csv
+
+import pytest
+
+TINY = ("--model=DCGAN", "--data=Ring", "--model.generator_width=8", "--model.critic_width=8")
+OFTEN = ("--trainer.log_every_n_steps=1", "--trainer.val_check_interval=2")
+
+
+@pytest.fixture
+def place(tmp_path, fit):
+    """``place(name, *arguments)``: a command that logs into the folder of that name; its rows."""
+
+    def run(name, *arguments, command="fit"):
+        logger = "gan_lightning.loggers.ContinuedCSVLogger"
+        fit(
+            *(*TINY, *OFTEN, f"--trainer.logger={logger}", "--trainer.logger.version=one"),
+            *(f"--trainer.logger.save_dir={tmp_path}", f"--trainer.logger.name={name}", *arguments),
+            command=command,
+        )
+        with (tmp_path / name / "one" / "metrics.csv").open() as file:
+            return [{**row, "train_seconds": None} for row in csv.DictReader(file)]
+
+    return run
+
+
+def test_a_run_that_goes_on_goes_on_in_its_log(place, tmp_path):
+    whole = place("whole", "--trainer.max_steps=8")
+    place("parts", "--trainer.max_steps=4", "--checkpoint.save_top_k=-1")
+    checkpoints = tmp_path / "parts" / "one" / "checkpoints"
+    # Stopped after update 4, with its last checkpoint at 2.
+    parts = place("parts", "--trainer.max_steps=8", f"--ckpt_path={checkpoints}/step=2.ckpt")
+    assert parts == whole
+
+
+def test_a_run_that_starts_again_leaves_nothing_of_the_one_before(place):
+    place("one", "--trainer.max_steps=8")
+    rows = place("one", "--trainer.max_steps=2")
+    assert {int(row["step"]) for row in rows} == {0, 1, 2}
+
+
+def test_a_validation_adds_to_the_log_of_its_run(place, tmp_path):
+    before = place("one", "--trainer.max_steps=4")
+    checkpoint = tmp_path / "one" / "one" / "checkpoints" / "last.ckpt"
+    after = place("one", f"--ckpt_path={checkpoint}", command="validate")
+    scored = [row for row in after if row["swd10k_train"]]
+    assert len(after) == len(before) + 1
+    assert scored[-1]["step"] == scored[-2]["step"] == "4"
+    assert float(scored[-1]["swd10k_train"]) == pytest.approx(float(scored[-2]["swd10k_train"]))
