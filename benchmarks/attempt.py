@@ -26,11 +26,10 @@ from gan_lightning import load
 from gan_lightning.loggers import read_rows
 from gan_lightning.metrics.measures import is_full_name
 
-#: How the variables begin by which launchers number the processes of one training.
-LAUNCHERS = (
-    *("SLURM_", "TORCHELASTIC_", "JSM_", "PMI_", "OMPI_"),
-    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK", "GROUP_RANK"),
-    *("MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED"),
+#: The variables by which launchers number the processes of one training.
+LAUNCHERS = re.compile(
+    r"(SLURM|TORCHELASTIC|JSM|PMI|OMPI)_.*|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE"
+    r"|MASTER_(ADDR|PORT)|PL_GLOBAL_SEED"
 )
 
 Say = Callable[[int, str], None]
@@ -263,7 +262,7 @@ class Attempt:
         if self.gpus is not None:
             changed["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         # A launcher of this worker has not launched the run.
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHERS)}
+        kept = {k: v for k, v in os.environ.items() if not LAUNCHERS.fullmatch(k)}
         return kept | changed
 
     def _command(self, checkpoint: Path | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 import torch
@@ -60,6 +61,60 @@ def test_a_run_sees_the_gpus_of_its_slot_and_its_threads(tmp_path):
     assert seen["CUDA_VISIBLE_DEVICES"] == "2,GPU-3"
     assert seen["OMP_NUM_THREADS"] == "1"
     assert seen.items() >= Attempt(todo, options)._environment().items()
+
+
+def test_a_worker_that_a_launcher_numbered_does_not_number_its_runs(tmp_path, monkeypatch):
+    for name in ("SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("RANKING", "kept")
+    todo, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
+    seen = Attempt(todo, options)._environment()
+    assert not {"SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "MASTER_PORT"} & set(seen)
+    assert seen["RANKING"] == "kept"
+
+
+@pytest.fixture
+def process(tmp_path, monkeypatch):
+    """``process(code)`` makes a run with this as its process; the record."""
+
+    def make(code, technique="dcgan"):
+        options = Options(tmp_path / "results", tmp_path / "work")
+        made = Attempt(Run(PROTOCOLS["digits"], technique, 0), options)
+        monkeypatch.setattr(Attempt, "_command", lambda *_: [sys.executable, "-c", code])
+        said = []
+        record = made.make(lambda update, scores: said.append((update, scores)))
+        assert read_record(record_path(options.results, *made.run.key)) == record
+        return record, said
+
+    return make
+
+
+def test_a_process_that_ends_before_its_last_update_did_not_finish(process):
+    record, said = process("print('update 10: fd 3.0')\nprint('update available')")
+    assert said == [(10, "fd 3.0")]
+    assert (record.status, record.message) == ("failed", "ended after 0 of 12000 updates")
+
+
+def test_a_process_that_is_killed_says_by_what(process):
+    record, _ = process("import os; os.kill(os.getpid(), 9)")
+    assert (record.status, record.message) == ("failed", "killed by signal 9 (out of memory?)")
+
+
+def test_the_message_of_a_failed_run_names_no_place_of_this_machine(process, tmp_path):
+    record, _ = process(f"print('there is no folder {tmp_path}/work/x'); raise SystemExit(3)")
+    assert record.message == "there is no folder .../x"
+
+
+def test_what_a_process_left_unreadable_fails_its_run_alone(process, tmp_path):
+    place = tmp_path / "work" / "digits" / "dcgan" / "seed0" / "config.yaml"
+    record, _ = process(f"open({str(place)!r}, 'w').write('trainer:')")
+    assert record.status == "failed"
+    assert "TypeError" in record.message or "AttributeError" in record.message
+
+
+def test_bytes_that_are_no_text_do_not_end_a_run(process):
+    record, _ = process("import sys; sys.stdout.buffer.write(b'\\xff\\n'); raise SystemExit(1)")
+    assert record.status == "failed"
 
 
 def test_places_are_given_and_not_recorded(command, tmp_path):

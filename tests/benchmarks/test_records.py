@@ -5,8 +5,11 @@ import json
 
 import pytest
 
+from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS
+from benchmarks.published import read_reported
 from benchmarks.records import read_record, read_records, record_path, write_record
+from benchmarks.table import rows
 from gan_lightning import TECHNIQUES
 
 DIGITS = PROTOCOLS["digits"]
@@ -66,6 +69,21 @@ def test_what_is_not_a_record_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"seed0\.json is not a record"):
         read_record(path)
+
+
+def test_a_record_from_before_scores_were_named_is_read_and_can_be_shown(tmp_path, record):
+    path = write_record(dataclasses.replace(record, protocol_version=3), tmp_path)
+    content = json.loads(path.read_text())
+    del content["distance"], content["score"]
+    for point in content["curve"]:
+        del point["train_seconds"]
+    path.write_text(json.dumps(content))
+    read = read_record(path)
+    assert (read.distance, read.score) == (record.distance, record.score)
+    (row,) = [row for row in rows([read], DIGITS, tmp_path) if row.technique == "dcgan"]
+    assert row.label == "DCGAN (stale)"
+    assert row.values("last") == [9.0]
+    assert page([(DIGITS, [row])], read_reported()).count("DCGAN (stale)") == 1
 
 
 def test_records_of_every_version_are_read(tmp_path, record):
