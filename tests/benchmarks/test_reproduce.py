@@ -1,0 +1,95 @@
+"""A record's run made again: the same bits, or a score that is within the seeds' spread."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from benchmarks import reproduce, run
+from benchmarks.environment import processor, versions
+from benchmarks.protocol import PROTOCOLS
+from benchmarks.records import read_record, record_path, write_record
+
+TINY = {
+    "model": {"class_path": "WGAN", "init_args": {"generator_width": 4, "critic_width": 4}},
+    "data": {"class_path": "Digits", "init_args": {"batch_size": 8}},
+    "trainer": {"max_steps": 2, "val_check_interval": 1},
+}
+NAME = "fd1797_digits_cnn"
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """The path of a record that was made here, of a commit that this code is said to be."""
+    (tmp_path / "wgan.yaml").write_text(yaml.safe_dump(TINY))
+    small = dataclasses.replace(PROTOCOLS["digits"], configs=tmp_path)
+    monkeypatch.setitem(run.PROTOCOLS, "digits", small)
+    results = tmp_path / "results"
+    arguments = ["--techniques", "wgan", "--seeds", "4", "--results", str(results)]
+    run.main([*arguments, "--work", str(tmp_path / "work")])
+    path = record_path(results, "digits", "wgan", 4)
+    write_record(dataclasses.replace(read_record(path), commit="0" * 40), results)
+    monkeypatch.setattr(reproduce, "commit", lambda: "0" * 40)
+    return path
+
+
+@pytest.mark.timeout(200)
+def test_a_run_made_again_has_the_same_bits(made, tmp_path, capfd):
+    reproduce.main([str(made), "--work", str(tmp_path / "again")])
+    assert "the same to the last bit" in capfd.readouterr().out
+    record = read_record(made)
+    other = dataclasses.replace(record, last=record.last | {NAME: record.last[NAME] + 1e-9})
+    write_record(other, made.parents[2])
+    with pytest.raises(SystemExit) as stop:
+        reproduce.main([str(made), "--work", str(tmp_path / "again")])
+    assert stop.value.code == 1
+    assert "not the same bits, on the same processor and versions" in capfd.readouterr().out
+    assert list((tmp_path / "again").iterdir()) == []
+
+
+@pytest.fixture
+def elsewhere(record):
+    """Three records of seeds, made with other libraries: 9, 10 and 11."""
+    there = dataclasses.replace(record, versions={"torch": "0"}, device={"name": "another"})
+    return [
+        dataclasses.replace(there, seed=seed, last={NAME: 9.0 + seed, "is1797_digits_cnn": 7.0})
+        for seed in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "same", "said"),
+    [
+        (9.0, True, "the same to the last bit"),
+        (11.9, True, "within 2 standard deviations of the 3 seeds"),
+        (12.1, False, "outside of 2 standard deviations"),
+        (7.9, False, "with another torch, processor"),
+    ],
+)
+def test_elsewhere_the_score_is_to_be_within_the_spread(elsewhere, found, same, said):
+    verdict = reproduce.verdict(elsewhere[0], elsewhere, found)
+    assert verdict[0] == same
+    assert said in verdict[1]
+
+
+def test_one_seed_has_no_spread(elsewhere):
+    assert reproduce.verdict(elsewhere[0], elsewhere[:1], 9.1)[0] is False
+
+
+def test_here_is_no_difference(record):
+    here = dataclasses.replace(record, versions=versions(), device={"name": processor()})
+    assert reproduce.differences(here) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"status": "failed", "message": "out of luck"}, "failed: out of luck"),
+        ({"commit": "0" * 40 + "-dirty"}, "of changed code"),
+        ({"commit": "f" * 40}, "there is no commit f"),
+    ],
+)
+def test_what_cannot_be_made_again_is_said(tmp_path, record, changed, said):
+    path = write_record(dataclasses.replace(record, **changed), tmp_path)
+    with pytest.raises(SystemExit, match=said):
+        reproduce.main([str(path), "--work", str(tmp_path)])
