@@ -11,7 +11,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -332,11 +332,8 @@ class Attempt:
         elif not last or not all(map(math.isfinite, last.values())):
             status, message = "diverged", "the last scores are not finite"
         finite = [point for point in curve if math.isfinite(point[distance])]
-        return Record(
-            protocol=run.protocol.name,
-            protocol_version=run.protocol.version,
-            technique=run.technique,
-            seed=run.seed,
+        return replace(
+            self._failed(history, message),
             status=status,
             message="" if status == "finished" else self._without_places(message),
             distance=distance,
@@ -350,16 +347,11 @@ class Attempt:
                 "critic_updates": _critic_updates(self._checkpoint(), updates),
                 "images": updates * _images_per_update(config),
             },
-            wall_seconds=round(history.seconds, 1),
-            peak_memory_bytes=history.peak_memory_bytes,
-            device=_device(run.protocol, self.options.devices),
-            versions=versions(),
-            commit=history.commit,
             config=config,
         )
 
     def _failed(self, history: _History, message: str) -> Record:
-        """A record of what left nothing that can be read."""
+        """The record of a run that left nothing to read."""
         run = self.run
         return Record(
             protocol=run.protocol.name,

@@ -158,12 +158,13 @@ def chosen_of_points(asked: Sequence[str] | None, measures: Iterable[Measure]) -
         ArgumentError: one of them is not to be had of these points.
     """
     names = [name for measure in measures for name in measure.names]
-    for name in [""] if asked == [] else asked or names:
+    metrics = names if asked is None else asked
+    for name in metrics or [""]:
         if name not in names:
             raise ArgumentError(
                 f"these points have no metric {name!r}: choose from {', '.join(names)}"
             )
-    return list(dict.fromkeys(asked or names))
+    return list(dict.fromkeys(metrics))
 
 
 def selected(measures: Iterable[Measure], metrics: Iterable[str]) -> tuple[Measure, ...]:
