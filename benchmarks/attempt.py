@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from PIL import Image
 
@@ -98,6 +97,7 @@ class _History:
         with_what: devices, versions of libraries and changes to the code, as JSON.
         seconds: until the checkpoint that the run goes on from, over all processes.
         started: when the last process was, by the clock of files.
+        gpu: the name of the first that it trained on; "" for none.
         peak_memory_bytes: the largest of all processes that came to their end.
         processes: how many have been started.
     """
@@ -108,6 +108,7 @@ class _History:
     with_what: str
     seconds: float = 0.0
     started: float = 0.0
+    gpu: str = ""
     peak_memory_bytes: int = 0
     processes: int = 0
 
@@ -119,12 +120,16 @@ class Attempt:
         run: to make.
         options: of this machine.
         gpus: those to use, as CUDA_VISIBLE_DEVICES names them; None leaves it to the process.
+
+    Attributes:
+        began: the update that ``make`` went on from.
     """
 
     def __init__(self, run: Run, options: Options, gpus: list[str] | None = None) -> None:
         self.run = run
         self.options = options
         self.gpus = gpus
+        self.began = 0
         self._stopped = threading.Event()
         self._process: subprocess.Popen[str] | None = None
 
@@ -135,8 +140,9 @@ class Attempt:
         return self.options.work / name / technique / f"seed{seed}"
 
     @property
-    def _memory(self) -> Path:
-        return self.folder / "peak_memory_bytes"
+    def _report(self) -> Path:
+        """What the process says of itself when it ends."""
+        return self.folder / "report.json"
 
     def stop(self) -> None:
         """End the process; nothing is recorded, and the next attempt goes on from here."""
@@ -149,7 +155,7 @@ class Attempt:
 
         ``say`` is told of each evaluation: the update, and its scores in short.
         """
-        history, checkpoint = self._history(), self._checkpoint()
+        history, (self.began, checkpoint) = self._history(), self._checkpoint()
         if checkpoint is not None:
             history.seconds += max(0.0, checkpoint.stat().st_mtime - history.started)
         history.started = time.time()
@@ -162,7 +168,7 @@ class Attempt:
         if self._stopped.is_set():
             return None
         history.seconds += time.time() - history.started
-        history.peak_memory_bytes = max(history.peak_memory_bytes, _number(self._memory))
+        self._read_report(history)
         try:
             record = self._record(history, code, message)
         except Exception as error:
@@ -171,6 +177,14 @@ class Attempt:
         self._keep_pictures()
         write_record(record, self.options.results)
         return record
+
+    def _read_report(self, history: _History) -> None:
+        try:
+            said = json.loads(self._report.read_text())
+        except (OSError, ValueError):
+            return  # it was killed, or is not one that reports
+        history.gpu = said["gpu"]
+        history.peak_memory_bytes = max(history.peak_memory_bytes, said["peak_memory_bytes"])
 
     def _keep_pictures(self) -> None:
         """The last samples and, of the protocol's first seed, those of all evaluations."""
@@ -207,17 +221,20 @@ class Attempt:
 
     def _keep(self, history: _History) -> None:
         part = self.folder / "history.part"
-        part.write_text(json.dumps(asdict(history)))
+        with part.open("w") as file:
+            json.dump(asdict(history), file)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(self.folder / "history.json")
 
-    def _checkpoint(self) -> Path | None:
-        """The last one; they are written whole or not at all."""
+    def _checkpoint(self) -> tuple[int, Path | None]:
+        """The update of the last one, and the file, which is written whole or not at all."""
         found = {
             int(step[1]): path
             for path in (self.folder / "checkpoints").glob("*.ckpt")
             if (step := re.fullmatch(r"step=(\d+)", path.stem)) and zipfile.is_zipfile(path)
         }
-        return found[max(found)] if found else None
+        return max(found.items(), default=(0, None))
 
     def _train(self, checkpoint: Path | None, say: Say) -> tuple[int, str]:
         """The exit code, and the last line that was printed."""
@@ -258,7 +275,7 @@ class Attempt:
     def _environment(self) -> dict[str, str]:
         threads = str(self.run.protocol.threads)
         changed = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        changed["GAN_LIGHTNING_PEAK_MEMORY"] = str(self._memory)
+        changed["GAN_LIGHTNING_REPORT"] = str(self._report)
         if self.gpus is not None:
             changed["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         # A launcher of this worker has not launched the run.
@@ -327,6 +344,8 @@ class Attempt:
         status: Status = "finished"
         if code:
             status = "failed"
+        elif not curve:
+            status, message = "failed", f"it logged no {distance or 'Frechet distance'}"
         elif updates < run.updates:
             status, message = "failed", f"ended after {updates} of {run.updates} updates"
         elif not last or not all(map(math.isfinite, last.values())):
@@ -344,7 +363,7 @@ class Attempt:
             curve=finite,
             budget={
                 "generator_updates": updates,
-                "critic_updates": _critic_updates(self._checkpoint(), updates),
+                "critic_updates": _critic_updates(self._checkpoint()[1], updates),
                 "images": updates * _images_per_update(config),
             },
             config=config,
@@ -369,11 +388,17 @@ class Attempt:
             budget={"generator_updates": 0, "critic_updates": 0, "images": 0},
             wall_seconds=round(history.seconds, 1),
             peak_memory_bytes=history.peak_memory_bytes,
-            device=_device(run.protocol, self.options.devices),
+            device=self._device(history),
             versions=versions(),
             commit=history.commit,
             config={},
         )
+
+    def _device(self, history: _History) -> dict[str, Any]:
+        count = self.options.devices
+        if history.gpu:
+            return {"name": history.gpu, "count": count}
+        return {"name": processor(), "threads": self.run.protocol.threads, "count": count}
 
     def _without_places(self, message: str) -> str:
         """The message without what only this machine has."""
@@ -397,14 +422,6 @@ def _resolved(folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
         settings = config[group]
         (settings.get("init_args") or settings).pop(name, None)
     return config
-
-
-def _number(path: Path) -> int:
-    """What a file says; 0 where it says nothing."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
 
 
 def _images_per_update(config: dict[str, Any]) -> int:
@@ -451,12 +468,6 @@ def _curve(
 
 def _scores(point: Scores, names: tuple[str, str]) -> Scores:
     return {name: point[name] for name in names if name in point}
-
-
-def _device(protocol: Protocol, count: int) -> dict[str, Any]:
-    if protocol.accelerator == "cpu" or not torch.cuda.is_available():
-        return {"name": processor(), "threads": protocol.threads, "count": count}
-    return {"name": torch.cuda.get_device_name(), "count": count}
 
 
 def film(pictures: list[Path], path: Path) -> None:

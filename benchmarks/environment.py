@@ -55,6 +55,13 @@ def surroundings(device: torch.device) -> dict[str, Any]:
     return {"device": name, "versions": versions(), "commit": commit()}
 
 
+def devices() -> set[str]:
+    """The names of the CPU and the GPUs."""
+    return {processor()} | {
+        torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())
+    }
+
+
 def _git(*args: str) -> str:
     result = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True)
     return result.stdout.strip()

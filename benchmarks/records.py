@@ -33,7 +33,8 @@ class Record:
         budget: ``generator_updates``, ``critic_updates`` and real ``images`` seen.
         wall_seconds: of the whole process, its start and evaluations included; of several, where
             it was interrupted, without what was lost.
-        peak_memory_bytes: the largest resident size of the process.
+        peak_memory_bytes: the most that the process held of a GPU's memory, or, on a CPU, its
+            largest resident size.
         device: what it ran on.
         versions: of Python and the libraries that compute.
         commit: of this repository, with ``-dirty`` behind it when files had changed.

@@ -150,7 +150,9 @@ class Grid:
         self._again = {run.key: self._stamp(run) for run in runs if retry and self._failed(run)}
         self._stopped = threading.Event()
         self._attempts: list[Attempt] = []
-        self._shares: dict[str, float] = {}
+        # Of each run's updates: what is done of those under way, and what this worker has made.
+        self._under_way: dict[str, float] = {}
+        self._made_here: dict[str, float] = {}
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._started = time.monotonic()
@@ -223,7 +225,7 @@ class Grid:
             found = self._read(run)
             if found is not None and found.status == "diverged":
                 attempt.clear()  # it would end where it ended
-            record = attempt.make(lambda update, scores: self._say(run, update, scores))
+            record = attempt.make(lambda update, scores: self._say(attempt, update, scores))
             if record is not None:
                 self._again.pop(run.key, None)
                 self._say_done(run, record)
@@ -232,16 +234,17 @@ class Grid:
             with self._lock:
                 if attempt in self._attempts:
                     self._attempts.remove(attempt)
-                if not self._has_record(run):
-                    self._shares.pop(run.name, None)
+                self._under_way.pop(run.name, None)
         return True
 
-    def _say(self, run: Run, update: int, scores: str) -> None:
-        self._shares[run.name] = min(update / run.updates, 0.99)
+    def _say(self, attempt: Attempt, update: int, scores: str) -> None:
+        run = attempt.run
+        self._under_way[run.name] = min(update / run.updates, 0.99)
+        self._made_here[run.name] = max(0, update - attempt.began) / run.updates
         print(f"{run.name}, update {update}: {scores} ({self._progress()})", flush=True)
 
     def _say_done(self, run: Run, record: Record) -> None:
-        self._shares[run.name] = 1.0
+        self._under_way.pop(run.name, None)
         scores = ", ".join(f"{name} {value:.2f}" for name, value in record.last.items())
         print(
             f"{run.name} {record.status} in {record.wall_seconds:.0f} s: "
@@ -252,9 +255,8 @@ class Grid:
     def _progress(self) -> str:
         """Over all runs, those of other workers too; the time left is at this worker's pace."""
         recorded = sum(self._has_record(run) for run in self.runs)
-        share, elapsed = sum(self._shares.values()), time.monotonic() - self._started
-        under_way = sum(share for share in self._shares.values() if share < 1)
-        left = len(self.runs) - recorded - under_way
+        share, elapsed = sum(self._made_here.values()), time.monotonic() - self._started
+        left = len(self.runs) - recorded - sum(self._under_way.values())
         text = f"{recorded} of {len(self.runs)} runs done"
         return f"{text}, about {elapsed / share * left / 60:.0f} min left" if share else text
 

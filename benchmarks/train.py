@@ -1,37 +1,60 @@
 """The command line of ``gan_lightning``, in a process that ends with the one that started it."""
 
 import atexit
+import json
 import os
 import re
 import resource
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
+
+import torch
 
 from gan_lightning.cli import main
 
+#: Of the processes of one run, the first one starts the others.
+RANK = int(os.environ.get("LOCAL_RANK", "0"))
+
 
 def _follow() -> None:
-    """Wait for the end of standard input, which comes when the other process ends, and end."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
+    """End when the process that started this one has ended, however that came."""
+    if RANK:
+        first = os.getppid()
+        while os.getppid() == first:
+            time.sleep(0.5)
+    else:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _tell_memory() -> None:
-    """Write the most memory that this process had, which its parent's count is mixed into."""
-    place, status = os.environ.get("GAN_LIGHTNING_PEAK_MEMORY"), Path("/proc/self/status")
-    if place is None or os.environ.get("LOCAL_RANK", "0") != "0":
+def _report() -> None:
+    """Write what only this process knows: its GPU, and the most memory that it held."""
+    place = os.environ.get("GAN_LIGHTNING_REPORT")
+    if place is None or RANK:
         return
-    if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
-        peak = int(found[1]) * 1024
+    if torch.cuda.is_initialized():
+        said = {
+            "gpu": torch.cuda.get_device_name(),
+            "peak_memory_bytes": torch.cuda.max_memory_reserved(),
+        }
     else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    Path(place).write_text(str(peak))
+        said = {"gpu": "", "peak_memory_bytes": _peak_resident_bytes()}
+    Path(place).write_text(json.dumps(said))
+
+
+def _peak_resident_bytes() -> int:
+    """Of this process alone: the kernel's other count has its parent's memory mixed in."""
+    status = Path("/proc/self/status")
+    if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(found[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":
     threading.Thread(target=_follow, daemon=True).start()
-    atexit.register(_tell_memory)
+    atexit.register(_report)
     main()

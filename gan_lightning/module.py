@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -115,6 +116,7 @@ class GAN(pl.LightningModule, ABC):
         self.decay_steps = at_least(0, decay_steps=decay_steps)
 
         self.generator, self.critic = self.build_networks()
+        self._has_batch_statistics = any(isinstance(m, _BatchNorm) for m in self.critic.modules())
         self.generator_ema: nn.Module | None = None
         if ema_decay:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
@@ -171,7 +173,7 @@ class GAN(pl.LightningModule, ABC):
         """The critic's loss with its penalty, on real ``x`` and on the samples of ``z``."""
         with torch.no_grad():
             generated = self.generator(z, y)
-        real, fake = self.critic(x, y).float(), self.critic(generated, y).float()
+        real, fake = self.criticise(x, generated, y)
         loss = self.critic_loss(real, fake)
         terms = {"score/real": real.detach().mean(), "score/fake": fake.detach().mean()}
         terms |= self.watch(real.detach(), fake.detach())
@@ -181,6 +183,18 @@ class GAN(pl.LightningModule, ABC):
             terms |= {"penalty": penalty[0].detach(), **penalty[1]}
         terms["loss/critic"] = loss.detach()
         return loss, terms
+
+    def criticise(self, x: Tensor, generated: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The critic's numbers ``(N,)`` on real and on generated samples, in float32.
+
+        In one pass, which costs half as many kernels; in two where the critic has batch
+        normalisation, whose statistics are not to mix the two.
+        """
+        if self._has_batch_statistics:
+            return self.critic(x, y).float(), self.critic(generated, y).float()
+        both = torch.cat([x, generated.to(x.dtype)])
+        numbers = self.critic(both, None if y is None else torch.cat([y, y])).float()
+        return numbers[: len(x)], numbers[len(x) :]
 
     def generator_objective(self, y: Tensor | None, z: Tensor) -> tuple[Tensor, Terms]:
         """The generator's loss on the samples of ``z``."""

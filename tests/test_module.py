@@ -23,6 +23,7 @@ from helpers import (
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import MixedPrecision
+from torch import nn
 
 from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import TensorLoader
@@ -43,6 +44,10 @@ every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
 
 def classes_of(name):
     return CLASSES if name in CONDITIONAL else 0
+
+
+def has_batch_statistics(network):
+    return any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) for module in network.modules())
 
 
 def copies(tensors):
@@ -252,10 +257,15 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
     torch.manual_seed(1)
     loss, terms = model.critic_objective(x, y, z)
     torch.manual_seed(1)
-    # Each kind of sample passes alone, so batch normalisation does not mix them.
     with torch.no_grad():
         fake = restated.generator(z, y)
-    real_scores, fake_scores = restated.critic(x, y), restated.critic(fake, y)
+    if has_batch_statistics(restated.critic):
+        # Each kind of sample passes alone, so batch normalisation does not mix them.
+        real_scores, fake_scores = restated.critic(x, y), restated.critic(fake, y)
+    else:
+        # Both pass at once: spectral normalisation iterates once for both.
+        both = restated.critic(torch.cat([x, fake]), y if y is None else torch.cat([y, y]))
+        real_scores, fake_scores = both.chunk(2)
     penalty = restated.penalty(x, y, fake)
     expected = restated.critic_loss(real_scores, fake_scores)
     if penalty is not None:
@@ -272,6 +282,19 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
     expected = restated.generator_loss(restated.critic(restated.generator(z, y), y))
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(terms["loss/generator"], expected.detach())
+
+
+@every_case
+def test_real_and_generated_samples_are_told_apart_in_one_pass_or_two(name, shape, num_classes):
+    model = tiny(name, shape, num_classes).eval()  # nothing that a pass would move
+    x, y = samples(shape, 6)
+    generated, y = -x.flip(0), y if num_classes else None
+    passes = []
+    model.critic.register_forward_hook(lambda module, args, scores: passes.append(len(scores)))
+    real, fake = model.criticise(x, generated, y)
+    assert passes == ([6, 6] if has_batch_statistics(model.critic) else [12])
+    torch.testing.assert_close(real, model.critic(x, y))
+    torch.testing.assert_close(fake, model.critic(generated, y))
 
 
 @pytest.mark.parametrize(("name", "shape", "num_classes"), [c for c in CASES if c[1] == IMAGE])

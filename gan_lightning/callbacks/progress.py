@@ -90,7 +90,9 @@ class StepProgressBar(ProgressBar):
         names = [name for name in trainer.callback_metrics if is_full_name(name)]
         self._scores = _in_short(trainer.callback_metrics, names)
         if self._enabled and self._scores:
-            self._console.print(f"update {trainer.global_step}: {self._scores}", highlight=False)
+            said = f"update {trainer.global_step}: {self._scores}"
+            # Whole, as those who read it by program need it.
+            self._console.print(said, highlight=False, soft_wrap=True)
         self._draw(trainer.global_step)
         if trainer.global_step == trainer.max_steps:
             # Before Lightning writes that it has stopped, or the bar would be drawn around that.

@@ -18,7 +18,7 @@ def record() -> Record:
 
     return Record(
         protocol="digits",
-        protocol_version=4,
+        protocol_version=5,
         technique="dcgan",
         seed=0,
         status="finished",

@@ -50,7 +50,8 @@ def test_a_run_made_again_has_the_same_bits(made, tmp_path, capfd):
 @pytest.fixture
 def elsewhere(record):
     """Three records of seeds, made with other libraries: 9, 10 and 11."""
-    there = dataclasses.replace(record, versions={"torch": "0"}, device={"name": "another"})
+    device = {"name": "another", "threads": 1}
+    there = dataclasses.replace(record, versions={"torch": "0"}, device=device)
     return [
         dataclasses.replace(there, seed=seed, last={NAME: 9.0 + seed, "is1797_digits_cnn": 7.0})
         for seed in range(3)
@@ -72,12 +73,23 @@ def test_elsewhere_the_score_is_to_be_within_the_spread(elsewhere, found, same, 
     assert said in verdict[1]
 
 
+def test_on_a_gpu_the_bits_may_differ(elsewhere, monkeypatch):
+    device = {"name": "a GPU", "count": 1}
+    runs = [dataclasses.replace(run, versions=versions(), device=device) for run in elsewhere]
+    assert "with another GPU" in reproduce.verdict(runs[0], runs, 9.5)[1]
+    monkeypatch.setattr(reproduce, "devices", lambda: {"a processor", "a GPU"})
+    same, said = reproduce.verdict(runs[0], runs, 9.5)
+    assert same
+    assert "of other bits, on a GPU" in said
+
+
 def test_one_seed_has_no_spread(elsewhere):
     assert reproduce.verdict(elsewhere[0], elsewhere[:1], 9.1)[0] is False
 
 
 def test_here_is_no_difference(record):
-    here = dataclasses.replace(record, versions=versions(), device={"name": processor()})
+    device = {"name": processor(), "threads": 1}
+    here = dataclasses.replace(record, versions=versions(), device=device)
     assert reproduce.differences(here) == []
 
 
