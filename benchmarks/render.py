@@ -66,8 +66,7 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
     }
     readme = output / "README.md"
     if readme.is_file():
-        block = "\n\n".join(_markdown(*table, output) for table in tables)
-        files[readme] = fill(readme.read_text(), "leaderboard", block)
+        files[readme] = fill(readme.read_text(), "leaderboard", _in_readme(tables, output))
     blocks = {
         "data": {"data throughput": data_tables(THROUGHPUT)},
         "evaluation": {
@@ -104,6 +103,14 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path, reporte
         if published := published_rows(protocol, table, reported):
             parts += [PUBLISHED, markdown_table(PUBLISHED_HEADS, published, words=range(8))]
     return "\n\n".join(parts) + "\n"
+
+
+def _in_readme(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
+    """The first table, which everybody can make, and where the others are."""
+    parts = [_markdown(*table, output) for table in tables[:1]]
+    if titles := [protocol.title for protocol, _ in tables[1:]]:
+        parts.append(f"[LEADERBOARD.md](LEADERBOARD.md) has more: {'; '.join(titles)}.")
+    return "\n\n".join(parts)
 
 
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from benchmarks.blocks import fill, markdown_table, relative
-from benchmarks.protocol import Protocol
+from benchmarks.protocol import PLACES, Protocol
 from benchmarks.published import Reported
 from benchmarks.table import Row, heads, texts
 from gan_lightning import TECHNIQUES
@@ -28,11 +28,14 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
         for rank, row in enumerate(table, start=1):
             if row.technique != technique:
                 continue
-            command = f"python -m benchmarks.run --protocol {protocol.name} --techniques"
+            command = (
+                f"python -m benchmarks.run --protocol {protocol.name} --techniques {technique}"
+            )
+            command += "".join(f" {PLACES[option]} FOLDER" for option in protocol.needs)
             parts += [
                 f"{protocol.title}, rank {rank} of {len(table)} "
                 f"([what is measured]({relative(leaderboard, path.parent)})):",
-                f"```\n{command} {technique}\n```",
+                f"```\n{command}\n```",
                 markdown_table(heads(protocol, table)[2:], [texts(rank, row)[2:]], words=[]),
             ]
             if row.picture is not None:

@@ -13,9 +13,11 @@ from wandb_log import read, records
 
 from benchmarks import attempt, run
 from benchmarks.attempt import Attempt, Options, Run
-from benchmarks.protocol import PROTOCOLS, Budget, Protocol
+from benchmarks.protocol import PROTOCOLS, ROOT, Budget, Protocol
 from benchmarks.records import read_record, record_path
 from gan_lightning import TECHNIQUES
+from gan_lightning.metrics.classifier import load_classifier
+from gan_lightning.metrics.extractors import load_extractor
 
 
 @pytest.fixture
@@ -144,6 +146,18 @@ def test_every_protocol_has_a_config_of_every_technique_and_a_budget():
             assert protocol.updates(technique) > 0
 
 
+@pytest.mark.parametrize("name", ["fashion-mnist-cpu", "cifar10-jpeg-cpu"])
+def test_a_protocol_scores_on_the_classifier_that_lies_beside_it(name):
+    protocol = PROTOCOLS[name]
+    given = dict(argument[2:].split("=", 1) for argument in protocol.arguments)
+    extractor = load_extractor(given["evaluate.extractor"], ROOT / given["evaluate.weights"])
+    assert protocol.distance == f"fd10k_{extractor.name}"
+    assert protocol.score == f"is10k_{extractor.name}"
+    assert extractor.classes
+    _, description = load_classifier(ROOT / given["evaluate.weights"])
+    assert description.accuracy > 0.7
+
+
 @pytest.mark.timeout(200)
 def test_a_folder_of_ones_own_is_made_under_its_own_scores(tmp_path, data_files, monkeypatch):
     files = data_files("ImageFolder")
@@ -188,6 +202,7 @@ def test_a_run_is_logged_to_wandb_in_the_group_of_its_protocol(server, tmp_path,
     run.main(
         [
             *("--techniques", "wgan", "--seeds", "0", "--parallel", "1", "--wandb", "gans"),
+            "--wandb-checkpoints",
             *("--results", str(results), "--work", str(tmp_path / "work")),
         ]
     )
@@ -207,6 +222,12 @@ def test_a_run_is_logged_to_wandb_in_the_group_of_its_protocol(server, tmp_path,
             summary |= read(record.history.item)
     last = read_record(record_path(results, "digits", "wgan", 0)).last
     assert {name: summary[name] for name in last} == pytest.approx(last)
+    kept = [record.artifact for record in written if record.HasField("artifact")]
+    assert {artifact.type for artifact in kept} == {"model"}
+    assert [[file.path for file in artifact.manifest.contents] for artifact in kept] == [
+        ["model.ckpt"]
+    ] * len(kept)
+    assert {"latest", "best"} <= {alias for artifact in kept for alias in artifact.aliases}
     with pytest.raises(BlockingIOError):
         server.accept()
     wandb.finish()

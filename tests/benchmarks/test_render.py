@@ -124,6 +124,16 @@ def test_readme_gets_the_table_between_its_marks(results, tmp_path):
     assert "old" not in text
 
 
+def test_readme_names_what_the_leaderboard_has_beside_it(results, tmp_path, record):
+    mark = "<!-- leaderboard: {} -->"
+    (tmp_path / "README.md").write_text(f"{mark.format('begin')}\n{mark.format('end')}\n")
+    write_record(dataclasses.replace(record, protocol="fashion-mnist"), results)
+    _render(results, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert text.count("| # |") == 1
+    assert f"has more: {PROTOCOLS['fashion-mnist'].title}." in text
+
+
 def test_check_passes_on_what_was_written_and_fails_on_any_change(results, tmp_path, record):
     _render(results, tmp_path)
     _render(results, tmp_path, "--check")

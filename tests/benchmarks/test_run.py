@@ -1,10 +1,14 @@
 import csv
 import dataclasses
+import os
+import signal
+from pathlib import Path
 
 import pytest
 import yaml
 
 from benchmarks import run
+from benchmarks.attempt import Attempt, Options, Run
 from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import read_record, record_path, write_record
 
@@ -60,6 +64,42 @@ def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
     _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
     assert path.stat().st_mtime_ns == before
     assert "1 of 1 runs have a record" in capfd.readouterr().out
+
+
+@pytest.mark.timeout(120)
+def test_a_run_on_two_devices_is_of_the_same_batches(tiny, tmp_path):
+    results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5", "--devices", "2")
+    record = read_record(record_path(results, "digits", "wgan", 5))
+    assert record.status == "finished"
+    assert record.device["count"] == int(record.config["trainer"]["devices"]) == 2
+    assert record.config["data"]["init_args"]["batch_size"] == 4
+    assert record.budget == {"generator_updates": 4, "critic_updates": 20, "images": 160}
+    assert [point["update"] for point in record.curve] == [0, 2, 4]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are NOT FOLLOWED: no /proc here")
+def test_when_the_first_of_two_processes_is_killed_the_other_ends_too(tiny, tmp_path):
+    tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"trainer": {"max_steps": 10**6}}))
+    options = Options(tmp_path / "results", tmp_path / "work", devices=2)
+    attempt = Attempt(Run(tiny, "wgan", 0), options)
+    others = []
+
+    def kill_the_first(update, scores):
+        first = attempt._process.pid
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        others.extend(
+            pid
+            for pid in children
+            if b"benchmarks.train" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        os.kill(first, signal.SIGKILL)
+
+    record = attempt.make(kill_the_first)
+    assert record.status == "failed"
+    assert record.message.startswith("killed by signal 9")
+    assert len(others) == 1
+    assert not Path(f"/proc/{others[0]}").exists()
 
 
 @pytest.mark.timeout(120)
