@@ -13,6 +13,18 @@ def data_tables(folder: Path) -> str:
     return "\n\n".join(_data_table(json.loads(path.read_text())) for path in paths)
 
 
+def training_tables(folder: Path) -> str:
+    """Seconds of an iteration, one table for each measurement and technique."""
+    paths = sorted(folder.glob("train-*.json"))
+    return "\n\n".join(_training_tables(json.loads(path.read_text())) for path in paths)
+
+
+def profile_tables(folder: Path) -> str:
+    """Where the host's time of an iteration goes, two tables for each technique."""
+    paths = sorted(folder.glob("profile-*.json"))
+    return "\n\n".join(_profile_tables(json.loads(path.read_text())) for path in paths)
+
+
 def sensitivity_tables(folder: Path) -> str:
     """What scores say of real images, one table for each network."""
     paths = sorted(folder.glob("*.json"))
@@ -23,6 +35,74 @@ def evaluation_tables(folder: Path) -> str:
     """Where the time of an evaluation goes, one table for each network and device."""
     paths = sorted(folder.glob("eval-*.json"))
     return "\n\n".join(_evaluation_table(json.loads(path.read_text())) for path in paths)
+
+
+def _training_tables(result: dict[str, Any]) -> str:
+    peaks = result["peak_flops_per_second"]
+    said = (
+        f"{result['device']}, {result['cores']} cores, {result['threads']} thread(s) of torch; "
+        f"medians of {result['rounds']} rounds, and the least and greatest. The peaks that shares "
+        f"are of: {peaks['32-true'] / 1e9:,.0f} GFLOP/s in float32, "
+        f"{peaks['bf16-mixed'] / 1e9:,.0f} in bfloat16."
+    )
+    return "\n\n".join([said, *(_training_table(case, peaks) for case in result["cases"])])
+
+
+def _training_table(case: dict[str, Any], peaks: dict[str, float]) -> str:
+    shape = " x ".join(map(str, case["shape"]))
+    said = (
+        f"**{case['technique']}** on samples of {shape}, widths {case['generator_width']} and "
+        f"{case['critic_width']}, batches of {case['batch_size']}, {case['critic_updates']} critic "
+        f"update(s) to one of the generator, which take {case['flops'] / 1e9:,.3g} GFLOP and "
+        f"{case['operators']:,} tensor operations:"
+    )
+    heads = ["mode", "ms an update", "of the bare loop", "images/s", "of the peak"]
+    on_gpu = "launches" in next(iter(case["modes"].values()))
+    heads += ["launches", "kernels", "peak memory, MB"] * on_gpu
+    bare = next(iter(case["modes"].values()))["milliseconds"]["median"]
+    rows = []
+    for name, row in case["modes"].items():
+        taken = row["milliseconds"]
+        cells = [
+            name,
+            f"{taken['median']:,.3g} ({taken['low']:,.3g} to {taken['high']:,.3g})",
+            f"{taken['median'] / bare:.3f}",
+            f"{row['images_per_second']['median']:,.0f}",
+            f"{row['flops_per_second'] / peaks[row['precision']]:.1%}",
+        ]
+        if on_gpu:
+            cells += [f"{row['launches']:,.0f}", f"{row['kernels']:,.0f}"]
+            cells.append(f"{row['peak_memory_bytes'] / 1e6:,.0f}")
+        rows.append(cells)
+    return f"{said}\n\n{markdown_table(heads, rows, words=[0])}"
+
+
+def _profile_tables(result: dict[str, Any]) -> str:
+    parts = []
+    for case in result["cases"]:
+        columns = list(next(iter(case["packages"].values())))
+        packages = [
+            [name, *(f"{value:,.0f}" for value in row.values())]
+            for name, row in case["packages"].items()
+        ]
+        functions = [
+            [
+                f"`{row['function']}`",
+                row["package"],
+                f"{row['calls']:g}",
+                f"{row['microseconds']:,.0f}",
+            ]
+            for row in case["functions"]
+        ]
+        parts += [
+            f"**{case['technique']}**, microseconds of the host per generator update, over "
+            f"{result['updates']:,} of them on {result['device']}:",
+            markdown_table(["in functions of", *columns], packages, words=[0]),
+            markdown_table(
+                ["function", "of", "calls an update", "microseconds"], functions, words=[0, 1]
+            ),
+        ]
+    return "\n\n".join(parts)
 
 
 def _evaluation_table(result: dict[str, Any]) -> str:

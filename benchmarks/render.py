@@ -14,7 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.blocks import fill, markdown_table, relative
-from benchmarks.measured_tables import data_tables, evaluation_tables, sensitivity_tables
+from benchmarks.measured_tables import (
+    data_tables,
+    evaluation_tables,
+    profile_tables,
+    sensitivity_tables,
+    training_tables,
+)
 from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, SENSITIVITY, THROUGHPUT, Protocol
 from benchmarks.published import (
@@ -68,6 +74,10 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
     if readme.is_file():
         files[readme] = fill(readme.read_text(), "leaderboard", _in_readme(tables, output))
     blocks = {
+        "speed": {
+            "training throughput": training_tables(THROUGHPUT),
+            "host profile": profile_tables(THROUGHPUT),
+        },
         "data": {"data throughput": data_tables(THROUGHPUT)},
         "evaluation": {
             "sensitivity": sensitivity_tables(SENSITIVITY),

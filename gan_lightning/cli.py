@@ -37,6 +37,7 @@ from gan_lightning.data import GANDataModule
 from gan_lightning.errors import UserError
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
+from gan_lightning.speed import look_for_gpus_once
 from gan_lightning.techniques import TECHNIQUES  # noqa: F401  (the classes that --model knows)
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -62,6 +63,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     args = sys.argv[1:] if args is None else list(args)
     _quieten(training=args[:1] == ["fit"])
+    look_for_gpus_once()
     checkpoint = _checkpoint(args)
     if checkpoint is not None:
         args = _with_saved_config(args, checkpoint)

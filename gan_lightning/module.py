@@ -2,8 +2,9 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -20,9 +21,19 @@ from gan_lightning.checks import at_least, checked_shape, one_of
 from gan_lightning.distributed import gather_rng_states, restore_rng_state
 from gan_lightning.ema import update_average
 from gan_lightning.networks import FAMILIES, MLP, Norm
+from gan_lightning.speed import (
+    CapturedIteration,
+    Objective,
+    as_usual,
+    check_one_gpu,
+    compiled,
+    keep_on_device,
+)
 
 Terms = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor | None]
+#: Makes the critic's update, 0, or the generator's, 1, with a loss.
+Update = Callable[[int, Tensor], None]
 
 #: One of 256, for images in [-1, 1].
 GREY_LEVEL = 2 / 255
@@ -63,6 +74,10 @@ class GAN(pl.LightningModule, ABC):
             0 keeps none.
         decay_steps: generator updates over which both learning rates fall linearly to 0; 0 keeps
             them constant.
+        channels_last: keep maps with their channels innermost, which some kernels are faster on.
+        compile: turn the two objectives into compiled kernels; the first step takes a while.
+        cuda_graph: capture the whole iteration as one CUDA graph, for one GPU. Hooks around
+            backward passes and optimisers' steps are then not called.
 
     Raises:
         ValueError: no network fits ``shape``, or a hyperparameter is out of its range.
@@ -89,6 +104,9 @@ class GAN(pl.LightningModule, ABC):
         dequantize: bool = False,
         ema_decay: float = 0.0,
         decay_steps: int = 0,
+        channels_last: bool = False,
+        compile: bool = False,
+        cuda_graph: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=list(self.fixed))
@@ -114,12 +132,18 @@ class GAN(pl.LightningModule, ABC):
             raise ValueError(f"ema_decay must be in [0, 1), got {ema_decay}")
         self.ema_decay = ema_decay
         self.decay_steps = at_least(0, decay_steps=decay_steps)
+        self.channels_last = channels_last and len(self.shape) == 3
+        self.compiled = compile
+        self.cuda_graph = cuda_graph
 
         self.generator, self.critic = self.build_networks()
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
         self._has_batch_statistics = any(isinstance(m, _BatchNorm) for m in self.critic.modules())
         self.generator_ema: nn.Module | None = None
         if ema_decay:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
+        self._captured: CapturedIteration | None = None
         self._rng_states: list[dict[str, Tensor]] | None = None
         self._loaded_updates = 0
 
@@ -217,34 +241,56 @@ class GAN(pl.LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """``n_critic`` critic updates, each on its share of the batch, and a generator update."""
-        critic_optimizer, generator_optimizer = self._optimizers()
         x, y = self._unpack(batch)
+        optimizers, critic_updates = self._optimizers(), self.critic_updates(self.global_step)
+        if self._captured is not None and critic_updates == self.n_critic:
+            terms = self._captured(x, y)
+            optimizers[1]._on_before_step()
+            optimizers[1]._on_after_step()
+        else:
+            # Of a longer phase there are few.
+            terms = self._iterate(x, y, critic_updates, partial(self._update, optimizers))
+        if self.decay_steps:
+            for schedule in self.lr_schedulers():  # type: ignore[union-attr]
+                schedule.step()
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and self.global_step % every == 0:
+            # What is captured is written over by the next iteration.
+            self.log_scalars({name: value.clone() for name, value in terms.items()})
+
+    def _iterate(self, x: Tensor, y: Tensor | None, critic_updates: int, update: Update) -> Terms:
+        """All that an iteration computes, which no step waits for."""
+        critic_objective, generator_objective = self._objectives()
         parts = torch.tensor_split(x, self.n_critic)
         labels = (None,) * self.n_critic if y is None else torch.tensor_split(y, self.n_critic)
-        for i in range(self.critic_updates(self.global_step)):
+        for i in range(critic_updates):
             # A longer phase goes through the batch again, with new noise.
             part, part_labels = parts[i % self.n_critic], labels[i % self.n_critic]
             if self.dequantize:
                 part = part + (torch.rand_like(part) - 0.5) * GREY_LEVEL
             z = self.draw_latents(len(part))
-            loss, critic_terms = self.critic_objective(part, part_labels, z)
-            self._update(critic_optimizer, loss)
+            loss, critic_terms = critic_objective(part, part_labels, z)
+            update(0, loss)
             self.after_critic_step(critic_terms["score/real"], critic_terms["score/fake"])
 
         with _frozen(self.critic):
             y = labels[-1]
             y = None if y is None else y.repeat(self.generator_batch)
             z = self.draw_latents(len(parts[-1]) * self.generator_batch)
-            loss, generator_terms = self.generator_objective(y, z)
-            self._update(generator_optimizer, loss)
-        if self.decay_steps:
-            for schedule in self.lr_schedulers():  # type: ignore[union-attr]
-                schedule.step()
+            loss, generator_terms = generator_objective(y, z)
+            update(1, loss)
         if self.generator_ema is not None:
             update_average(self.generator_ema, self.generator, self.ema_decay)
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and self.global_step % every == 0:
-            self.log_scalars(critic_terms | generator_terms)
+        return critic_terms | generator_terms
+
+    def _objectives(self) -> tuple[Objective, Objective]:
+        if not self.compiled:
+            return self.critic_objective, self.generator_objective
+        cls = type(self)
+        return (
+            partial(compiled(cls.critic_objective), self),
+            partial(compiled(cls.generator_objective), self),
+        )
 
     def _optimizers(self) -> tuple[LightningOptimizer, LightningOptimizer]:
         critic_optimizer, generator_optimizer = self.optimizers()  # type: ignore[attr-defined]
@@ -253,10 +299,23 @@ class GAN(pl.LightningModule, ABC):
         critic_optimizer._on_before_step = critic_optimizer._on_after_step = _do_nothing
         return critic_optimizer, generator_optimizer
 
-    def _update(self, optimizer: LightningOptimizer, loss: Tensor) -> None:
-        optimizer.zero_grad()
+    def _update(self, optimizers: Sequence[LightningOptimizer], which: int, loss: Tensor) -> None:
+        optimizers[which].zero_grad()
         self.manual_backward(loss)
-        optimizer.step()
+        optimizers[which].step()
+
+    def _capture(self) -> CapturedIteration:
+        """The usual iteration, captured; past Lightning, whose part in it is the host's."""
+        optimizers = [optimizer.optimizer for optimizer in self._optimizers()]
+        for optimizer in optimizers:
+            keep_on_device(optimizer, self.device)
+
+        def update(which: int, loss: Tensor) -> None:
+            optimizers[which].zero_grad()
+            loss.backward()
+            optimizers[which].step()
+
+        return CapturedIteration(lambda x, y: self._iterate(x, y, self.n_critic, update))
 
     @property
     def updates(self) -> int:
@@ -278,6 +337,19 @@ class GAN(pl.LightningModule, ABC):
             logger.log_metrics(scalars, step=self.updates)
             logger.save()
 
+    def transfer_batch_to_device(
+        self,
+        batch: Any,  # noqa: ANN401
+        device: torch.device,
+        dataloader_idx: int,
+    ) -> Any:  # noqa: ANN401
+        """Lightning's, but what is there already is not searched for tensors."""
+        if isinstance(batch, tuple) and all(
+            x is None or (isinstance(x, Tensor) and x.device == device) for x in batch
+        ):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def _unpack(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise TypeError(f"a batch must be a pair (x, y), y possibly None; got {type(batch)}")
@@ -293,6 +365,8 @@ class GAN(pl.LightningModule, ABC):
             )
         if self.num_classes and y is None:
             raise ValueError(f"the model has {self.num_classes} classes, the batch has no labels")
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         return x, y if self.num_classes else None
 
     # Samples.
@@ -344,6 +418,8 @@ class GAN(pl.LightningModule, ABC):
         """Add what an exact resume needs beyond what Lightning saves."""
         checkpoint["technique"] = _class_name(type(self))
         checkpoint["rng_states"] = gather_rng_states()
+        if self.cuda_graph:
+            as_usual(checkpoint.get("optimizer_states", []), checkpoint.get("lr_schedulers", []))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states until training starts, and the number of updates done."""
@@ -353,11 +429,13 @@ class GAN(pl.LightningModule, ABC):
             _rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
 
     def on_fit_start(self) -> None:
-        """Refuse a precision whose loss scaling two optimisers would share."""
+        """Refuse a precision whose loss scaling two optimisers would share, and a futile graph."""
         if self.trainer.precision in ("16-mixed", "16-true"):
             raise ValueError(
                 f"precision {self.trainer.precision} is not supported: use bf16-mixed or 32-true"
             )
+        if self.cuda_graph:
+            check_one_gpu(self.device, self.trainer.world_size)
 
     def on_train_start(self) -> None:
         """Restore the random state of a checkpoint, or give each rank noise of its own."""
@@ -367,6 +445,11 @@ class GAN(pl.LightningModule, ABC):
         elif world_size > 1:
             torch.manual_seed(torch.initial_seed() + rank)
         self._rng_states = None
+        self._captured = self._capture() if self.cuda_graph else None
+
+    def on_fit_end(self) -> None:
+        """Free the graph."""
+        self._captured = None
 
 
 def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:

@@ -1,7 +1,6 @@
 """How a class label enters a network."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -12,7 +11,8 @@ def append_label(z: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
     """
     if y is None or not num_classes:
         return z
-    return torch.cat([z, F.one_hot(y, num_classes).to(z.dtype)], dim=1)
+    # F.one_hot waits for the device, to see whether the labels are in range.
+    return torch.cat([z, torch.eye(num_classes, dtype=z.dtype, device=z.device)[y]], dim=1)
 
 
 class ScoreHead(nn.Module):

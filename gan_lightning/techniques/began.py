@@ -12,6 +12,7 @@ from gan_lightning.distributed import mean_over_ranks
 from gan_lightning.losses import equilibrium_critic_loss, equilibrium_generator_loss
 from gan_lightning.module import GAN, Batch, Terms
 from gan_lightning.networks import set_carry
+from gan_lightning.speed import set_rate
 
 
 class BEGAN(GAN):
@@ -142,7 +143,8 @@ class BEGAN(GAN):
         if self.convergence_sum >= self.least_convergence_sum:
             for optimizer in self._optimizers():
                 for group in optimizer.param_groups:
-                    group["lr"] = max(group["lr"] / 2, min(group["lr"], self.least_lr))
+                    lr = float(group["lr"])
+                    set_rate(group, max(lr / 2, min(lr, self.least_lr)))
         # fmin: an interval that is not a number is not the least.
         torch.fmin(self.least_convergence_sum, self.convergence_sum, out=self.least_convergence_sum)
         self.convergence_sum.zero_()

@@ -92,5 +92,6 @@ class WGAN(GAN):
 
     @torch.no_grad()
     def _clip_critic(self) -> None:
-        for parameter in self.critic.parameters():
-            parameter.clamp_(-self.clip, self.clip)
+        parameters: list[Tensor] = list(self.critic.parameters())
+        torch._foreach_clamp_min_(parameters, -self.clip)
+        torch._foreach_clamp_max_(parameters, self.clip)

@@ -9,8 +9,8 @@ from formats import TEST, TRAIN
 from torchvision import models
 
 from benchmarks import throughput
-from benchmarks.measured_tables import data_tables, evaluation_tables
-from benchmarks.speed import loaders, timing
+from benchmarks.measured_tables import data_tables, evaluation_tables, training_tables
+from benchmarks.speed import loaders, timing, training
 from gan_lightning.data import PrefetchLoader, TensorLoader
 
 
@@ -117,6 +117,56 @@ def test_the_parts_of_an_evaluation_are_measured_written_and_shown(tmp_path, cap
     page = evaluation_tables(tmp_path / "figures")
     assert f"{speed['median']:,.0f} images per second" in page
     assert page.count("%") == 5
+
+
+@pytest.mark.timeout(200)
+def test_an_iteration_is_measured_in_each_mode_written_and_shown(tmp_path, capsys):
+    modes = [training.EAGER, f"{training.EAGER}, bfloat16", f"{training.EAGER}, CUDA graph"]
+    arguments = ["--train", "--points", "--techniques", "dcgan", "wgan_gp", "--width", "8"]
+    arguments += ["--rounds", "2", "--updates", "3", "--batch-size", "4", "--modes", *modes]
+    throughput.main([*arguments, "--name", "points", "--output", str(tmp_path / "figures")])
+    said = capsys.readouterr().out
+    (path,) = (tmp_path / "figures").iterdir()
+    assert path.name.startswith("train-points-")
+    result = json.loads(path.read_text())
+    assert [case["technique"] for case in result["cases"]] == ["DCGAN", "WGANGP"]
+    page = training_tables(tmp_path / "figures")
+    for case in result["cases"]:
+        assert case["shape"] == [2]
+        assert case["generator_width"] == case["critic_width"] == 8
+        assert list(case["modes"])[:3] == [training.BARE, *modes[:2]]
+        for name, row in case["modes"].items():
+            taken = row["milliseconds"]
+            assert 0 < taken["low"] <= taken["median"] <= taken["high"]
+            assert f"| {name} | {taken['median']:,.3g} ({taken['low']:,.3g} to" in page
+            assert name in said
+    # Five critic updates, each with a second gradient, beside one of the generator.
+    plain, penalised = (case["operators"] for case in result["cases"])
+    assert penalised > 3 * plain
+
+
+def test_operations_are_counted_as_they_are():
+    bare = training.Bare(training.Case("dcgan", (2,), 4, width=8), torch.device("cpu"))
+    layers = [m for m in bare.gan.modules() if isinstance(m, torch.nn.Linear)]
+    critic = [m for m in layers if m in set(bare.gan.critic.modules())]
+    generator = [m for m in layers if m not in critic]
+
+    def products(layers):
+        return sum(2 * layer.in_features * layer.out_features for layer in layers)
+
+    first_of_critic, first = products(critic[:1]), products(generator[:1])
+    # The critic's update: the generator forward; the critic, on twice the batch, forward and its
+    # weights' gradients, and of all but its samples the inputs'. The generator's update: both
+    # forward, the gradients of the critic's inputs, and the generator's of weights and inputs.
+    expected = 4 * (
+        products(generator)
+        + 2 * (3 * products(critic) - first_of_critic)
+        + products(generator)
+        + 2 * products(critic)
+        + 2 * products(generator)
+        - first
+    )
+    assert bare.counts()[0] == expected
 
 
 def test_one_thing_is_measured_at_a_time(capsys):

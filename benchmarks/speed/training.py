@@ -1,0 +1,353 @@
+"""An iteration of a technique under Lightning, in each of its modes, beside a loop without it."""
+
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
+from torch.optim import Optimizer
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from benchmarks.speed.timing import interleaved, spread, wait_for
+from gan_lightning import GAN, TECHNIQUES
+from gan_lightning.data import TensorLoader
+from gan_lightning.loggers import ContinuedCSVLogger
+
+#: Updates before the clock starts: compilation, capture, and caches that fill.
+WARM_UP = 5
+#: Updates between logged rows, Lightning's default.
+LOG_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to train.
+
+    Args:
+        options: of the module.
+        precision: of the trainer.
+        fused: whether one kernel makes the step of all of a network's parameters.
+        on_cpu: whether a CPU can.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    fused: bool = True
+    on_cpu: bool = True
+
+
+BARE, BARE_CAPTURED, EAGER = "bare loop", "bare loop, CUDA graph", "Lightning"
+#: What a share of the device's peak is of.
+PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
+_FAST = {"cuda_graph": True, "compile": True, "channels_last": True}
+MODES = {
+    EAGER: Mode(),
+    f"{EAGER}, optimisers not fused": Mode(fused=False),
+    f"{EAGER}, channels last": Mode({"channels_last": True}),
+    f"{EAGER}, bfloat16": Mode(precision="bf16-mixed"),
+    f"{EAGER}, compiled": Mode({"compile": True}),
+    f"{EAGER}, CUDA graph": Mode({"cuda_graph": True}, on_cpu=False),
+    f"{EAGER}, CUDA graph, compiled": Mode({"cuda_graph": True, "compile": True}, on_cpu=False),
+    f"{EAGER}, CUDA graph, compiled, channels last, bfloat16": Mode(
+        _FAST, precision="bf16-mixed", on_cpu=False
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained.
+
+    Args:
+        technique: the key in ``TECHNIQUES``.
+        shape: of one sample.
+        batch_size: of one critic update.
+        width: of both networks; None for the published ones.
+        network: the family; None for the technique's own.
+    """
+
+    technique: str
+    shape: tuple[int, ...]
+    batch_size: int
+    width: int | None = None
+    network: str | None = None
+
+    def build(self, **options: Any) -> GAN:
+        """The module."""
+        if self.network is not None:
+            options["network"] = self.network
+        return TECHNIQUES[self.technique](
+            shape=self.shape,
+            generator_width=self.width,
+            critic_width=self.width,
+            **options,
+        )
+
+    def loader(self, gan: GAN, device: torch.device) -> TensorLoader:
+        """Batches of noise, which lie on the device."""
+        size = gan.n_critic * self.batch_size
+        if len(self.shape) == 3:
+            x = torch.randint(0, 256, (8 * size, *self.shape), dtype=torch.uint8)
+        else:
+            x = torch.randn(8 * size, *self.shape)
+        return TensorLoader(x.to(device), None, size, seed=0)
+
+
+def training(
+    case: Case, device: torch.device, updates: int, rounds: int, modes: Mapping[str, Mode] = MODES
+) -> dict[str, Any]:
+    """Seconds per generator update of each mode, and what an update consists of."""
+    torch._dynamo.reset()
+    bare = Bare(case, device)
+    cases: dict[str, Callable[[], float]] = {BARE: lambda: bare.seconds(updates)}
+    if device.type == "cuda":
+        captured = Bare(case, device, captured=True)
+        cases[BARE_CAPTURED] = lambda: captured.seconds(updates)
+    trained = {
+        name: UnderLightning(case, device, mode)
+        for name, mode in modes.items()
+        if device.type == "cuda" or mode.on_cpu
+    }
+    for name, under in trained.items():
+        cases[name] = lambda under=under: under.seconds(updates)  # type: ignore[misc]
+    taken = interleaved(cases, rounds)
+    images = case.batch_size * bare.gan.n_critic
+    flops, operators = bare.counts()
+    rows = {
+        name: {
+            "milliseconds": spread([1e3 * second for second in seconds]),
+            "images_per_second": spread([images / second for second in seconds]),
+            "flops_per_second": flops / statistics.median(seconds),
+            "precision": modes[name].precision if name in modes else Mode().precision,
+        }
+        for name, seconds in taken.items()
+    }
+    if device.type == "cuda":
+        for name, run in cases.items():
+            rows[name] |= _on_gpu(run, updates, device)
+    return {
+        "technique": type(bare.gan).__name__,
+        "shape": list(case.shape),
+        "batch_size": case.batch_size,
+        "critic_updates": bare.gan.n_critic,
+        "generator_width": bare.gan.generator_width,
+        "critic_width": bare.gan.critic_width,
+        "updates": updates,
+        "flops": flops,
+        "operators": operators,
+        "modes": rows,
+    }
+
+
+class Bare:
+    """The loop as one writes it without Lightning: the same networks, losses and optimisers."""
+
+    def __init__(self, case: Case, device: torch.device, captured: bool = False) -> None:
+        self.device = device
+        self.gan = case.build().to(device)
+        self.critic_optimizer = self.gan.make_optimizer(
+            self.gan.critic.parameters(), self.gan.critic_lr
+        )
+        self.generator_optimizer = self.gan.make_optimizer(
+            self.gan.generator.parameters(), self.gan.generator_lr
+        )
+        self._batches = chain.from_iterable(repeat(case.loader(self.gan, device)))
+        self._iterate: Callable[[Tensor], None] = self.iterate
+        if captured:
+            for optimizer in (self.critic_optimizer, self.generator_optimizer):
+                for group in optimizer.param_groups:
+                    group["capturable"] = True
+            self._iterate = self._captured()
+
+    def iterate(self, x: Tensor) -> None:
+        """``n_critic`` critic updates and a generator update."""
+        gan = self.gan
+        for part in x.chunk(gan.n_critic):
+            z = gan.draw_latents(len(part))
+            loss, terms = gan.critic_objective(part, None, z)
+            _step(self.critic_optimizer, loss)
+            gan.after_critic_step(terms["score/real"], terms["score/fake"])
+        gan.critic.requires_grad_(False)
+        z = gan.draw_latents(len(part) * gan.generator_batch)
+        loss, _ = gan.generator_objective(None, z)
+        _step(self.generator_optimizer, loss)
+        gan.critic.requires_grad_(True)
+
+    def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
+        """Of one update, on average over so many, which are made ``inside`` a context."""
+        for _ in range(WARM_UP):
+            self._iterate(next(self._batches)[0])
+        wait_for(self.device)
+        with inside or nullcontext():
+            started = time.perf_counter()
+            for _ in range(updates):
+                self._iterate(next(self._batches)[0])
+            wait_for(self.device)
+            return (time.perf_counter() - started) / updates
+
+    def counts(self) -> tuple[int, int]:
+        """The floating-point and the tensor operations of one update."""
+        with _Count() as counter:
+            self.iterate(next(self._batches)[0])
+        return counter.flops, counter.operators
+
+    def _captured(self) -> Callable[[Tensor], None]:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.iterate(next(self._batches)[0])
+        torch.cuda.current_stream().wait_stream(stream)
+        static, graph = next(self._batches)[0].clone(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.iterate(static)
+
+        def replay(x: Tensor) -> None:
+            static.copy_(x)
+            graph.replay()
+
+        return replay
+
+
+class UnderLightning:
+    """The module in a trainer that logs as it does by default."""
+
+    def __init__(self, case: Case, device: torch.device, mode: Mode) -> None:
+        self.device, self.mode = device, mode
+        self.gan = case.build(**mode.options)
+        if not mode.fused:
+            self.gan.make_optimizer = _not_fused(self.gan)  # type: ignore[assignment]
+        self._loader = case.loader(self.gan, device)
+
+    def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
+        """Of one update, on average over so many, which are made ``inside`` a context."""
+        watch = _Stopwatch(self.device, inside or nullcontext())
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = pl.Trainer(
+                accelerator="gpu" if self.device.type == "cuda" else "cpu",
+                devices=1,
+                precision=self.mode.precision,
+                max_steps=WARM_UP + updates,
+                logger=ContinuedCSVLogger(folder),
+                log_every_n_steps=LOG_EVERY,
+                callbacks=[watch],
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            trainer.fit(self.gan, self._loader)
+        return watch.seconds / updates
+
+
+class _Stopwatch(pl.Callback):
+    """Times, and makes inside a context, what comes after the warm-up."""
+
+    def __init__(self, device: torch.device, inside: AbstractContextManager[Any]) -> None:
+        self.device = device
+        self.inside = inside
+        self.seconds = 0.0
+        self._started = 0.0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        if trainer.global_step == WARM_UP:
+            wait_for(self.device)
+            self.inside.__enter__()
+            self._started = time.perf_counter()
+        elif trainer.global_step == trainer.max_steps:
+            wait_for(self.device)
+            self.seconds = time.perf_counter() - self._started
+            self.inside.__exit__(None, None, None)
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second, of the fastest of some products of square matrices.
+
+    As torch multiplies by default: float32 without TF32.
+    """
+    best = 0.0
+    for size in (512, 1024, 2048) if device.type == "cpu" else (2048, 4096, 8192):
+        a, b = torch.randn(2, size, size, device=device).to(dtype)
+        a @ b
+        wait_for(device)
+        started, count = time.perf_counter(), 0
+        while time.perf_counter() - started < 0.3:
+            a @ b
+            count += 1
+            wait_for(device)
+        best = max(best, 2 * size**3 * count / (time.perf_counter() - started))
+    return best
+
+
+def _on_gpu(run: Callable[[], float], updates: int, device: torch.device) -> dict[str, float]:
+    """Launches by the host and kernels on the device, per update, and the peak of memory."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    run()
+    peak = torch.cuda.max_memory_allocated(device)
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        run()
+    events = profiler.events() or []
+    every = updates + WARM_UP
+    return {
+        "peak_memory_bytes": peak,
+        "launches": sum("Launch" in event.name for event in events) / every,
+        "kernels": sum(event.device_type == DeviceType.CUDA for event in events) / every,
+    }
+
+
+class _Count(TorchDispatchMode):
+    """Counts what Python and autograd hand to the device.
+
+    The floating-point operations are those of matrix products and convolutions. torch's own
+    ``FlopCounterMode`` has hooks beside, which the gradient penalty's inner gradient refuses.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operators = self.flops = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Any = (),  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        result = func(*args, **(kwargs or {}))
+        self.operators += 1
+        if func.overloadpacket in flop_registry:
+            self.flops += flop_registry[func.overloadpacket](
+                *args, **(kwargs or {}), out_val=result
+            )
+        return result
+
+
+def _step(optimizer: Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def _not_fused(gan: GAN) -> Callable[[Iterator[Any], float], Optimizer]:
+    make = gan.make_optimizer
+
+    def make_optimizer(parameters: Iterator[Any], lr: float) -> Optimizer:
+        optimizer = make(parameters, lr)
+        for group in optimizer.param_groups:
+            if "fused" in group:
+                group["fused"] = False
+        return optimizer
+
+    return make_optimizer

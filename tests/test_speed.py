@@ -1,0 +1,331 @@
+"""Compiled objectives, a captured iteration, and steps that nothing waits for."""
+
+import copy
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from helpers import CASES, IMAGE, SILENT, VECTOR, batches, differences, samples, state, tiny, train
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gan_lightning import TECHNIQUES, load, speed
+from gan_lightning.data import TensorLoader
+from gan_lightning.errors import UserError
+
+every_technique = pytest.mark.parametrize("name", TECHNIQUES)
+every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
+on_a_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="CUDA graphs are NOT TESTED: there is no GPU here"
+)
+
+
+def fixed(n_critic, batch_size=4):
+    """A loader whose position is in the checkpoint."""
+    x, _ = samples(IMAGE, n=6 * n_critic * batch_size)
+    return TensorLoader(x, None, n_critic * batch_size, seed=0)
+
+
+# Steps that nothing waits for.
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses to hand a tensor's value to the host."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.is_nonzero):
+            raise AssertionError("a step waits for the device")
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_mode_sees_a_value_that_is_read():
+    with NoWaiting():
+        tensor = torch.ones(())
+        for read in (tensor.item, lambda: float(tensor), lambda: bool(tensor > 0)):
+            with pytest.raises(AssertionError, match="waits for the device"):
+                read()
+
+
+@every_case
+def test_a_step_reads_no_value_from_the_device(name, shape, num_classes, monkeypatch):
+    model = tiny(name, shape, num_classes, decay_steps=10, ema_decay=0.9)
+    step, made = type(model).training_step, []
+
+    def watched(self, batch, batch_idx):
+        with NoWaiting():
+            step(self, batch, batch_idx)
+        made.append(batch_idx)
+
+    monkeypatch.setattr(type(model), "training_step", watched)
+    train(model, batches(shape), max_steps=3)
+    assert len(made) == 3
+
+
+@on_a_gpu
+@every_case
+def test_a_step_does_not_wait_for_the_gpu(name, shape, num_classes, monkeypatch):
+    model = tiny(name, shape, num_classes, decay_steps=10, ema_decay=0.9)
+    step = type(model).training_step
+
+    def watched(self, batch, batch_idx):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            step(self, batch, batch_idx)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(type(model), "training_step", watched)
+    train(model, batches(shape), max_steps=3, accelerator="gpu", devices=1)
+
+
+def test_a_batch_that_is_there_is_not_moved():
+    model = tiny("dcgan", IMAGE)
+    x, y = samples(IMAGE, 4)
+    batch = (x, None)
+    assert model.transfer_batch_to_device(batch, x.device, 0) is batch
+    moved, labels = model.transfer_batch_to_device((x, y), torch.device("meta"), 0)
+    assert moved.device == labels.device == torch.device("meta")
+
+
+# Compiled objectives.
+
+
+@pytest.mark.timeout(300)
+@every_technique
+def test_compiled_objectives_equal_the_others(name):
+    torch._dynamo.reset()
+    model = tiny(name, IMAGE)
+    as_is = copy.deepcopy(model)
+    x, _ = samples(IMAGE, 8)
+    z = model.draw_latents(8)
+    for objective, arguments in (
+        ("critic_objective", (x, None, z)),
+        ("generator_objective", (None, z)),
+    ):
+        ours, losses = [], []
+        for gan, function in (
+            (as_is, getattr(type(as_is), objective)),
+            (model, speed.compiled(getattr(type(model), objective))),
+        ):
+            gan.zero_grad()
+            torch.manual_seed(1)
+            loss, terms = function(gan, *arguments)
+            loss.backward()
+            losses.append((loss.detach(), {key: terms[key] for key in sorted(terms)}))
+            ours.append(
+                torch.cat([p.grad.flatten() for p in gan.parameters() if p.grad is not None])
+            )
+        torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
+        assert ours[0].norm() > 0
+        assert (ours[0] - ours[1]).norm() <= 1e-5 * ours[0].norm()
+        assert_same_state(model, as_is)
+
+
+def assert_same_state(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["wgan_gp", "sngan"])
+def test_a_compiled_run_compiles_once_and_its_checkpoint_is_as_any(name, tmp_path):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    compiled_after = []
+
+    class Count(pl.Callback):
+        def on_train_batch_end(self, *_):
+            compiled_after.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+    runs = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        model = tiny(name, IMAGE, n_critic=2, decay_steps=10, ema_decay=0.9, compile=compile)
+        callbacks = [Count()] if compile else []
+        trainer = train(model, fixed(2), max_steps=5, callbacks=callbacks)
+        trainer.save_checkpoint(tmp_path / f"{compile}.ckpt")
+        runs.append(model)
+    assert compiled_after == [2] * 5
+    assert_same_state(*runs)
+    saved = [torch.load(tmp_path / f"{compile}.ckpt") for compile in (False, True)]
+    assert saved[0]["state_dict"].keys() == saved[1]["state_dict"].keys()
+    assert load(tmp_path / "True.ckpt").sample(2).shape == (2, *IMAGE)
+
+
+# A captured iteration.
+
+
+@pytest.fixture
+def as_if_captured(monkeypatch):
+    """Replays compute again, here too; what was replayed is counted."""
+    replayed = []
+
+    def capture(function):
+        written = {}
+
+        def replay():
+            replayed.append(1)
+            for name, value in function().items():
+                written.setdefault(name, torch.empty_like(value)).copy_(value)
+
+        return replay, written
+
+    monkeypatch.setattr(speed, "capture", capture)
+    monkeypatch.setattr(speed, "beside", lambda function: function())
+    monkeypatch.setattr("gan_lightning.module.check_one_gpu", lambda *_: None)
+    return replayed
+
+
+def run(name, folder, cuda_graph, max_steps=12, ckpt_path=None, device="cpu", **options):
+    torch.manual_seed(0)
+    options = {"n_critic": 2, "decay_steps": 15, "ema_decay": 0.9} | options
+    model = tiny(name, IMAGE, cuda_graph=cuda_graph, **options)
+    logged = []
+
+    class Keep(pl.loggers.logger.DummyLogger):
+        def log_metrics(self, metrics, step=None):
+            logged.append((step, metrics))
+
+        def save(self):
+            pass
+
+    trainer = pl.Trainer(
+        max_steps=max_steps,
+        log_every_n_steps=3,
+        **(SILENT | {"logger": Keep(), "accelerator": device, "devices": 1}),
+    )
+    loader = fixed(model.n_critic)
+    loader.x = loader.x.to(trainer.strategy.root_device)
+    trainer.fit(model, loader, ckpt_path=ckpt_path)
+    trainer.save_checkpoint(folder / f"{cuda_graph}{max_steps}.ckpt")
+    return model.cpu(), trainer, logged
+
+
+def assert_close(one, other, tolerance):
+    """The weights and the averages, and what was logged on the way."""
+    for name, tensor in one[0].state_dict().items():
+        torch.testing.assert_close(
+            other[0].state_dict()[name], tensor, rtol=tolerance, atol=tolerance
+        )
+    assert [step for step, _ in one[2]] == [step for step, _ in other[2]]
+    for (_, ours), (_, theirs) in zip(one[2], other[2], strict=True):
+        assert ours == pytest.approx(theirs, rel=20 * tolerance, abs=20 * tolerance)
+
+
+@every_technique
+def test_a_captured_run_equals_one_that_is_not(name, tmp_path, as_if_captured):
+    as_is, captured = run(name, tmp_path, False), run(name, tmp_path, True)
+    assert captured[1].global_step == 12
+    assert len(as_if_captured) == 12 - speed.WARM_UP
+    assert len(captured[2]) == 4
+    assert_close(as_is, captured, 1e-5)
+
+
+@every_technique
+def test_a_captured_run_resumes_and_its_checkpoint_is_as_any(name, tmp_path, as_if_captured):
+    whole = run(name, tmp_path, True)
+    run(name, tmp_path, True, max_steps=6)
+    half = torch.load(tmp_path / "True6.ckpt")
+    for optimizer in half["optimizer_states"]:
+        (group,) = optimizer["param_groups"]
+        assert isinstance(group["lr"], float)
+        assert not group["capturable"]
+    assert all(isinstance(schedule["_last_lr"][0], float) for schedule in half["lr_schedulers"])
+    for cuda_graph in (True, False):
+        resumed = run(name, tmp_path, cuda_graph, ckpt_path=tmp_path / "True6.ckpt")
+        assert_close((whole[0], None, whole[2][2:]), resumed, 1e-5)
+
+
+def test_long_phases_are_not_captured(tmp_path, as_if_captured):
+    options = {"long_n_critic": 4, "decay_steps": 0}
+    as_is, captured = (run("wgan", tmp_path, graph, 30, **options) for graph in (False, True))
+    assert len(as_if_captured) == 30 - 25 - speed.WARM_UP
+    assert_close(as_is, captured, 1e-5)
+
+
+def test_began_halves_the_rates_of_a_captured_run(tmp_path, as_if_captured):
+    options = {"decay_steps": 0, "halving_interval": 2, "least_lr": 1e-6}
+    as_is, captured = (run("began", tmp_path, graph, 12, **options) for graph in (False, True))
+    rates = [
+        [float(optimizer.param_groups[0]["lr"]) for optimizer in trained[1].optimizers]
+        for trained in (as_is, captured)
+    ]
+    assert rates[0] == pytest.approx(rates[1])
+    assert rates[0][0] < 1e-4
+    assert_close(as_is, captured, 1e-5)
+
+
+def test_a_captured_run_needs_one_gpu():
+    with pytest.raises(UserError, match="this run is on 1 CPU: leave it out"):
+        train(tiny("dcgan", cuda_graph=True), batches(), max_steps=1)
+    with pytest.raises(UserError, match="on 2 CUDAs"):
+        speed.check_one_gpu(torch.device("cuda"), 2)
+    speed.check_one_gpu(torch.device("cuda"), 1)
+
+
+@on_a_gpu
+@pytest.mark.parametrize("options", [{}, {"compile": True}, {"channels_last": True}])
+@every_technique
+def test_on_a_gpu_a_captured_run_equals_one_that_is_not(name, options, tmp_path):
+    torch._dynamo.reset()
+    as_is = run(name, tmp_path, False, 100, device="gpu", decay_steps=200)
+    captured = run(name, tmp_path, True, 100, device="gpu", decay_steps=200, **options)
+    assert_close(as_is, captured, 1e-3)
+
+
+@on_a_gpu
+def test_on_a_gpu_long_phases_and_halving_are_as_without_a_graph(tmp_path):
+    for name, options in (
+        ("wgan", {"long_n_critic": 4, "decay_steps": 0}),
+        ("began", {"decay_steps": 0, "halving_interval": 5, "least_lr": 1e-6}),
+    ):
+        runs = [run(name, tmp_path, graph, 40, device="gpu", **options) for graph in (False, True)]
+        assert_close(*runs, 1e-3)
+
+
+@on_a_gpu
+def test_on_a_gpu_a_captured_run_resumes(tmp_path):
+    whole = run("sngan", tmp_path, True, device="gpu")
+    run("sngan", tmp_path, True, max_steps=6, device="gpu")
+    resumed = run("sngan", tmp_path, True, ckpt_path=tmp_path / "True6.ckpt", device="gpu")
+    assert_close((whole[0], None, whole[2][2:]), resumed, 1e-4)
+
+
+@on_a_gpu
+@every_technique
+def test_on_a_gpu_a_captured_run_trains_in_bfloat16(name, tmp_path):
+    model = tiny(name, IMAGE, cuda_graph=True, channels_last=True)
+    before = state(model)
+    train(model, batches(IMAGE), max_steps=8, accelerator="gpu", devices=1, precision="bf16-mixed")
+    assert differences(before, state(model.cpu()))
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+# Maps with their channels innermost.
+
+
+@every_technique
+def test_channels_last_is_the_same_in_another_order(name):
+    torch.manual_seed(0)
+    as_is = tiny(name, (3, 8, 8))
+    torch.manual_seed(0)
+    other = tiny(name, (3, 8, 8), channels_last=True)
+    inner = [p for p in other.critic.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
+    assert inner
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in inner)
+    x, _ = samples((3, 8, 8), 8)
+    z = as_is.draw_latents(8)
+    for model, real in ((as_is, x), (other, x.contiguous(memory_format=torch.channels_last))):
+        torch.manual_seed(1)
+        loss = model.critic_objective(real, None, z)[0] + model.generator_objective(None, z)[0]
+        loss.backward()
+    gradients = [torch.cat([p.grad.flatten() for p in m.parameters()]) for m in (as_is, other)]
+    assert (gradients[0] - gradients[1]).norm() <= 1e-5 * gradients[0].norm()
+    train(other, batches((3, 8, 8)), max_steps=1)
+
+
+def test_channels_last_leaves_points_alone():
+    model = tiny("dcgan", VECTOR, channels_last=True)
+    train(model, batches(), max_steps=1)
+    assert not model.channels_last
