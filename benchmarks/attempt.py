@@ -97,7 +97,7 @@ class _History:
         with_what: devices, versions of libraries and changes to the code, as JSON.
         seconds: until the checkpoint that the run goes on from, over all processes.
         started: when the last process was, by the clock of files.
-        gpu: the name of the first that it trained on; "" for none.
+        gpu: that the last process trained on, the first of several; "" for none.
         peak_memory_bytes: the largest of all processes that came to their end.
         processes: how many have been started.
     """
@@ -161,6 +161,7 @@ class Attempt:
         history.started = time.time()
         history.processes += 1
         self._keep(history)
+        self._report.unlink(missing_ok=True)
         code, message = self._train(checkpoint, say)
         if code:
             # An interrupt may have reached the process before it reaches this one.
@@ -276,7 +277,9 @@ class Attempt:
         threads = str(self.run.protocol.threads)
         changed = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         changed["GAN_LIGHTNING_REPORT"] = str(self._report)
-        if self.gpus is not None:
+        if self.run.protocol.accelerator == "cpu":
+            changed["CUDA_VISIBLE_DEVICES"] = ""
+        elif self.gpus is not None:
             changed["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
         # A launcher of this worker has not launched the run.
         kept = {k: v for k, v in os.environ.items() if not LAUNCHERS.fullmatch(k)}

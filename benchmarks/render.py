@@ -138,7 +138,7 @@ def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
 def _print(protocol: Protocol, table: list[Row]) -> None:
     shown = Table(title=protocol.title)
     for i, name in enumerate(heads(protocol, table)):
-        shown.add_column(name, justify="left" if i == 1 else "right")
+        shown.add_column(name, justify="left" if i == 1 else "right", overflow="fold")
     for i, row in enumerate(table, start=1):
         shown.add_row(*texts(i, row))
     # A log file has no width of its own to fold the table into.

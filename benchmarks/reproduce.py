@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -40,10 +40,11 @@ def main(args: Sequence[str] | None = None) -> None:
         for option, place in zip(PLACES, (options.data_dir, options.weights), strict=True)
         if place is not None
     }
-    with _code_of(record.commit) as code:
-        found = train(record, code, options.work, places)
+    code = nullcontext(ROOT) if options.options else _code_of(record.commit)
+    with code as place:
+        found = train(record, place, options.work, places, options.options)
     print(f"{record.distance}: {found!r}, the record has {record.last[record.distance]!r}")
-    same, said = verdict(record, siblings(options.record, record), found)
+    same, said = verdict(record, siblings(options.record, record), found, options.options)
     print(said)
     if not same:
         raise SystemExit(1)
@@ -55,10 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", help="where the data is, where the config does not say")
     parser.add_argument("--weights", help="the file of the extractor's weights, where it needs one")
     parser.add_argument("--work", type=Path, default=Path("runs", "reproduce"))
+    parser.add_argument(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="over the record's config, and with the code as it is here: do they move the score?",
+    )
     return parser
 
 
-def train(record: Record, code: Path, work: Path, places: dict[str, str]) -> float:
+def train(
+    record: Record, code: Path, work: Path, places: dict[str, str], options: Sequence[str] = ()
+) -> float:
     """The distance that the run ends with."""
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -71,6 +81,7 @@ def train(record: Record, code: Path, work: Path, places: dict[str, str]) -> flo
             *("--trainer.logger.name=run", "--trainer.logger.version=0"),
             f"--evaluate.cache_dir={folder}/statistics",
             *(f"--{option}={place}" for option, place in places.items()),
+            *(f"--{option}" for option in options),
         ]
         threads = str(record.device.get("threads", 1))
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -92,12 +103,14 @@ def siblings(path: Path, record: Record) -> list[Record]:
     ]
 
 
-def verdict(record: Record, runs: Sequence[Record], found: float) -> tuple[bool, str]:
-    """Whether the score is as it is to be, and why."""
+def verdict(
+    record: Record, runs: Sequence[Record], found: float, options: Sequence[str] = ()
+) -> tuple[bool, str]:
+    """Whether the score is as it is to be, and why; ``options`` are others than the record's."""
     if found == record.last[record.distance]:
         return True, "the same to the last bit"
     # The sums of a GPU are made in an order of its own.
-    on_cpu, others = "threads" in record.device, differences(record)
+    on_cpu, others = "threads" in record.device, [*options, *differences(record)]
     if on_cpu and not others:
         return False, "not the same bits, on the same processor and versions"
     scores = [run.last[run.distance] for run in runs]

@@ -159,5 +159,8 @@ def short(value: float) -> str:
 
 
 def thousands(value: float) -> str:
-    """As 12k."""
-    return f"{value / 1000:.0f}k" if value >= 1000 else f"{value:.0f}"
+    """As 1.2k, 12k or 12M, to three digits."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.0f}"

@@ -31,7 +31,7 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
             command = (
                 f"python -m benchmarks.run --protocol {protocol.name} --techniques {technique}"
             )
-            command += "".join(f" {PLACES[option]} FOLDER" for option in protocol.needs)
+            command += "".join(f" {PLACES[option]} PATH" for option in protocol.needs)
             parts += [
                 f"{protocol.title}, rank {rank} of {len(table)} "
                 f"([what is measured]({relative(leaderboard, path.parent)})):",

@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     steps.add_argument("--points", action="store_true", help="in the plane, in place of images")
     steps.add_argument("--width", type=int, help="of both networks (default: as published)")
     steps.add_argument("--network", choices=FAMILIES, help="(default: the technique's own)")
-    steps.add_argument("--updates", type=int, default=20, help="of the generator, in a round")
+    steps.add_argument("--updates", type=int, default=50, help="of the generator, in a round")
     steps.add_argument("--modes", nargs="+", choices=MODES, metavar="MODE", default=list(MODES))
     steps.add_argument("--name", default="all", help="of the file: train-NAME-DEVICE.json")
     data = parser.add_argument_group("of --data")

@@ -23,7 +23,7 @@ def _follow() -> None:
     """End when the process that started this one has ended, however that came."""
     if RANK:
         first = os.getppid()
-        while os.getppid() == first:
+        while os.getppid() == first != 1:  # 1 has taken over from one that ended before
             time.sleep(0.5)
     else:
         while os.read(sys.stdin.fileno(), 1):
@@ -43,7 +43,9 @@ def _report() -> None:
         }
     else:
         said = {"gpu": "", "peak_memory_bytes": _peak_resident_bytes()}
-    Path(place).write_text(json.dumps(said))
+    part = Path(f"{place}.part")
+    part.write_text(json.dumps(said))
+    part.replace(place)
 
 
 def _peak_resident_bytes() -> int:

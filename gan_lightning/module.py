@@ -28,6 +28,7 @@ from gan_lightning.speed import (
     check_one_gpu,
     compiled,
     keep_on_device,
+    lay_out_as_parameters,
 )
 
 Terms = dict[str, Tensor]
@@ -77,7 +78,8 @@ class GAN(pl.LightningModule, ABC):
         channels_last: keep maps with their channels innermost, which some kernels are faster on.
         compile: turn the two objectives into compiled kernels; the first step takes a while.
         cuda_graph: capture the whole iteration as one CUDA graph, for one GPU. Hooks around
-            backward passes and optimisers' steps are then not called.
+            backward passes and optimisers' steps are then not called, and what a technique computes
+            in Python, other than on tensors, is computed once.
 
     Raises:
         ValueError: no network fits ``shape``, or a hyperparameter is out of its range.
@@ -244,6 +246,7 @@ class GAN(pl.LightningModule, ABC):
         x, y = self._unpack(batch)
         optimizers, critic_updates = self._optimizers(), self.critic_updates(self.global_step)
         if self._captured is not None and critic_updates == self.n_critic:
+            # The next iteration writes over its terms.
             terms = self._captured(x, y)
             optimizers[1]._on_before_step()
             optimizers[1]._on_after_step()
@@ -255,8 +258,9 @@ class GAN(pl.LightningModule, ABC):
                 schedule.step()
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.global_step % every == 0:
-            # What is captured is written over by the next iteration.
-            self.log_scalars({name: value.clone() for name, value in terms.items()})
+            if self._captured is not None:
+                terms = {name: torch.as_tensor(value).clone() for name, value in terms.items()}
+            self.log_scalars(terms)
 
     def _iterate(self, x: Tensor, y: Tensor | None, critic_updates: int, update: Update) -> Terms:
         """All that an iteration computes, which no step waits for."""
@@ -267,7 +271,9 @@ class GAN(pl.LightningModule, ABC):
             # A longer phase goes through the batch again, with new noise.
             part, part_labels = parts[i % self.n_critic], labels[i % self.n_critic]
             if self.dequantize:
-                part = part + (torch.rand_like(part) - 0.5) * GREY_LEVEL
+                # Of a shape alone: in each order of memory the noise is the same.
+                noise = torch.rand(part.shape, dtype=part.dtype, device=part.device)
+                part = part + (noise - 0.5) * GREY_LEVEL
             z = self.draw_latents(len(part))
             loss, critic_terms = critic_objective(part, part_labels, z)
             update(0, loss)
@@ -336,19 +342,6 @@ class GAN(pl.LightningModule, ABC):
         for logger in self.loggers:
             logger.log_metrics(scalars, step=self.updates)
             logger.save()
-
-    def transfer_batch_to_device(
-        self,
-        batch: Any,  # noqa: ANN401
-        device: torch.device,
-        dataloader_idx: int,
-    ) -> Any:  # noqa: ANN401
-        """Lightning's, but what is there already is not searched for tensors."""
-        if isinstance(batch, tuple) and all(
-            x is None or (isinstance(x, Tensor) and x.device == device) for x in batch
-        ):
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def _unpack(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         if not isinstance(batch, list | tuple) or len(batch) != 2:
@@ -445,11 +438,17 @@ class GAN(pl.LightningModule, ABC):
         elif world_size > 1:
             torch.manual_seed(torch.initial_seed() + rank)
         self._rng_states = None
+        for optimizer in self._optimizers():
+            lay_out_as_parameters(optimizer.optimizer)
         self._captured = self._capture() if self.cuda_graph else None
 
     def on_fit_end(self) -> None:
         """Free the graph."""
         self._captured = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Lightning's, without the graph, which no copy can have."""
+        return super().__getstate__() | {"_captured": None}
 
 
 def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:

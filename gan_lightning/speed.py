@@ -30,6 +30,10 @@ def compiled(objective: Objective) -> Objective:
 
     A plain function, the module its first argument: so nothing of it is in a module's state.
     """
+    # DDP would part the graph at the ends of its buckets, which no second gradient survives.
+    torch._dynamo.config.optimize_ddp = False
+    # Each shape of networks that a process trains is one more compilation of the same function.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     return torch.compile(
         objective, fullgraph=True, dynamic=False, options={"fallback_random": True}
     )
@@ -42,6 +46,9 @@ class CapturedIteration:
     and all that follow are replayed, on copies of their arguments. So each is made once, and draws
     the random numbers that it would have drawn.
 
+    What is not done on the device, as by a counter in Python, stays as it was when captured. A
+    batch of another size is computed as usual.
+
     Args:
         iterate: of samples ``x`` and labels; terms, each a tensor. It must not wait for the device,
             and what it changes must stay where it is in memory.
@@ -49,6 +56,7 @@ class CapturedIteration:
 
     def __init__(self, iterate: Iteration) -> None:
         self._iterate = iterate
+        self._stream = side_stream()
         self._made = 0
         self._arguments: tuple[Tensor, Tensor | None] | None = None
         self._replay: Callable[[], None] | None = None
@@ -56,22 +64,32 @@ class CapturedIteration:
 
     def __call__(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
         """One iteration; the next one writes over its terms."""
-        if self._made < WARM_UP:
+        if self._made < WARM_UP or not self._takes(x):
             self._made += 1
-            return beside(lambda: self._iterate(x, y))
+            return beside(self._stream, lambda: self._iterate(x, y))
         if self._arguments is None or self._replay is None:
             kept = x.clone(), None if y is None else y.clone()
             self._arguments = kept
-            self._replay, self._terms = capture(lambda: self._iterate(*kept))
+            self._replay, self._terms = capture(self._stream, lambda: self._iterate(*kept))
         else:
             _copy(self._arguments, (x, y))
         self._replay()
         return self._terms
 
+    def _takes(self, x: Tensor) -> bool:
+        return self._arguments is None or self._arguments[0].shape == x.shape
 
-def beside(function: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """What the function returns, computed on the kind of stream that captures are made on."""
-    here, stream = torch.cuda.current_stream(), torch.cuda.Stream()
+
+def side_stream() -> torch.cuda.Stream:
+    """One that captures can be made on."""
+    return torch.cuda.Stream()
+
+
+def beside(
+    stream: torch.cuda.Stream, function: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """What the function returns, computed on another stream."""
+    here = torch.cuda.current_stream()
     stream.wait_stream(here)
     with torch.cuda.stream(stream):
         result = function()
@@ -80,12 +98,12 @@ def beside(function: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def capture(
-    function: Callable[[], dict[str, Tensor]],
+    stream: torch.cuda.Stream, function: Callable[[], dict[str, Tensor]]
 ) -> tuple[Callable[[], None], dict[str, Tensor]]:
     """Computes the function again at each call, and the tensors that it then writes."""
     graph = torch.cuda.CUDAGraph()
     # Other threads, which fetch the next batches, may go on meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         result = function()
     return graph.replay, result
 
@@ -100,12 +118,33 @@ def check_one_gpu(device: torch.device, world_size: int) -> None:
 
 
 def keep_on_device(optimizer: Optimizer, device: torch.device) -> None:
-    """Keep rates and counts as tensors on the device, where a captured step reads them."""
+    """Keep rates and counts as tensors on the device, where a captured step reads them.
+
+    Raises:
+        UserError: steps of this kind of optimiser cannot be captured.
+    """
+    if "capturable" not in optimizer.defaults:
+        raise UserError(
+            f"cuda_graph cannot capture the steps of {type(optimizer).__name__}: leave it out, or "
+            "make_optimizer one that has capturable, such as Adam"
+        )
     for group in optimizer.param_groups:
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=device)
         group["capturable"] = device.type == "cuda"
     for state in optimizer.state.values():
-        state["step"] = torch.as_tensor(state["step"], device=device)
+        if "step" in state:
+            state["step"] = torch.as_tensor(state["step"], device=device)
+
+
+def lay_out_as_parameters(optimizer: Optimizer) -> None:
+    """Give the optimiser's moments their parameters' order in memory, which fused steps rely on.
+
+    A checkpoint may have been written with another one.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def as_usual(

@@ -1,6 +1,7 @@
 """Compiled objectives, a captured iteration, and steps that nothing waits for."""
 
 import copy
+import pickle
 
 import pytest
 import pytorch_lightning as pl
@@ -8,8 +9,8 @@ import torch
 from helpers import CASES, IMAGE, SILENT, VECTOR, batches, differences, samples, state, tiny, train
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_lightning import TECHNIQUES, load, speed
-from gan_lightning.data import TensorLoader
+from gan_lightning import DCGAN, TECHNIQUES, load, speed
+from gan_lightning.data import Digits, TensorLoader
 from gan_lightning.errors import UserError
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
@@ -78,11 +79,11 @@ def test_a_step_does_not_wait_for_the_gpu(name, shape, num_classes, monkeypatch)
 
 
 def test_a_batch_that_is_there_is_not_moved():
-    model = tiny("dcgan", IMAGE)
+    data = Digits()
     x, y = samples(IMAGE, 4)
     batch = (x, None)
-    assert model.transfer_batch_to_device(batch, x.device, 0) is batch
-    moved, labels = model.transfer_batch_to_device((x, y), torch.device("meta"), 0)
+    assert data.transfer_batch_to_device(batch, x.device, 0) is batch
+    moved, labels = data.transfer_batch_to_device((x, y), torch.device("meta"), 0)
     assert moved.device == labels.device == torch.device("meta")
 
 
@@ -161,7 +162,7 @@ def as_if_captured(monkeypatch):
     """Replays compute again, here too; what was replayed is counted."""
     replayed = []
 
-    def capture(function):
+    def capture(stream, function):
         written = {}
 
         def replay():
@@ -172,15 +173,29 @@ def as_if_captured(monkeypatch):
         return replay, written
 
     monkeypatch.setattr(speed, "capture", capture)
-    monkeypatch.setattr(speed, "beside", lambda function: function())
+    monkeypatch.setattr(speed, "beside", lambda stream, function: function())
+    monkeypatch.setattr(speed, "side_stream", lambda: None)
     monkeypatch.setattr("gan_lightning.module.check_one_gpu", lambda *_: None)
     return replayed
 
 
-def run(name, folder, cuda_graph, max_steps=12, ckpt_path=None, device="cpu", **options):
+def run(
+    name,
+    folder,
+    cuda_graph,
+    max_steps=12,
+    ckpt_path=None,
+    device="cpu",
+    disturbance=0.0,
+    **options,
+):
+    """The module, the trainer and what it logged; of weights disturbed by such a share."""
     torch.manual_seed(0)
-    options = {"n_critic": 2, "decay_steps": 15, "ema_decay": 0.9} | options
+    options = {"n_critic": 2, "decay_steps": 30, "ema_decay": 0.9} | options
     model = tiny(name, IMAGE, cuda_graph=cuda_graph, **options)
+    with torch.no_grad(), pl.utilities.seed.isolate_rng():
+        for parameter in model.parameters():
+            parameter.mul_(1 + disturbance * torch.randn_like(parameter))
     logged = []
 
     class Keep(pl.loggers.logger.DummyLogger):
@@ -237,6 +252,48 @@ def test_a_captured_run_resumes_and_its_checkpoint_is_as_any(name, tmp_path, as_
         assert_close((whole[0], None, whole[2][2:]), resumed, 1e-5)
 
 
+def test_a_batch_of_another_size_is_not_captured(tmp_path, as_if_captured):
+    runs = []
+    for cuda_graph in (False, True):
+        torch.manual_seed(0)
+        model = tiny("lsgan", cuda_graph=cuda_graph)
+        train(model, batches(batch_size=6), max_steps=14)  # the seventh of each epoch has 4
+        runs.append((model, None, []))
+    assert len(as_if_captured) == 14 - speed.WARM_UP - 2
+    assert_close(*runs, 1e-5)
+
+
+def test_a_module_that_is_captured_can_be_copied(tmp_path, as_if_captured):
+    model, _, _ = run("dcgan", tmp_path, True, max_steps=5)
+    model._captured = speed.CapturedIteration(lambda x, y: {})
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other._captured is None
+        assert_same_state(model, other)
+
+
+class WithSGD(DCGAN):
+    def make_optimizer(self, parameters, lr):
+        return torch.optim.SGD(parameters, lr)
+
+
+def test_an_optimiser_that_cannot_be_captured_is_refused(as_if_captured):
+    model = WithSGD(VECTOR, generator_width=8, critic_width=8, cuda_graph=True)
+    with pytest.raises(UserError, match="cannot capture the steps of SGD"):
+        train(model, batches(), max_steps=1)
+
+
+class WithNumbers(DCGAN):
+    def watch(self, real, fake):
+        return {"weight": 0.5}
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_a_number_can_be_watched(cuda_graph, as_if_captured):
+    model = WithNumbers(VECTOR, generator_width=8, critic_width=8, cuda_graph=cuda_graph)
+    trainer = train(model, batches(), max_steps=2, log_every_n_steps=1)
+    assert trainer.callback_metrics["weight"] == 0.5
+
+
 def test_long_phases_are_not_captured(tmp_path, as_if_captured):
     options = {"long_n_critic": 4, "decay_steps": 0}
     as_is, captured = (run("wgan", tmp_path, graph, 30, **options) for graph in (False, True))
@@ -264,32 +321,85 @@ def test_a_captured_run_needs_one_gpu():
     speed.check_one_gpu(torch.device("cuda"), 1)
 
 
+@pytest.fixture
+def exact(monkeypatch):
+    """Kernels of a GPU that compute in float32, in the same order each time."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+
+
+def drift(one, other):
+    """How far two runs are apart, as a share of their weights."""
+    one, other = (
+        torch.cat([p.flatten() for p in trained[0].parameters()]) for trained in (one, other)
+    )
+    return float((one - other).norm() / one.norm())
+
+
+def assert_as_close_as_rounding_lets(as_is, other, disturbed):
+    """Not much further apart than two runs whose first weights differ in the sixth digit.
+
+    Gradients that are nothing but rounding, as of a bias before batch normalisation, are steps of
+    full size to Adam: no fixed bound holds for every technique.
+    """
+    assert drift(as_is, disturbed) > 0
+    assert drift(as_is, other) <= 5 * drift(as_is, disturbed)
+    assert [step for step, _ in as_is[2]] == [step for step, _ in other[2]]
+    assert as_is[2][0][1] == pytest.approx(other[2][0][1], rel=1e-2, abs=1e-2)
+
+
+@every_technique
+def test_the_bound_tells_another_rate_from_rounding(name, tmp_path):
+    as_is, disturbed, slower = (
+        run(name, tmp_path, False, 20, **options)
+        for options in ({}, {"disturbance": 1e-6}, {"critic_lr": 1e-5, "generator_lr": 1e-5})
+    )
+    assert drift(as_is, slower) > 5 * drift(as_is, disturbed)
+
+
 @on_a_gpu
 @pytest.mark.parametrize("options", [{}, {"compile": True}, {"channels_last": True}])
 @every_technique
-def test_on_a_gpu_a_captured_run_equals_one_that_is_not(name, options, tmp_path):
+def test_on_a_gpu_a_captured_run_equals_one_that_is_not(name, options, tmp_path, exact):
     torch._dynamo.reset()
-    as_is = run(name, tmp_path, False, 100, device="gpu", decay_steps=200)
-    captured = run(name, tmp_path, True, 100, device="gpu", decay_steps=200, **options)
-    assert_close(as_is, captured, 1e-3)
+    usual = {"max_steps": 100, "device": "gpu", "decay_steps": 200}
+    assert_as_close_as_rounding_lets(
+        run(name, tmp_path, False, **usual),
+        run(name, tmp_path, True, **usual, **options),
+        run(name, tmp_path, False, **usual, disturbance=1e-6),
+    )
 
 
 @on_a_gpu
-def test_on_a_gpu_long_phases_and_halving_are_as_without_a_graph(tmp_path):
-    for name, options in (
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
         ("wgan", {"long_n_critic": 4, "decay_steps": 0}),
         ("began", {"decay_steps": 0, "halving_interval": 5, "least_lr": 1e-6}),
-    ):
-        runs = [run(name, tmp_path, graph, 40, device="gpu", **options) for graph in (False, True)]
-        assert_close(*runs, 1e-3)
+    ],
+)
+def test_on_a_gpu_long_phases_and_halving_are_as_without_a_graph(name, options, tmp_path, exact):
+    usual = {"max_steps": 40, "device": "gpu"} | options
+    assert_as_close_as_rounding_lets(
+        run(name, tmp_path, False, **usual),
+        run(name, tmp_path, True, **usual),
+        run(name, tmp_path, False, **usual, disturbance=1e-6),
+    )
 
 
 @on_a_gpu
-def test_on_a_gpu_a_captured_run_resumes(tmp_path):
-    whole = run("sngan", tmp_path, True, device="gpu")
-    run("sngan", tmp_path, True, max_steps=6, device="gpu")
-    resumed = run("sngan", tmp_path, True, ckpt_path=tmp_path / "True6.ckpt", device="gpu")
-    assert_close((whole[0], None, whole[2][2:]), resumed, 1e-4)
+@every_technique
+def test_on_a_gpu_a_captured_run_resumes(name, tmp_path, exact):
+    whole = run(name, tmp_path, True, device="gpu")
+    run(name, tmp_path, True, max_steps=6, device="gpu")
+    for cuda_graph in (True, False):
+        resumed = run(name, tmp_path, cuda_graph, ckpt_path=tmp_path / "True6.ckpt", device="gpu")
+        assert_as_close_as_rounding_lets(
+            (whole[0], None, whole[2][2:]),
+            resumed,
+            run(name, tmp_path, False, device="gpu", disturbance=1e-6),
+        )
 
 
 @on_a_gpu
@@ -303,6 +413,28 @@ def test_on_a_gpu_a_captured_run_trains_in_bfloat16(name, tmp_path):
 
 
 # Maps with their channels innermost.
+
+
+@every_technique
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_checkpoint_goes_on_with_its_channels_elsewhere(name, channels_last, tmp_path):
+    # The optimisers' moments are to be laid out as the weights are now.
+    runs = {}
+    for inner in (channels_last, not channels_last):
+        torch.manual_seed(0)
+        model = tiny(name, (3, 8, 8), channels_last=inner, decay_steps=30)
+        path = None if inner == channels_last else tmp_path / "half.ckpt"
+        loader = TensorLoader(samples((3, 8, 8), 120)[0], None, 4 * model.n_critic, seed=0)
+        if path is None:
+            trainer = train(model, loader, max_steps=4)
+            trainer.save_checkpoint(tmp_path / "half.ckpt")
+            model = tiny(name, (3, 8, 8), channels_last=inner, decay_steps=30)
+            path = tmp_path / "half.ckpt"
+            loader = TensorLoader(samples((3, 8, 8), 120)[0], None, 4 * model.n_critic, seed=0)
+        train(model, loader, max_steps=6, ckpt_path=path)
+        runs[inner] = torch.cat([p.detach().flatten() for p in model.parameters()])
+    apart = (runs[False] - runs[True]).norm() / runs[True].norm()
+    assert apart < 4e-4
 
 
 @every_technique

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, repeat
 from typing import Any, Literal
 
@@ -21,13 +22,17 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks.speed.timing import interleaved, spread, wait_for
 from gan_lightning import GAN, TECHNIQUES
-from gan_lightning.data import TensorLoader
+from gan_lightning.data import GANDataModule, TensorLoader
+from gan_lightning.data.base import Split
 from gan_lightning.loggers import ContinuedCSVLogger
+from gan_lightning.module import GREY_LEVEL
 
 #: Updates before the clock starts: compilation, capture, and caches that fill.
 WARM_UP = 5
 #: Updates between logged rows, Lightning's default.
 LOG_EVERY = 50
+#: Batches of an epoch.
+EPOCH = 100
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Mode:
 BARE, BARE_CAPTURED, EAGER = "bare loop", "bare loop, CUDA graph", "Lightning"
 #: What a share of the device's peak is of.
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
+#: How the host's calls are named that have the device do something.
+LAUNCHES = ("cudaLaunch", "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync", "cuLaunch")
 _FAST = {"cuda_graph": True, "compile": True, "channels_last": True}
 MODES = {
     EAGER: Mode(),
@@ -94,14 +101,19 @@ class Case:
             **options,
         )
 
-    def loader(self, gan: GAN, device: torch.device) -> TensorLoader:
-        """Batches of noise, which lie on the device."""
-        size = gan.n_critic * self.batch_size
+
+class Noise(GANDataModule):
+    """Samples of a case that mean nothing."""
+
+    def __init__(self, case: Case, n_critic: int) -> None:
+        super().__init__(case.batch_size, placement="device")
+        self.shape, self.count = case.shape, EPOCH * n_critic * case.batch_size
+
+    def load(self, split: Split) -> tuple[Tensor, None]:
+        """The same for both splits."""
         if len(self.shape) == 3:
-            x = torch.randint(0, 256, (8 * size, *self.shape), dtype=torch.uint8)
-        else:
-            x = torch.randn(8 * size, *self.shape)
-        return TensorLoader(x.to(device), None, size, seed=0)
+            return torch.randint(0, 256, (self.count, *self.shape), dtype=torch.uint8), None
+        return torch.randn(self.count, *self.shape), None
 
 
 def training(
@@ -109,19 +121,18 @@ def training(
 ) -> dict[str, Any]:
     """Seconds per generator update of each mode, and what an update consists of."""
     torch._dynamo.reset()
-    bare = Bare(case, device)
-    cases: dict[str, Callable[[], float]] = {BARE: lambda: bare.seconds(updates)}
+    loops: dict[str, Callable[[], Loop]] = {BARE: lambda: Bare(case, device)}
     if device.type == "cuda":
-        captured = Bare(case, device, captured=True)
-        cases[BARE_CAPTURED] = lambda: captured.seconds(updates)
-    trained = {
-        name: UnderLightning(case, device, mode)
-        for name, mode in modes.items()
-        if device.type == "cuda" or mode.on_cpu
-    }
-    for name, under in trained.items():
-        cases[name] = lambda under=under: under.seconds(updates)  # type: ignore[misc]
-    taken = interleaved(cases, rounds)
+        loops[BARE_CAPTURED] = lambda: Bare(case, device, captured=True)
+    for name, mode in modes.items():
+        if device.type == "cuda" or mode.on_cpu:
+            loops[name] = partial(UnderLightning, case, device, mode)
+    made = {name: make() for name, make in loops.items()}
+    taken = interleaved(
+        {name: partial(loop.seconds, updates) for name, loop in made.items()}, rounds
+    )
+    del made
+    bare = Bare(case, device)
     images = case.batch_size * bare.gan.n_critic
     flops, operators = bare.counts()
     rows = {
@@ -134,8 +145,8 @@ def training(
         for name, seconds in taken.items()
     }
     if device.type == "cuda":
-        for name, run in cases.items():
-            rows[name] |= _on_gpu(run, updates, device)
+        for name, make in loops.items():
+            rows[name] |= _on_gpu(make, updates, device)
     return {
         "technique": type(bare.gan).__name__,
         "shape": list(case.shape),
@@ -162,7 +173,9 @@ class Bare:
         self.generator_optimizer = self.gan.make_optimizer(
             self.gan.generator.parameters(), self.gan.generator_lr
         )
-        self._batches = chain.from_iterable(repeat(case.loader(self.gan, device)))
+        x, _ = Noise(case, self.gan.n_critic).load("train")
+        loader = TensorLoader(x.to(device), None, self.gan.n_critic * case.batch_size, seed=0)
+        self._batches = chain.from_iterable(repeat(loader))
         self._iterate: Callable[[Tensor], None] = self.iterate
         if captured:
             for optimizer in (self.critic_optimizer, self.generator_optimizer):
@@ -174,6 +187,8 @@ class Bare:
         """``n_critic`` critic updates and a generator update."""
         gan = self.gan
         for part in x.chunk(gan.n_critic):
+            if gan.dequantize:
+                part = part + (torch.rand_like(part) - 0.5) * GREY_LEVEL
             z = gan.draw_latents(len(part))
             loss, terms = gan.critic_objective(part, None, z)
             _step(self.critic_optimizer, loss)
@@ -221,14 +236,14 @@ class Bare:
 
 
 class UnderLightning:
-    """The module in a trainer that logs as it does by default."""
+    """The module in a trainer that logs each 50th update, as it does by default."""
 
     def __init__(self, case: Case, device: torch.device, mode: Mode) -> None:
         self.device, self.mode = device, mode
         self.gan = case.build(**mode.options)
         if not mode.fused:
             self.gan.make_optimizer = _not_fused(self.gan)  # type: ignore[assignment]
-        self._loader = case.loader(self.gan, device)
+        self._data = Noise(case, self.gan.n_critic)
 
     def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
         """Of one update, on average over so many, which are made ``inside`` a context."""
@@ -246,8 +261,11 @@ class UnderLightning:
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
-            trainer.fit(self.gan, self._loader)
+            trainer.fit(self.gan, self._data)
         return watch.seconds / updates
+
+
+Loop = Bare | UnderLightning
 
 
 class _Stopwatch(pl.Callback):
@@ -273,9 +291,10 @@ class _Stopwatch(pl.Callback):
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations a second, of the fastest of some products of square matrices.
 
-    As torch multiplies by default: float32 without TF32.
+    Of float32 with TF32 where a GPU has it, as torch lets convolutions have it by default.
     """
-    best = 0.0
+    best, matrices = 0.0, torch.backends.cuda.matmul
+    precision, matrices.fp32_precision = matrices.fp32_precision, "tf32"
     for size in (512, 1024, 2048) if device.type == "cpu" else (2048, 4096, 8192):
         a, b = torch.randn(2, size, size, device=device).to(dtype)
         a @ b
@@ -286,24 +305,30 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
             count += 1
             wait_for(device)
         best = max(best, 2 * size**3 * count / (time.perf_counter() - started))
+    matrices.fp32_precision = precision
     return best
 
 
-def _on_gpu(run: Callable[[], float], updates: int, device: torch.device) -> dict[str, float]:
-    """Launches by the host and kernels on the device, per update, and the peak of memory."""
+def _on_gpu(make: Callable[[], Loop], updates: int, device: torch.device) -> dict[str, float]:
+    """Launches by the host and kernels on the device, per update, and the peak of memory.
+
+    Copies and fills count as both.
+    """
     gc.collect()
     torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    run()
+    loop = make()
+    loop.seconds(updates)
     peak = torch.cuda.max_memory_allocated(device)
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        run()
+    profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
+    loop.seconds(updates, inside=profiler)
     events = profiler.events() or []
-    every = updates + WARM_UP
+    on_device = [event for event in events if event.device_type == DeviceType.CUDA]
     return {
-        "peak_memory_bytes": peak,
-        "launches": sum("Launch" in event.name for event in events) / every,
-        "kernels": sum(event.device_type == DeviceType.CUDA for event in events) / every,
+        "peak_memory_bytes": peak - before,
+        "launches": sum(event.name.startswith(LAUNCHES) for event in events) / updates,
+        "kernels": sum(not event.is_user_annotation for event in on_device) / updates,
     }
 
 
@@ -347,7 +372,7 @@ def _not_fused(gan: GAN) -> Callable[[Iterator[Any], float], Optimizer]:
         optimizer = make(parameters, lr)
         for group in optimizer.param_groups:
             if "fused" in group:
-                group["fused"] = False
+                group["fused"] = None  # as torch chooses where nobody asks
         return optimizer
 
     return make_optimizer

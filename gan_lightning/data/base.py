@@ -86,6 +86,19 @@ class GANDataModule(pl.LightningDataModule, ABC):
             digest.update(part.cpu().contiguous().numpy())
         return digest.hexdigest()
 
+    def transfer_batch_to_device(
+        self,
+        batch: Any,  # noqa: ANN401
+        device: torch.device,
+        dataloader_idx: int,
+    ) -> Any:  # noqa: ANN401
+        """Lightning's, but what is there already is not searched for tensors."""
+        if isinstance(batch, tuple) and all(
+            x is None or (isinstance(x, Tensor) and x.device == device) for x in batch
+        ):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     @property
     def num_classes(self) -> int:
         """What the model is told: 0 unless ``conditional``."""

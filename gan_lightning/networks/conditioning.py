@@ -12,7 +12,8 @@ def append_label(z: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
     if y is None or not num_classes:
         return z
     # F.one_hot waits for the device, to see whether the labels are in range.
-    return torch.cat([z, torch.eye(num_classes, dtype=z.dtype, device=z.device)[y]], dim=1)
+    one_hot = y[:, None] == torch.arange(num_classes, device=y.device)
+    return torch.cat([z, one_hot.to(z.dtype)], dim=1)
 
 
 class ScoreHead(nn.Module):

@@ -59,11 +59,17 @@ def test_devices_share_the_protocols_batch(command):
 
 
 def test_a_run_sees_the_gpus_of_its_slot_and_its_threads(tmp_path):
-    todo, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
+    todo, options = Run(PROTOCOLS["folder"], "dcgan", 0), Options(tmp_path, tmp_path)
     seen = Attempt(todo, options, ["2", "GPU-3"])._environment()
     assert seen["CUDA_VISIBLE_DEVICES"] == "2,GPU-3"
     assert seen["OMP_NUM_THREADS"] == "1"
     assert seen.items() >= Attempt(todo, options)._environment().items()
+
+
+def test_a_run_on_a_cpu_sees_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    todo, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
+    assert Attempt(todo, options)._environment()["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_a_worker_that_a_launcher_numbered_does_not_number_its_runs(tmp_path, monkeypatch):

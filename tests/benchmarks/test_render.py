@@ -192,5 +192,6 @@ def test_labels_keep_apart_and_in_sight():
 def test_numbers_are_short():
     assert [short(x) for x in (1234.5, 99.94, 9.994)] == ["1234", "99.9", "9.99"]
     assert [spread(v) for v in ([], [2.0], [1.0, 3.0])] == ["-", "2.00", "2.00 ± 1.41"]
-    assert [thousands(x) for x in (999, 1000, 192_000)] == ["999", "1k", "192k"]
+    numbers = (999, 1000, 1200, 192_000, 999_600, 16_000_000)
+    assert [thousands(x) for x in numbers] == ["999", "1k", "1.2k", "192k", "1M", "16M"]
     assert record_path(ROOT, "p", "t", 3) == ROOT / "p" / "t" / "seed3.json"

@@ -37,6 +37,10 @@ def made(tmp_path, monkeypatch):
 def test_a_run_made_again_has_the_same_bits(made, tmp_path, capfd):
     reproduce.main([str(made), "--work", str(tmp_path / "again")])
     assert "the same to the last bit" in capfd.readouterr().out
+    other_seed = ["--options", "seed_everything=1"]
+    with pytest.raises(SystemExit, match="1"):
+        reproduce.main([str(made), "--work", str(tmp_path / "again"), *other_seed])
+    assert "there are no other seeds to compare with" in capfd.readouterr().out
     record = read_record(made)
     other = dataclasses.replace(record, last=record.last | {NAME: record.last[NAME] + 1e-9})
     write_record(other, made.parents[2])
@@ -81,6 +85,20 @@ def test_on_a_gpu_the_bits_may_differ(elsewhere, monkeypatch):
     same, said = reproduce.verdict(runs[0], runs, 9.5)
     assert same
     assert "of other bits, on a GPU" in said
+
+
+def test_options_that_move_the_score_are_told(record):
+    device = {"name": processor(), "threads": 1}
+    runs = [
+        dataclasses.replace(
+            record, seed=seed, versions=versions(), device=device, last={NAME: 9.0 + seed}
+        )
+        for seed in range(3)
+    ]
+    same, said = reproduce.verdict(runs[0], runs, 9.5, ["model.compile=true"])
+    assert same
+    assert "with another model.compile=true" in said
+    assert not reproduce.verdict(runs[0], runs, 15.0, ["model.compile=true"])[0]
 
 
 def test_one_seed_has_no_spread(elsewhere):
