@@ -1,6 +1,7 @@
 """What ``benchmarks.throughput`` and ``benchmarks.sensitivity`` measured, as text."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ def data_tables(folder: Path) -> str:
 
 
 def training_tables(folder: Path) -> str:
-    """Seconds of an iteration, one table for each measurement and technique."""
+    """Seconds of an iteration, one table for each measurement."""
     paths = sorted(folder.glob("train-*.json"))
-    return "\n\n".join(_training_tables(json.loads(path.read_text())) for path in paths)
+    return "\n\n".join(_training_table(json.loads(path.read_text())) for path in paths)
 
 
 def profile_tables(folder: Path) -> str:
@@ -37,44 +38,45 @@ def evaluation_tables(folder: Path) -> str:
     return "\n\n".join(_evaluation_table(json.loads(path.read_text())) for path in paths)
 
 
-def _training_tables(result: dict[str, Any]) -> str:
-    peaks = result["peak_flops_per_second"]
+def _training_table(result: dict[str, Any]) -> str:
+    peaks, cases = result["peak_flops_per_second"], result["cases"]
+    first = cases[0]
     said = (
-        f"{result['device']}, {result['cores']} cores, {result['threads']} thread(s) of torch; "
-        f"medians of {result['rounds']} rounds, and the least and greatest. The peaks that shares "
-        f"are of: {peaks['32-true'] / 1e9:,.0f} GFLOP/s in float32, "
-        f"{peaks['bf16-mixed'] / 1e9:,.0f} in bfloat16."
+        f"Samples of {' x '.join(map(str, first['shape']))}, widths {first['generator_width']} and "
+        f"{first['critic_width']}, batches of {first['batch_size']}; {result['device']}, "
+        f"{result['cores']} cores, {result['threads']} thread(s) of torch; medians of "
+        f"{result['rounds']} rounds of {first['updates']} updates, and the least and greatest. The "
+        f"peak is {peaks['32-true'] / 1e9:,.0f} GFLOP/s in float32, "
+        f"{peaks['bf16-mixed'] / 1e9:,.0f} in bfloat16:"
     )
-    return "\n\n".join([said, *(_training_table(case, peaks) for case in result["cases"])])
-
-
-def _training_table(case: dict[str, Any], peaks: dict[str, float]) -> str:
-    shape = " x ".join(map(str, case["shape"]))
-    said = (
-        f"**{case['technique']}** on samples of {shape}, widths {case['generator_width']} and "
-        f"{case['critic_width']}, batches of {case['batch_size']}, {case['critic_updates']} critic "
-        f"update(s) to one of the generator, which take {case['flops'] / 1e9:,.3g} GFLOP and "
-        f"{case['operators']:,} tensor operations:"
-    )
-    heads = ["mode", "ms an update", "of the bare loop", "images/s", "of the peak"]
-    on_gpu = "launches" in next(iter(case["modes"].values()))
+    heads = ["technique", "GFLOP, operations", "mode", "ms an update", "of the bare loop"]
+    heads += ["images/s", "of the peak"]
+    on_gpu = "launches" in next(iter(first["modes"].values()))
     heads += ["launches", "kernels", "peak memory, MB"] * on_gpu
+    rows = [row for case in cases for row in _training_rows(case, peaks, on_gpu)]
+    return f"{said}\n\n{markdown_table(heads, rows, words=[0, 2])}"
+
+
+def _training_rows(
+    case: dict[str, Any], peaks: dict[str, float], on_gpu: bool
+) -> Iterator[list[str]]:
     bare = next(iter(case["modes"].values()))["milliseconds"]["median"]
-    rows = []
+    what = [case["technique"], f"{case['flops'] / 1e9:.3g}, {case['operators']:,}"]
     for name, row in case["modes"].items():
         taken = row["milliseconds"]
         cells = [
+            *what,
             name,
             f"{taken['median']:,.3g} ({taken['low']:,.3g} to {taken['high']:,.3g})",
-            f"{taken['median'] / bare:.3f}",
+            f"{taken['median'] / bare:.2f}",
             f"{row['images_per_second']['median']:,.0f}",
-            f"{row['flops_per_second'] / peaks[row['precision']]:.1%}",
+            f"{row['flops_per_second'] / peaks[row['precision']]:.0%}",
         ]
         if on_gpu:
             cells += [f"{row['launches']:,.0f}", f"{row['kernels']:,.0f}"]
             cells.append(f"{row['peak_memory_bytes'] / 1e6:,.0f}")
-        rows.append(cells)
-    return f"{said}\n\n{markdown_table(heads, rows, words=[0])}"
+        yield cells
+        what = ["", ""]
 
 
 def _profile_tables(result: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Compiled objectives, a captured iteration, and steps that nothing waits for."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import pytorch_lightning as pl
@@ -85,6 +87,27 @@ def test_a_batch_that_is_there_is_not_moved():
     assert data.transfer_batch_to_device(batch, x.device, 0) is batch
     moved, labels = data.transfer_batch_to_device((x, y), torch.device("meta"), 0)
     assert moved.device == labels.device == torch.device("meta")
+
+
+@every_case
+def test_nothing_that_a_step_computes_outlives_it(name, shape, num_classes):
+    model = tiny(name, shape, num_classes, ema_decay=0.9)
+    computed, alive = [], []
+    for network in (model.generator, model.critic):
+        network.register_forward_hook(lambda *passed: computed.append(weakref.ref(passed[2])))
+
+    class Look(pl.Callback):
+        def on_train_batch_end(self, *_):
+            assert computed
+            alive.extend(ref for ref in computed if ref() is not None)
+
+    gc.collect()
+    gc.disable()  # no cycle is to be left to it
+    try:
+        train(model, batches(shape), max_steps=3, callbacks=[Look()], log_every_n_steps=1)
+    finally:
+        gc.enable()
+    assert alive == []
 
 
 # Compiled objectives.

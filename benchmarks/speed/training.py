@@ -289,24 +289,36 @@ class _Stopwatch(pl.Callback):
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second, of the fastest of some products of square matrices.
+    """Floating-point operations a second, of the fastest of some matrix products and convolutions.
 
     Of float32 with TF32 where a GPU has it, as torch lets convolutions have it by default.
     """
     best, matrices = 0.0, torch.backends.cuda.matmul
     precision, matrices.fp32_precision = matrices.fp32_precision, "tf32"
-    for size in (512, 1024, 2048) if device.type == "cpu" else (2048, 4096, 8192):
-        a, b = torch.randn(2, size, size, device=device).to(dtype)
-        a @ b
+    for flops, compute in _large(device, dtype):
+        compute()
         wait_for(device)
         started, count = time.perf_counter(), 0
         while time.perf_counter() - started < 0.3:
-            a @ b
+            compute()
             count += 1
             wait_for(device)
-        best = max(best, 2 * size**3 * count / (time.perf_counter() - started))
+        best = max(best, flops * count / (time.perf_counter() - started))
     matrices.fp32_precision = precision
     return best
+
+
+def _large(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[int, Callable[[], Tensor]]]:
+    """Computations that keep a device busy, and their floating-point operations."""
+    for size in (512, 1024, 2048) if device.type == "cpu" else (2048, 4096, 8192):
+        a, b = torch.randn(2, size, size, device=device).to(dtype)
+        yield 2 * size**3, partial(torch.matmul, a, b)
+    batch, channels, size = (16, 128, 32) if device.type == "cpu" else (256, 512, 32)
+    for order in (torch.contiguous_format, torch.channels_last):
+        x = torch.randn(batch, channels, size, size, device=device).to(dtype, memory_format=order)
+        weight = torch.randn(channels, channels, 3, 3, device=device).to(dtype, memory_format=order)
+        flops = 2 * 9 * batch * (channels * size) ** 2
+        yield flops, partial(torch.conv2d, x, weight, padding=1)
 
 
 def _on_gpu(make: Callable[[], Loop], updates: int, device: torch.device) -> dict[str, float]:
