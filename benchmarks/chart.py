@@ -15,10 +15,11 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 96, 16, 44
 
 @dataclass(frozen=True)
 class Line:
-    """Points ``(x, low, middle, high)`` of one thing, y above 0."""
+    """Points ``(x, low, middle, high)`` of one thing, y above 0, in the colour of a number."""
 
     label: str
     points: Sequence[tuple[float, float, float, float]]
+    color: int = 0
 
 
 def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
@@ -57,7 +58,8 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
             f"{thousands(x)}</text>"
         )
     ends = _apart([py(line.points[-1][2]) for line in drawn])
-    for line, color, end in zip(drawn, COLORS * len(drawn), ends, strict=False):
+    for line, end in zip(drawn, ends, strict=True):
+        color = COLORS[line.color % len(COLORS)]
         upper = [f"{px(x)},{py(h)}" for x, _, _, h in line.points]
         lower = [f"{px(x)},{py(low_y)}" for x, low_y, _, _ in reversed(line.points)]
         middle = " ".join(f"{px(x)},{py(m)}" for x, _, m, _ in line.points)

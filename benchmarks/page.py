@@ -11,6 +11,7 @@ from benchmarks.chart import Line, line_chart
 from benchmarks.protocol import Protocol
 from benchmarks.published import PUBLISHED, PUBLISHED_HEADS, Reported, published_rows
 from benchmarks.table import Cell, Row, cells, heads, named
+from gan_lightning import TECHNIQUES
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8883; --soft: #777; --accent: #0072b2;
@@ -27,7 +28,7 @@ a { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .45rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
-th { font-weight: 600; position: relative; }
+th { font-weight: 600; position: relative; vertical-align: bottom; white-space: normal; }
 .sorts th { cursor: pointer; }
 .sorts th:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort=ascending]::after { content: " \\2191"; }
@@ -146,7 +147,9 @@ def _published(lines: list[list[str]]) -> str:
 
 
 def _html_table(kind: str, names: Iterable[str], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    # Long names of scores may be parted at their underscores.
+    heads = (escape(name).replace("_", "_<wbr>") for name in names)
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return (
         f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
@@ -179,7 +182,8 @@ def _line(row: Row, x: str) -> Line:
     for update in sorted(set.intersection(*map(set, runs))) if runs else []:
         places, values = zip(*(run[update] for run in runs), strict=True)
         points.append((mean(places), min(values), mean(values), max(values)))
-    return Line(row.name, points)
+    # The same colour in every chart, whatever the rank.
+    return Line(row.name, points, list(TECHNIQUES).index(row.technique))
 
 
 def _figure(row: Row, picture: Path | None) -> str:

@@ -172,7 +172,7 @@ def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
 
 
 def test_chart_puts_larger_values_higher_and_later_points_further_right():
-    lines = [Line("a", [(0, 90, 100, 110), (10, 9, 10, 11)]), Line("b", [(0, 50, 50, 50)])]
+    lines = [Line("a", [(0, 90, 100, 110), (10, 9, 10, 11)]), Line("b", [(0, 50, 50, 50)], color=8)]
     svg = ET.fromstring(line_chart(lines, "x", "y"))
     (first, last), _ = [
         [tuple(map(float, p.split(","))) for p in line.get("points").split()]
