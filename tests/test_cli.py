@@ -14,7 +14,7 @@ from formats import encoded, picture
 from helpers import CONDITIONAL, differences
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gan_lightning import TECHNIQUES
+from gan_lightning import GAN, TECHNIQUES
 from gan_lightning import data as data_modules
 from gan_lightning.cli import main
 from gan_lightning.data import GANDataModule
@@ -277,12 +277,26 @@ def test_a_misspelt_class_is_told_the_nearest_and_the_choices(
     assert not any(name.startswith("_") for name in listed)
 
 
-@pytest.mark.parametrize(("option", "choices"), [("--model", CLASSES), ("--data", DATA)])
-def test_a_class_like_no_other_is_told_all_choices(answer, option, choices):
+def of_others(cls):
+    """The names of a class's subclasses, at any depth, that other tests have brought along."""
+    found = {sub.__name__ for sub in cls.__subclasses__() if not is_ours(sub)}
+    return found.union(*(of_others(sub) for sub in cls.__subclasses__()))
+
+
+def is_ours(cls):
+    return cls.__module__.split(".")[0] == "gan_lightning"
+
+
+@pytest.mark.parametrize(
+    ("option", "base", "choices"), [("--model", GAN, CLASSES), ("--data", GANDataModule, DATA)]
+)
+def test_a_class_like_no_other_is_told_all_choices(answer, option, base, choices):
     code, line = answer(*FIT, f"{option}=Zebra")
     assert code == 2
     assert "did you mean" not in line
-    assert line.split("Choose from ")[1].rstrip(".").split(", ") == sorted(choices)
+    listed = line.split("Choose from ")[1].rstrip(".").split(", ")
+    assert listed == sorted(listed)
+    assert set(listed) - of_others(base) == set(choices)
 
 
 def test_an_option_of_another_technique_is_not_suggested_to_itself(answer):
