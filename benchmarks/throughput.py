@@ -10,7 +10,8 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _training(options: argparse.Namespace, device: torch.device) -> tuple[str, dict[str, Any]]:
-    _quieten()
     peaks = {name: peak_flops(device, dtype) for name, dtype in PRECISIONS.items()}
     modes = {name: MODES[name] for name in options.modes}
     results = []
     for case in _cases(options):
-        results.append(training(case, device, options.updates, options.rounds, modes))
+        with _quiet():
+            results.append(training(case, device, options.updates, options.rounds, modes))
         print(f"{results[-1]['technique']}, milliseconds per generator update:")
         for name, row in results[-1]["modes"].items():
             print(
@@ -97,10 +98,10 @@ def _training(options: argparse.Namespace, device: torch.device) -> tuple[str, d
 
 
 def _profile(options: argparse.Namespace, device: torch.device) -> tuple[str, dict[str, Any]]:
-    _quieten()
     results = []
     for case in _cases(options):
-        found = host_profile(case, device, options.updates)
+        with _quiet():
+            found = host_profile(case, device, options.updates)
         results.append({"technique": TECHNIQUES[case.technique].__name__} | found)
         print(f"{results[-1]['technique']}, microseconds of the host per generator update:")
         for name, taken in found["packages"].items():
@@ -116,10 +117,18 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     ]
 
 
-def _quieten() -> None:
-    for name in ("pytorch_lightning", "lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Lightning says of each trainer."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _data(options: argparse.Namespace, device: torch.device) -> tuple[str, dict[str, Any]]:

@@ -373,9 +373,19 @@ class GAN(pl.LightningModule, ABC):
         return self.generate(*self.draw_inputs(n, y))
 
     def draw_inputs(self, n: int, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Latents ``(n, latent_dim)`` and, where there are classes, labels ``(n,)``."""
+        """Latents ``(n, latent_dim)`` and, where there are classes, labels ``(n,)``.
+
+        Raises:
+            ValueError: a label is of no class.
+        """
         if self.num_classes and y is None:
             y = torch.randint(self.num_classes, (n,), device=self.device)
+        elif (
+            self.num_classes
+            and y is not None
+            and not bool(((y >= 0) & (y < self.num_classes)).all())
+        ):
+            raise ValueError(f"labels must be from 0 to {self.num_classes - 1}, got {y.tolist()}")
         return self.draw_latents(n), y if self.num_classes else None
 
     @property

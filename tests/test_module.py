@@ -676,9 +676,17 @@ def test_sampling_is_in_eval_mode_and_puts_the_mode_back(name, training, ema_dec
 @every_conditional
 def test_the_mode_is_put_back_after_an_error(name):
     model = tiny(name, num_classes=CLASSES)
-    with pytest.raises((IndexError, RuntimeError)):
-        model.sample(1, torch.tensor([CLASSES]))
+    with pytest.raises(RuntimeError):
+        model.generate(torch.randn(1, model.latent_dim + 1), torch.tensor([0]))
     assert model.generator.training
+
+
+@every_conditional
+@pytest.mark.parametrize("label", [-1, CLASSES])
+def test_a_label_of_no_class_is_refused(name, label):
+    model = tiny(name, num_classes=CLASSES)
+    with pytest.raises(ValueError, match=f"labels must be from 0 to {CLASSES - 1}, got"):
+        model.sample(2, torch.tensor([0, label]))
 
 
 @every_technique
