@@ -17,7 +17,10 @@ def data_tables(folder: Path) -> str:
 def training_tables(folder: Path) -> str:
     """Seconds of an iteration, one table for each measurement."""
     paths = sorted(folder.glob("train-*.json"))
-    return "\n\n".join(_training_table(json.loads(path.read_text())) for path in paths)
+    return "\n\n".join(
+        _training_table(path.stem[len("train-") :].rpartition("-")[0], json.loads(path.read_text()))
+        for path in paths
+    )
 
 
 def profile_tables(folder: Path) -> str:
@@ -38,16 +41,16 @@ def evaluation_tables(folder: Path) -> str:
     return "\n\n".join(_evaluation_table(json.loads(path.read_text())) for path in paths)
 
 
-def _training_table(result: dict[str, Any]) -> str:
+def _training_table(name: str, result: dict[str, Any]) -> str:
     peaks, cases = result["peak_flops_per_second"], result["cases"]
     first = cases[0]
     said = (
-        f"Samples of {' x '.join(map(str, first['shape']))}, widths {first['generator_width']} and "
-        f"{first['critic_width']}, batches of {first['batch_size']}; {result['device']}, "
-        f"{result['cores']} cores, {result['threads']} thread(s) of torch; medians of "
-        f"{result['rounds']} rounds of {first['updates']} updates, and the least and greatest. The "
-        f"peak is {peaks['32-true'] / 1e9:,.0f} GFLOP/s in float32, "
-        f"{peaks['bf16-mixed'] / 1e9:,.0f} in bfloat16:"
+        f"`{name}`: samples of {' x '.join(map(str, first['shape']))}, widths "
+        f"{first['generator_width']} and {first['critic_width']}, batches of "
+        f"{first['batch_size']}; {result['device']}, {result['cores']} cores, {result['threads']} "
+        f"thread(s) of torch; medians of {result['rounds']} rounds of {first['updates']} updates, "
+        f"and the least and greatest. The peak is {peaks['32-true'] / 1e9:,.0f} GFLOP/s in "
+        f"float32, {peaks['bf16-mixed'] / 1e9:,.0f} in bfloat16:"
     )
     heads = ["technique", "GFLOP, operations", "mode", "ms an update", "of the bare loop"]
     heads += ["images/s", "of the peak"]
