@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks.environment import changes, commit, processor, versions
 from benchmarks.protocol import ROOT, Protocol
-from benchmarks.records import Record, Scores, Status, record_path, write_record
+from benchmarks.records import Record, Scores, Status, record_path, write_record, write_whole
 from gan_lightning import load
 from gan_lightning.loggers import read_rows
 from gan_lightning.metrics.measures import is_full_name
@@ -221,12 +221,7 @@ class Attempt:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def _keep(self, history: _History) -> None:
-        part = self.folder / "history.part"
-        with part.open("w") as file:
-            json.dump(asdict(history), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.folder / "history.json")
+        write_whole(self.folder / "history.json", json.dumps(asdict(history)))
 
     def _checkpoint(self) -> tuple[int, Path | None]:
         """The update of the last one, and the file, which is written whole or not at all."""

@@ -74,13 +74,18 @@ def write_record(record: Record, results: Path) -> Path:
     """Write a record at once or not at all."""
     path = record_path(results, record.protocol, record.technique, record.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file at once or not at all."""
     part = path.with_suffix(".part")
     with part.open("w") as file:
-        file.write(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    return path
 
 
 def read_record(path: Path) -> Record:
