@@ -22,6 +22,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--times", type=int, default=2, help="how often a test of reliability runs")
+    parser.addoption("--examples", type=int, default=100, help="inputs that a fuzz test makes up")
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes ``time`` runs again and again."""
+    if "time" in metafunc.fixturenames:
+        metafunc.parametrize("time", range(metafunc.config.getoption("times")))
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     """Runs write below the current folder, and each test has random state of its own."""
