@@ -1,18 +1,43 @@
-"""Checkpoints on disk: whole, or as they were."""
+"""Checkpoints on disk: whole, or as they were; and read only where they fit."""
 
 import os
+import pickle
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+
+from gan_lightning.errors import WrongFileError
+from gan_lightning.files import whole_file
+
+#: Of what ``GAN`` adds to Lightning's checkpoints; a later one is not read.
+FORMAT = 1
+#: What a checkpoint of a run holds.
+PARTS = ("state_dict", "global_step", "pytorch-lightning_version")
+#: The hyperparameters that networks are built from.
+OF_NETWORKS = (
+    "shape",
+    "num_classes",
+    "latent_dim",
+    "network",
+    "generator_width",
+    "critic_width",
+    "critic_norm",
+    "skip_connections",
+    "ema_decay",
+)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's, but a file is written beside its place and renamed when it is on the disk.
 
-    A process that is killed, or a disk that is full, leaves the file that was there before. Paths
-    that are not of this file system are left to Lightning's.
+    A process that is killed, or a disk that is full, leaves the file that was there before; what is
+    read is compared with its checksums, and holds nothing that runs. Paths that are not of this
+    file system are left to Lightning's.
     """
 
     def save_checkpoint(
@@ -24,19 +49,128 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write the checkpoint.
 
         Raises:
-            OSError: it cannot be written; nothing has changed.
+            StorageError: it cannot be written; nothing has changed.
         """
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, str(path), storage_options)
             return
-        whole = Path(path)
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        part = whole.with_name(f"{whole.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(whole)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(Path(path)) as file:
+            torch.save(checkpoint, file)
+
+    def load_checkpoint(
+        self,
+        path: str | os.PathLike[str],
+        map_location: Any | None = lambda storage, loc: storage,  # noqa: ANN401
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read a checkpoint; ``weights_only`` is always true.
+
+        Raises:
+            WrongFileError: it is not a whole checkpoint, or holds what could run.
+        """
+        if "://" in str(path):
+            return super().load_checkpoint(str(path), map_location, weights_only=True)
+        checkpoint = read_checkpoint(Path(path), map_location)
+        if not all(part in checkpoint for part in PARTS):
+            raise WrongFileError(f"{path} is not a checkpoint of a run")
+        return checkpoint
+
+
+def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  # noqa: ANN401
+    """What ``AtomicCheckpointIO``, or Lightning, wrote.
+
+    Raises:
+        WrongFileError: the file is damaged, holds something else, or holds what could run.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch compares no checksums: a tensor would silently have other values.
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise WrongFileError(f"the checkpoint {path} is damaged{beside(path)}")
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WrongFileError(
+            f"{path} holds more than tensors and plain values, and is not read: it could run "
+            "anything"
+        ) from error
+    except FileNotFoundError as error:
+        raise WrongFileError(f"there is no file {path}{beside(path)}") from error
+    except WrongFileError:
+        raise
+    except Exception as error:
+        # zipfile and torch raise what they please on a torn file.
+        raise WrongFileError(
+            f"{path} is not a whole checkpoint ({type(error).__name__}){beside(path)}"
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise WrongFileError(f"{path} is not a checkpoint")
+    written = checkpoint.get("gan_lightning", {})
+    if written.get("format", 0) > FORMAT:
+        raise WrongFileError(
+            f"{path} was written by gan_lightning {written.get('version')}, which this version "
+            "cannot read: upgrade it"
+        )
+    return checkpoint
+
+
+def check_fits(checkpoint: Mapping[str, Any], model: pl.LightningModule, technique: str) -> None:
+    """Raises WrongFileError where the checkpoint is of another technique or other networks."""
+    theirs = checkpoint.get("technique", technique)
+    # A class may have moved to another file.
+    if theirs.rpartition(".")[2] != technique.rpartition(".")[2]:
+        raise WrongFileError(
+            f"the checkpoint is of {theirs.rpartition('.')[2]}, and the model is "
+            f"{technique.rpartition('.')[2]}"
+        )
+    said, state = checkpoint["state_dict"], model.state_dict()
+    wrong = [name for name in {**state, **said} if _shape(said, name) != _shape(state, name)]
+    if not wrong:
+        return
+    there = checkpoint.get("hyper_parameters", {})
+    differing = [
+        f"{name} {_plain(there[name])}, not {_plain(here)}"
+        for name in OF_NETWORKS
+        if name in there and there[name] != (here := getattr(model, name, there[name]))
+        if _plain(there[name]) != _plain(here) and there[name] is not None
+    ]
+    name = wrong[0]
+    raise WrongFileError(
+        "the checkpoint is of other networks than the model's: "
+        + (
+            "; ".join(differing)
+            or f"{name} is {_shape(said, name) or 'missing'}, not {_shape(state, name) or 'there'}"
+        )
+    )
+
+
+def last_checkpoint(trainer: pl.Trainer) -> Path | None:
+    """The newest one that this run has written or, before that, the one it went on from."""
+    paths = [
+        getattr(callback, "_last_checkpoint_saved", "") for callback in trainer.checkpoint_callbacks
+    ]
+    for path in (*paths, trainer.ckpt_path):
+        if path and Path(path).is_file():
+            return Path(path)
+    return None
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest file in a folder that a checkpoint was written to whole."""
+    files = {file.resolve() for file in folder.glob("*.ckpt")}
+    whole = [file for file in files if zipfile.is_zipfile(file)]
+    return max(whole, key=lambda file: file.stat().st_mtime, default=None)
+
+
+def beside(path: Path) -> str:
+    """Words that name the newest checkpoint in the same folder, where there is another."""
+    newest = newest_checkpoint(path.absolute().parent)
+    return f"; the newest beside it is {newest}" if newest not in (None, path.resolve()) else ""
+
+
+def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    return tuple(state[name].shape) if name in state else None
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    return tuple(value) if isinstance(value, list) else value

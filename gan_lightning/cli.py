@@ -1,43 +1,54 @@
 """The command line: ``gan-lightning fit | validate | test | predict``, and ``score``."""
 
+import errno
 import json
 import logging
 import math
+import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
-import torch
 import yaml
+from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.plugins import CheckpointIO
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.plugins import CheckpointIO, LayerSync
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
-from gan_lightning import score
+from gan_lightning import requeue, score
 from gan_lightning.callbacks import (
     ContinueLogs,
     Evaluate,
     SampleGrid,
     SampleWriter,
     StepProgressBar,
+    StopOnSignal,
     TrainingClock,
     run_dir,
 )
-from gan_lightning.checkpoints import AtomicCheckpointIO
+from gan_lightning.checkpoints import (
+    AtomicCheckpointIO,
+    beside,
+    newest_checkpoint,
+    read_checkpoint,
+)
 from gan_lightning.cli_errors import explain, root_message
 from gan_lightning.data import GANDataModule
 from gan_lightning.errors import UserError
+from gan_lightning.files import whole_file
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
 from gan_lightning.speed import look_for_gpus_once
+from gan_lightning.sync_batch_norm import SyncBatchNorm
 from gan_lightning.techniques import TECHNIQUES  # noqa: F401  (the classes that --model knows)
 
 TRAINER_DEFAULTS: dict[str, Any] = {
@@ -48,9 +59,18 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "check_val_every_n_epoch": None,
     # The untrained generator is scored too, by the code that will score the trained one.
     "num_sanity_val_steps": -1,
+    # Several devices train as one does on all of their samples.
+    "sync_batchnorm": True,
 }
 
+#: What a saved config begins with.
+WRITTEN_BY = "# gan_lightning=="
 SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
+#: What is wrong with a place, and not with the code.
+STORAGE_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
 #: Words that Lightning takes for a checkpoint of its own choice.
 LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc", "registry")
 
@@ -64,9 +84,7 @@ def main(args: Sequence[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else list(args)
     _quieten(training=args[:1] == ["fit"])
     look_for_gpus_once()
-    checkpoint = _checkpoint(args)
-    if checkpoint is not None:
-        args = _with_saved_config(args, checkpoint)
+    _Parser.given = args = _with_saved_config(args)
     try:
         if args[:1] == ["score"]:
             score.main(args[1:])
@@ -86,7 +104,13 @@ def main(args: Sequence[str] | None = None) -> None:
             args=args,
         )
     except UserError as error:
+        if error.on_all_ranks and getattr(rank_zero_only, "rank", None):
+            raise SystemExit(0) from error
         _stop(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in STORAGE_FAULTS:
+            raise
+        _stop(": ".join(filter(None, (error.filename, error.strerror))), code=1)
     except KeyboardInterrupt:
         _stop("interrupted", code=130)
     except MisconfigurationException as error:
@@ -96,8 +120,11 @@ def main(args: Sequence[str] | None = None) -> None:
 class _Parser(LightningArgumentParser):
     """Answers a mistake with one line."""
 
+    #: The command line.
+    given: ClassVar[Sequence[str]] = ()
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        _stop(explain(message, self), code=2)
+        _stop(explain(message, self) + _of_other_versions(self.given), code=2)
 
 
 class GANCLI(LightningCLI):
@@ -107,13 +134,38 @@ class GANCLI(LightningCLI):
         """``--evaluate.*``, ``--checkpoint.*`` and ``--samples.*`` configure callbacks."""
         parser.add_lightning_class_args(Evaluate, "evaluate")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({"checkpoint.filename": "{step}", "checkpoint.save_last": "link"})
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "{step}",
+                "checkpoint.save_last": "link",
+                # A run has a folder of its own, and goes on in it.
+                "checkpoint.enable_version_counter": False,
+            }
+        )
         parser.add_lightning_class_args(SampleWriter, "samples")
         for name in ("shape", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
     def _parse_ckpt_path(self) -> None:
         """Let the config and the command line stand; a checkpoint brings weights and state."""
+
+    def before_instantiate_classes(self) -> None:
+        """Find what a fit goes on from, and have Weights & Biases go on in the same run."""
+        self.goes_on_in: Path | None = None
+        config = self.config[str(self.subcommand)]
+        if self.subcommand == "fit" and not config.ckpt_path:
+            found = requeue.last_checkpoint_of_job(Path(config.trainer.default_root_dir))
+            config.ckpt_path = found and str(found)
+        if (path := config.get("ckpt_path")) is None or path in LIGHTNINGS_CHECKPOINTS:
+            return
+        checkpoint = Path(path)
+        if "://" in path:
+            return
+        _check_checkpoint(checkpoint)
+        folder = checkpoint.absolute().parent
+        if self.subcommand == "fit" and newest_checkpoint(folder) == checkpoint.resolve():
+            self.goes_on_in = folder.parent
+            _continue_wandb(config.trainer, checkpoint)
 
     def instantiate_classes(self) -> None:
         """Build everything; a class that refuses its arguments is the command line's mistake."""
@@ -129,16 +181,17 @@ class GANCLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if config["logger"] in (None, True):
             name = f"{type(self.datamodule).__name__}-{type(self.model).__name__}"
-            kwargs["logger"] = ContinuedCSVLogger(config["default_root_dir"], name)
+            root = Path(config["default_root_dir"])
+            kwargs["logger"] = ContinuedCSVLogger(root, name, self._version(root / name))
         given_plugins = config["plugins"] or []
         if not isinstance(given_plugins, list):
             given_plugins = [given_plugins]
         in_strategy = getattr(config["strategy"], "_checkpoint_io", None) is not None
         if not in_strategy and not any(isinstance(io, CheckpointIO) for io in given_plugins):
-            kwargs["plugins"] = [*given_plugins, AtomicCheckpointIO()]
-        if config["strategy"] == "auto" and _several_devices(config):
-            # In each of the two phases the other network has no gradients.
-            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+            given_plugins = [*given_plugins, AtomicCheckpointIO()]
+        if config["sync_batchnorm"] and not any(isinstance(p, LayerSync) for p in given_plugins):
+            given_plugins = [*given_plugins, SyncBatchNorm()]
+        kwargs["plugins"] = given_plugins
         interval = config["val_check_interval"]
         if interval is not None and interval <= 0:
             raise ValueError(f"trainer.val_check_interval must be above 0, got {interval}")
@@ -150,10 +203,19 @@ class GANCLI(LightningCLI):
             SampleGrid(),
             TrainingClock(),
             ContinueLogs(),
+            StopOnSignal(),
         ]
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)
+
+    def _version(self, folder: Path) -> int | None:
+        """That of the run which a fit goes on in; None for a new one."""
+        run = self.goes_on_in
+        if run is None or run.parent != folder.absolute():
+            return None
+        found = re.fullmatch(r"version_(\d+)", run.name)
+        return int(found[1]) if found else None
 
     def after_validate(self) -> None:
         """Keep the scores."""
@@ -170,9 +232,9 @@ def _write_scores(trainer: Trainer, command: str) -> None:
         return
     values = {name: float(value) for name, value in trainer.callback_metrics.items()}
     path = run_dir(trainer) / f"{command}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     scores = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    path.write_text(json.dumps(scores, indent=1) + "\n")
+    with whole_file(path, "w") as file:
+        file.write(json.dumps(scores, indent=1) + "\n")
     rank_zero_info(f"the scores are in {path}")
 
 
@@ -183,53 +245,73 @@ class _SaveConfig(SaveConfigCallback):
         if stage != "fit":
             return
         path = run_dir(trainer) / self.config_filename
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, path, skip_none=False, overwrite=True)
+        text = self.parser.dump(self.config, skip_none=False)
+        with whole_file(path, "w") as file:
+            file.write(f"{WRITTEN_BY}{version('gan-lightning')}\n{text}")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(yaml.safe_load(path.read_text()))
 
 
-def _several_devices(config: Any) -> bool:  # noqa: ANN401
-    if config["num_nodes"] > 1:
-        return True
-    match config["devices"]:
-        case "auto" | -1 | "-1":
-            return (
-                config["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 1
-            )
-        case int(count) | [int(count)]:
-            return config["devices"] == count and count > 1
-        case str(text):
-            return text != "1"
-        case several:
-            return len(several) > 1
+def _check_checkpoint(path: Path) -> None:
+    """Stop where there is none, before data and networks are made."""
+    if not path.is_file():
+        _stop(f"--ckpt_path: there is no file {path}{beside(path)}", code=2)
+    if not zipfile.is_zipfile(path):
+        _stop(f"--ckpt_path: {path} is not a checkpoint{beside(path)}", code=2)
 
 
-def _checkpoint(args: list[str]) -> Path | None:
-    """The file that ``--ckpt_path`` names; stops where it is not a checkpoint."""
+def _continue_wandb(trainer: Namespace, checkpoint: Path) -> None:
+    """Give loggers that have no run the ones that the checkpoint belongs to."""
+    loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
+    named = [logger for logger in loggers if isinstance(logger, Namespace)]
+    new = [logger for logger in named if logger.class_path.endswith("WandbLogger")]
+    if not new:
+        return
+    states = read_checkpoint(checkpoint).get("callbacks", {})
+    for logger, run in zip(
+        new, states.get(ContinueLogs.__name__, {}).get("wandb", []), strict=False
+    ):
+        if not logger.init_args.get("id") and not logger.init_args.get("version"):
+            logger.init_args["id"] = run
+            logger["dict_kwargs"] = {"resume": "allow", **(logger.get("dict_kwargs") or {})}
+
+
+def _values(args: Sequence[str], *names: str) -> Iterator[str]:
+    """What the command line gives for an option."""
     for arg, value in zip_longest(args, args[1:], fillvalue=""):
-        if arg == "--ckpt_path" or arg.startswith("--ckpt_path="):
-            path = Path(arg.partition("=")[2] or value)
-            if str(path) in LIGHTNINGS_CHECKPOINTS:
-                return None
-            if not path.is_file():
-                _stop(f"--ckpt_path: there is no file {path}", code=2)
-            if not zipfile.is_zipfile(path):
-                _stop(f"--ckpt_path: {path} is not a checkpoint", code=2)
-            return path
-    return None
+        name, equals, given = arg.partition("=")
+        if name in names:
+            yield given if equals else value
 
 
-def _with_saved_config(args: list[str], checkpoint: Path) -> list[str]:
+def _with_saved_config(args: list[str]) -> list[str]:
     """For a command on a checkpoint alone, the config that was saved with it."""
     given = {arg.split("=")[0] for arg in args}
-    if args[0] == "fit" or given & {"-c", "--config", "--model"}:
+    if args[:1] == ["fit"] or given & {"-c", "--config", "--model"}:
         return args
-    for folder in list(checkpoint.parents)[:2]:
-        if (config := folder / "config.yaml").is_file():
-            return [args[0], "--config", str(config), *args[1:]]
+    for path in map(Path, _values(args, "--ckpt_path")):
+        if str(path) in LIGHTNINGS_CHECKPOINTS:
+            continue
+        _check_checkpoint(path)
+        for folder in list(path.parents)[:2]:
+            if (config := folder / "config.yaml").is_file():
+                return [args[0], "--config", str(config), *args[1:]]
     return args
+
+
+def _of_other_versions(args: Sequence[str]) -> str:
+    """Which of the configs was written by another version, in brackets; "" for none."""
+    for path in _values(args, "-c", "--config"):
+        try:
+            with Path(path).open(errors="replace") as file:
+                first = file.readline().strip()
+        except OSError:
+            continue
+        theirs, ours = first.removeprefix(WRITTEN_BY), version("gan-lightning")
+        if first.startswith(WRITTEN_BY) and theirs != ours:
+            return f" ({path} was written by gan_lightning {theirs}, and this is {ours})"
+    return ""
 
 
 def _quieten(training: bool) -> None:

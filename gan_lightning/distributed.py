@@ -1,8 +1,10 @@
 """What ranks share; each function is itself on a single process."""
 
+import random
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed import (
@@ -12,6 +14,7 @@ from torch.distributed import (
     broadcast,
     broadcast_object_list,
     gather_object,
+    get_backend,
     get_rank,
     get_world_size,
     is_available,
@@ -20,7 +23,8 @@ from torch.distributed import (
 
 from gan_lightning.errors import UserError
 
-RNGState = dict[str, Tensor]
+#: Of a rank's generators, by their kind; loads without pickle.
+RNGState = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -29,13 +33,27 @@ def several_ranks() -> bool:
     return is_available() and is_initialized() and get_world_size() > 1
 
 
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum of every rank's ``x``, of any shape."""
+    if several_ranks():
+        x = x.clone()
+        all_reduce(x, op=ReduceOp.SUM)
+    return x
+
+
 def mean_over_ranks(x: Tensor) -> Tensor:
     """The mean of every rank's ``x``, of any shape."""
+    return sum_over_ranks(x) / get_world_size() if several_ranks() else x
+
+
+def max_over_ranks(number: int) -> int:
+    """The largest of every rank's numbers."""
     if not several_ranks():
-        return x
-    x = x.clone()
-    all_reduce(x, op=ReduceOp.SUM)
-    return x / get_world_size()
+        return number
+    device = "cuda" if get_backend() == "nccl" else "cpu"
+    largest = torch.tensor(number, device=device)
+    all_reduce(largest, op=ReduceOp.MAX)
+    return int(largest)
 
 
 def share_buffers(module: nn.Module) -> None:
@@ -75,8 +93,10 @@ def from_first(compute: Callable[[], T]) -> T:
 
 
 def gather_rng_states() -> list[RNGState]:
-    """The random state of every rank, in the order of ranks; tensors, which load without pickle."""
-    state = {"cpu": torch.get_rng_state()}
+    """The random state of every rank, in the order of ranks: torch's, Python's and NumPy's."""
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002  (a user's own code may draw from it)
+    numpys["state"]["key"] = torch.from_numpy(numpys["state"]["key"].astype(np.int64))
+    state = {"cpu": torch.get_rng_state(), "python": random.getstate(), "numpy": numpys}
     if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
     if not several_ranks():
@@ -92,3 +112,8 @@ def restore_rng_state(state: RNGState) -> None:
     torch.set_rng_state(state["cpu"].cpu().clone())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu().clone())
+    if "python" in state:  # the first checkpoints had torch's alone
+        random.setstate(state["python"])
+        key = state["numpy"]["state"]["key"].numpy().astype(np.uint32)
+        inner = {**state["numpy"]["state"], "key": key}
+        np.random.set_state({**state["numpy"], "state": inner})  # noqa: NPY002

@@ -6,6 +6,8 @@ class UserError(Exception):
 
     #: What the command line exits with.
     exit_code = 1
+    #: Raised by every rank in the same step: the first one's word is enough.
+    on_all_ranks = False
 
 
 class ArgumentError(UserError, ValueError):
@@ -20,6 +22,20 @@ class MissingFileError(UserError, FileNotFoundError):
 
 class MissingPackageError(UserError, ImportError):
     """A package that only this needs is not installed."""
+
+
+class StoppedError(UserError):
+    """A signal asked for it."""
+
+    on_all_ranks = True
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class StorageError(UserError, OSError):
+    """A file cannot be written."""
 
 
 class WrongFileError(UserError, ValueError):

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning import loggers
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from gan_lightning.files import appending, whole_file
 
 
 class ContinuedCSVLogger(loggers.CSVLogger):
@@ -58,7 +59,7 @@ class _Writer(ExperimentWriter):
             self.metrics_keys = sorted(earlier[0]) if earlier else []
         new_keys = self._record_new_keys()
         if self._continued and not new_keys:
-            with path.open("a", newline="") as file:
+            with appending(path, newline="") as file:
                 csv.DictWriter(file, self.metrics_keys).writerows(self.metrics)
         else:
             self._write([*(earlier or read_rows(path) * self._continued), *self.metrics], path)
@@ -66,14 +67,10 @@ class _Writer(ExperimentWriter):
         self.metrics = []
 
     def _write(self, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-        part = path.with_suffix(".part")
-        with part.open("w", newline="") as file:
+        with whole_file(path, "w", newline="") as file:
             writer = csv.DictWriter(file, self.metrics_keys)
             writer.writeheader()
             writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

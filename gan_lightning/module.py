@@ -5,21 +5,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from gan_lightning.checkpoints import FORMAT, check_fits, last_checkpoint, read_checkpoint
 from gan_lightning.checks import at_least, checked_shape, one_of
 from gan_lightning.distributed import gather_rng_states, restore_rng_state
+from gan_lightning.divergence import DivergedError, FiniteIterations
 from gan_lightning.ema import update_average
+from gan_lightning.errors import WrongFileError
 from gan_lightning.networks import FAMILIES, MLP, Norm
 from gan_lightning.speed import (
     CapturedIteration,
@@ -146,6 +151,8 @@ class GAN(pl.LightningModule, ABC):
         if ema_decay:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
         self._captured: CapturedIteration | None = None
+        self._finite: FiniteIterations | None = None
+        self._began = 0
         self._rng_states: list[dict[str, Tensor]] | None = None
         self._loaded_updates = 0
 
@@ -211,20 +218,20 @@ class GAN(pl.LightningModule, ABC):
         return loss, terms
 
     def criticise(self, x: Tensor, generated: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The critic's numbers ``(N,)`` on real and on generated samples, in float32.
+        """The critic's numbers ``(N,)`` on real and on generated samples, in float32 at least.
 
         In one pass, which costs half as many kernels; in two where the critic has batch
         normalisation, whose statistics are not to mix the two.
         """
         if self._has_batch_statistics:
-            return self.critic(x, y).float(), self.critic(generated, y).float()
+            return _exactly(self.critic(x, y)), _exactly(self.critic(generated, y))
         both = torch.cat([x, generated.to(x.dtype)])
-        numbers = self.critic(both, None if y is None else torch.cat([y, y])).float()
+        numbers = _exactly(self.critic(both, None if y is None else torch.cat([y, y])))
         return numbers[: len(x)], numbers[len(x) :]
 
     def generator_objective(self, y: Tensor | None, z: Tensor) -> tuple[Tensor, Terms]:
         """The generator's loss on the samples of ``z``."""
-        loss = self.generator_loss(self.critic(self.generator(z, y), y).float())
+        loss = self.generator_loss(_exactly(self.critic(self.generator(z, y), y)))
         return loss, {"loss/generator": loss.detach()}
 
     # The loop.
@@ -261,10 +268,12 @@ class GAN(pl.LightningModule, ABC):
             if self._captured is not None:
                 terms = {name: torch.as_tensor(value).clone() for name, value in terms.items()}
             self.log_scalars(terms)
+        self._stop_where_diverged(self._finite.faulty() if self._finite else None)
 
     def _iterate(self, x: Tensor, y: Tensor | None, critic_updates: int, update: Update) -> Terms:
         """All that an iteration computes, which no step waits for."""
         critic_objective, generator_objective = self._objectives()
+        losses = []
         parts = torch.tensor_split(x, self.n_critic)
         labels = (None,) * self.n_critic if y is None else torch.tensor_split(y, self.n_critic)
         for i in range(critic_updates):
@@ -277,6 +286,7 @@ class GAN(pl.LightningModule, ABC):
             z = self.draw_latents(len(part))
             loss, critic_terms = critic_objective(part, part_labels, z)
             update(0, loss)
+            losses.append(loss.detach())
             self.after_critic_step(critic_terms["score/real"], critic_terms["score/fake"])
 
         with _frozen(self.critic):
@@ -285,8 +295,11 @@ class GAN(pl.LightningModule, ABC):
             z = self.draw_latents(len(parts[-1]) * self.generator_batch)
             loss, generator_terms = generator_objective(y, z)
             update(1, loss)
+            losses.append(loss.detach())
         if self.generator_ema is not None:
             update_average(self.generator_ema, self.generator, self.ema_decay)
+        if self._finite is not None:
+            self._finite.add(losses)
         return critic_terms | generator_terms
 
     def _objectives(self) -> tuple[Objective, Objective]:
@@ -322,6 +335,15 @@ class GAN(pl.LightningModule, ABC):
             optimizers[which].step()
 
         return CapturedIteration(lambda x, y: self._iterate(x, y, self.n_critic, update))
+
+    def _stop_where_diverged(self, iteration: int | None) -> None:
+        if iteration is None:
+            return
+        kept = last_checkpoint(self.trainer)
+        raise DivergedError(
+            f"{type(self).__name__} diverged at update {self._began + iteration + 1:,}: a loss or "
+            f"a weight is not finite; the last good checkpoint is {kept or 'none'}"
+        )
 
     @property
     def updates(self) -> int:
@@ -418,18 +440,42 @@ class GAN(pl.LightningModule, ABC):
     # Checkpoints: the class to load them with, and every rank's random state.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an exact resume needs beyond what Lightning saves."""
+        """Add what an exact resume needs beyond what Lightning saves.
+
+        Raises:
+            DivergedError: there is nothing to go on from.
+        """
+        self._stop_where_diverged(self._finite.settled() if self._finite else None)
         checkpoint["technique"] = _class_name(type(self))
+        checkpoint["gan_lightning"] = {"format": FORMAT, "version": version("gan-lightning")}
         checkpoint["rng_states"] = gather_rng_states()
         if self.cuda_graph:
             as_usual(checkpoint.get("optimizer_states", []), checkpoint.get("lr_schedulers", []))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states until training starts, and the number of updates done."""
+        """Keep the random states until training starts, and the number of updates done.
+
+        Raises:
+            WrongFileError: a trainer reads it for a model that it is not of, or for a fit, and it
+                holds weights alone.
+        """
+        if self._trainer is not None:
+            check_fits(checkpoint, self, _class_name(type(self)))
+            fitting = self.trainer.state.fn == TrainerFn.FITTING
+            if fitting and "optimizer_states" not in checkpoint:
+                raise WrongFileError(
+                    "the checkpoint holds weights alone: a fit cannot go on from it"
+                )
         self._rng_states = checkpoint.get("rng_states")
         self._loaded_updates = checkpoint["global_step"]
         if "loops" in checkpoint:
             _rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
+
+    def setup(self, stage: str) -> None:
+        """Let DDP, which would not, accept that each update leaves the other network alone."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, DDPStrategy):
+            strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
 
     def on_fit_start(self) -> None:
         """Refuse a precision whose loss scaling two optimisers would share, and a futile graph."""
@@ -450,15 +496,18 @@ class GAN(pl.LightningModule, ABC):
         self._rng_states = None
         for optimizer in self._optimizers():
             lay_out_as_parameters(optimizer.optimizer)
+        weights = [*self.critic.parameters(), *self.generator.parameters()]
+        self._finite, self._began = FiniteIterations(weights), self.global_step
         self._captured = self._capture() if self.cuda_graph else None
 
     def on_fit_end(self) -> None:
-        """Free the graph."""
-        self._captured = None
+        """Tell of the last updates, and free the graph."""
+        self._stop_where_diverged(self._finite.settled() if self._finite else None)
+        self._captured = self._finite = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Lightning's, without the graph, which no copy can have."""
-        return super().__getstate__() | {"_captured": None}
+        return super().__getstate__() | {"_captured": None, "_finite": None}
 
 
 def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
@@ -467,16 +516,22 @@ def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
     A class of one's own must be imported first.
 
     Raises:
-        ValueError: the file is not a checkpoint of a known technique.
+        WrongFileError: the file is not a checkpoint of a known technique.
     """
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(Path(path))
     name = checkpoint.get("technique")
     for technique in _subclasses(GAN):
         if _class_name(technique) == name:
-            return technique.load_from_checkpoint(
-                path, map_location=map_location, weights_only=True
-            )
-    raise ValueError(f"{path} holds {name or 'no technique'}, which is not imported here")
+            try:
+                return technique.load_from_checkpoint(
+                    path, map_location=map_location, weights_only=True
+                )
+            except (TypeError, ValueError, RuntimeError) as error:
+                said = " ".join(str(error).split())
+                raise WrongFileError(
+                    f"{path} does not fit this {technique.__name__}: {said}"
+                ) from error
+    raise WrongFileError(f"{path} holds {name or 'no technique'}, which is not imported here")
 
 
 @contextmanager
@@ -503,6 +558,11 @@ def _rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
         for count in ("total", "current"):
             batches[count]["completed"] = batches[count]["ready"] - 1
             epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
+
+
+def _exactly(numbers: Tensor) -> Tensor:
+    """In float32 at least."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 def _do_nothing() -> None:

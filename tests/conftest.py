@@ -23,7 +23,8 @@ torch.set_num_threads(1)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--times", type=int, default=2, help="how often a test of reliability runs")
+    parser.addoption("--times", type=int, default=1, help="how often a test of reliability runs")
+    parser.addoption("--thorough", action="store_true", help="what takes too long for every day")
     parser.addoption("--examples", type=int, default=100, help="inputs that a fuzz test makes up")
 
 
@@ -40,6 +41,12 @@ def _own_folder(tmp_path, monkeypatch):
     # Of what is kept between runs, too.
     monkeypatch.setenv("HOME", str(tmp_path))
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def thorough(pytestconfig):
+    """Whether there is time for everything."""
+    return pytestconfig.getoption("--thorough")
 
 
 @pytest.fixture

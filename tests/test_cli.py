@@ -140,25 +140,22 @@ def test_a_score_that_is_not_finite_is_null_where_it_is_written(fit, trained, mo
     assert "NaN" not in text
 
 
-def test_a_generator_that_diverged_is_said_to_have_and_its_files_are_intact(fit, metrics):
+def test_a_generator_whose_samples_are_not_finite_is_said_to_have_diverged(fit, metrics, tmp_path):
+    arguments = ["--model=DCGAN", DIGITS, *TINY, "--model.generator_lr=1e30"]
     with pytest.warns(UserWarning, match="DCGAN diverged: of 1,797 generated samples"):
-        run = fit(
-            *("--model=DCGAN", DIGITS, *TINY, "--model.generator_lr=1e30"),
-            "--trainer.val_check_interval=1",
-        )
+        run = fit(*arguments, "--trainer.max_steps=1")
     rows = metrics(run)
-    assert [row.get("diverged") for row in rows.values()] == [None, 1, 1, 1]
+    assert [row.get("diverged") for row in rows.values()] == [None, 1]
     assert rows[0]["fd1797_digits_cnn"] > 0
-    assert all(math.isnan(rows[step]["fd1797_digits_cnn"]) for step in (1, 2, 3))
+    assert math.isnan(rows[1]["fd1797_digits_cnn"])
     assert config(run)["model"]["init_args"]["generator_lr"] == 1e30
-    assert checkpoint(run)["global_step"] == 3
     with pytest.warns(UserWarning, match="diverged"):
         validated = fit("--ckpt_path", run / "checkpoints" / "last.ckpt", command="validate")
     assert json.loads((validated / "validate.json").read_text()) == {
         "fd1797_digits_cnn": None,
         "is1797_digits_cnn": None,
         "diverged": 1,
-        "step": 3,
+        "step": 1,
     }
 
 
@@ -198,23 +195,43 @@ def but_for_the_clock(rows):
     return kept
 
 
+RESUMED = [MODEL, DIGITS, *TINY, "--data.batch_size=100", "--trainer.val_check_interval=2"]
+
+
+def goes_on(run, name="last.ckpt"):
+    """The arguments with which a fit goes on from one of a run's checkpoints."""
+    return f"--config={run / 'config.yaml'}", f"--ckpt_path={run / 'checkpoints' / name}"
+
+
 def test_a_fit_goes_on_from_a_checkpoint_as_if_it_had_never_stopped(fit, metrics):
-    arguments = [MODEL, DIGITS, *TINY, "--data.batch_size=100"]  # 3 updates an epoch
-    whole = fit(*arguments, "--trainer.max_steps=5")
-    first = fit(*arguments, "--trainer.max_steps=2")
-    second = fit(
-        f"--config={first / 'config.yaml'}",
-        f"--ckpt_path={first / 'checkpoints' / 'last.ckpt'}",
-        "--trainer.max_steps=5",
-    )
-    assert (checkpoint(first)["global_step"], checkpoint(second)["global_step"]) == (2, 5)
-    ended, expected = checkpoint(second), checkpoint(whole)
-    for part in ("state_dict", "optimizer_states", "rng_states"):
+    whole = fit(*RESUMED, "--trainer.max_steps=6")  # 3 updates an epoch
+    run = fit(*RESUMED, "--trainer.max_steps=2")
+    # In the folder of its run: there is no new one.
+    assert fit(*goes_on(run), "--trainer.max_steps=6") is None
+    ended, expected = checkpoint(run), checkpoint(whole)
+    assert ended["global_step"] == 6
+    for part in ("state_dict", "optimizer_states", "rng_states", "loops"):
         assert differences(ended[part], expected[part]) == [], part
-    logged, gone_on = but_for_the_clock(metrics(whole)), but_for_the_clock(metrics(second))
-    assert {step: logged[step] for step in (3, 4, 5)} == {
-        step: row for step, row in gone_on.items() if step > 2
-    }
+    assert but_for_the_clock(metrics(run)) == but_for_the_clock(metrics(whole))
+    names = [{str(path.relative_to(r)) for path in r.rglob("*")} for r in (run, whole)]
+    assert names[0] == names[1]
+
+
+def test_a_fit_from_an_earlier_checkpoint_leaves_its_run_alone(fit):
+    run = fit(*RESUMED, "--trainer.max_steps=4", "--checkpoint.save_top_k=-1")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    other = fit(*goes_on(run, "step=2.ckpt"), "--trainer.max_steps=6")
+    assert other.name == "version_1"
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_fit_with_a_place_of_its_own_goes_on_there(fit, tmp_path):
+    run = fit(*RESUMED, "--trainer.max_steps=2")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    other = tmp_path / "other"
+    fit(*goes_on(run), "--trainer.max_steps=4", f"--trainer.default_root_dir={other}")
+    assert checkpoint(other / "Digits-WGANGP" / "version_0")["global_step"] == 4
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_printed_config_is_one_to_fit_with(fit, metrics, capsys, tmp_path):

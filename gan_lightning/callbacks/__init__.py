@@ -6,6 +6,7 @@ from gan_lightning.callbacks.logs import ContinueLogs
 from gan_lightning.callbacks.paths import run_dir
 from gan_lightning.callbacks.progress import StepProgressBar
 from gan_lightning.callbacks.samples import SampleGrid, SampleWriter
+from gan_lightning.callbacks.signals import StopOnSignal
 from gan_lightning.callbacks.singular_values import SingularValues
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "SampleWriter",
     "SingularValues",
     "StepProgressBar",
+    "StopOnSignal",
     "TrainingClock",
     "run_dir",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_lightning.errors import MissingFileError, WrongFileError
+from gan_lightning.files import whole_file
 
 FORMAT = "gan_lightning classifier, version 1"
 
@@ -69,9 +70,8 @@ def save_classifier(network: Classifier, description: Description, path: Path) -
     buffer = io.BytesIO()
     content = {"format": FORMAT, **asdict(description), "state": network.state_dict()}
     torch.save(content | {"shape": list(description.shape)}, buffer)
-    part = path.with_suffix(".part")
-    part.write_bytes(buffer.getvalue())
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write(buffer.getvalue())
 
 
 def full_name(description: Description, path: Path) -> str:

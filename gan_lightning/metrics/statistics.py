@@ -2,14 +2,14 @@
 
 import hashlib
 import io
-import os
-import uuid
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
+from gan_lightning.errors import StorageError
+from gan_lightning.files import whole_file
 from gan_lightning.metrics.features import Features
 from gan_lightning.metrics.scores import Moments
 
@@ -67,20 +67,12 @@ def write_statistics(features: Features, path: Path) -> None:
         buffer,
     )
     payload = buffer.getbuffer()
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(hashlib.sha256(payload).hexdigest().encode())
-                file.write(payload)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
+        with whole_file(path) as file:
+            file.write(hashlib.sha256(payload).hexdigest().encode())
+            file.write(payload)
+    except StorageError as error:
         rank_zero_warn(
-            f"the features of real samples cannot be kept in {path.parent} "
-            f"({error.strerror or error}): the next run measures them again"
+            f"the features of real samples cannot be kept: {error}. The next run measures them "
+            "again"
         )

@@ -54,7 +54,7 @@ def test_a_damaged_file_is_said_and_not_used(tmp_path, measured, damage):
 
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path, measured):
     (tmp_path / "file").touch()
-    with pytest.warns(UserWarning, match="cannot be kept in .*file .*measures them again"):
+    with pytest.warns(UserWarning, match="cannot be kept: .*file.*measures them again"):
         write_statistics(measured["moments"], tmp_path / "file" / "below")
 
 

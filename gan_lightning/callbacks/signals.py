@@ -1,0 +1,114 @@
+"""Stopping where a signal asks for it, so that the run can go on exactly."""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+
+from gan_lightning import requeue
+from gan_lightning.checkpoints import last_checkpoint
+from gan_lightning.distributed import max_over_ranks
+from gan_lightning.errors import StoppedError, UserError
+
+
+class StopOnSignal(pl.Callback):
+    """Ends a fit between two updates, with a checkpoint, on SIGTERM, SIGINT and SLURM's SIGUSR1.
+
+    All ranks stop after the same update, whichever of them the signal reached. Where an evaluation
+    is due, or runs, it ends first: what is logged has no gap when the run goes on. A second SIGINT
+    stops at once, with what was saved before. On SIGUSR1 the SLURM job is put back in the queue.
+
+    Raises:
+        StoppedError: after the checkpoint is written, on every rank.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen."""
+        self._listen(trainer)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen."""
+        self._listen(trainer)
+
+    def _listen(self, trainer: pl.Trainer) -> None:
+        self._received = 0
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def receive(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGINT and (self._received or trainer.sanity_checking):
+                raise KeyboardInterrupt
+            if number == signal.SIGINT and trainer.is_global_zero:
+                os.write(2, b"\nstopping after this update; once more stops at once\n")
+            self._received = number
+
+        # In the place of Lightning's, which would broadcast from wherever a signal finds it;
+        # Lightning puts back what was there before when the fit ends.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, receive)
+        if requeue.job() is not None:
+            signal.signal(signal.SIGUSR1, receive)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Stop, but before an evaluation that is due."""
+        loop = trainer.fit_loop
+        if not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):  # type: ignore[arg-type]
+            self._stop_if_asked(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop, with the scores logged."""
+        self._stop_if_asked(trainer)
+
+    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
+        number = max_over_ranks(self._received)
+        if not number or trainer.global_step == trainer.max_steps:
+            return
+        if not trainer.sanity_checking:
+            _save(trainer)
+        if number == signal.SIGUSR1 and trainer.is_global_zero:
+            requeue.put_back()
+        saved = last_checkpoint(trainer)
+        goes_on = f"--ckpt_path={saved} goes on from there" if saved else "nothing was saved"
+        raise StoppedError(
+            f"stopped by {signal.Signals(number).name} after update {trainer.global_step:,}: "
+            f"{goes_on}",
+            exit_code=128 + number,
+        )
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """End the processes that this one has started, which would wait for it."""
+        launcher = trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher) and not (
+            isinstance(exception, UserError) and exception.on_all_ranks
+        ):
+            launcher.kill(signal.SIGKILL)
+            # Or Lightning would see them dead, and kill this one before it has said why.
+            launcher.procs.clear()
+
+
+def _save(trainer: pl.Trainer) -> None:
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            found: dict[str, Any] = callback._monitor_candidates(trainer)
+            if callback.monitor is None:
+                callback._save_none_monitor_checkpoint(trainer, found)
+            else:
+                callback._save_checkpoint(trainer, callback.format_checkpoint_name(found))
+            callback._save_last_checkpoint(trainer, found)

@@ -1,0 +1,73 @@
+"""Files that are written at once or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from gan_lightning.errors import StorageError
+
+
+@contextmanager
+def whole_file(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """A file to write to, which takes its place when it is on the disk.
+
+    A process that is killed, or a disk that is full, leaves what was there before. ``options`` are
+    those of ``open``.
+
+    Raises:
+        StorageError: it cannot be written; what was there before stays.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with _told(path, "what was there before stays"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open(mode, **options) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def appending(path: Path, **options: Any) -> Iterator[IO[Any]]:
+    """A text file to add lines to; ``options`` are those of ``open``.
+
+    Raises:
+        StorageError: they cannot be written; the last one may be there in part.
+    """
+    with _told(path, "its last line may be there in part"), path.open("a", **options) as file:
+        yield file
+
+
+@contextmanager
+def _told(path: Path, left: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # torch tells of a full disk as of a fault of its own.
+        cause = next((e for e in _chain(error) if isinstance(e, OSError)), None)
+        if cause is None or isinstance(cause, StorageError):
+            raise
+        raise StorageError(
+            f"{path} cannot be written ({cause.strerror or cause}); {left}"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the renaming, too, outlive a machine that loses its power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,124 @@
+"""Runs in processes of their own, which can be killed."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from helpers import differences
+
+TINY = ("--model.generator_width=8", "--model.critic_width=8", "--model.ema_decay=0.9")
+LONG = (
+    *("--data=Digits", "--data.batch_size=16", *TINY, "--model.decay_steps=100"),
+    *("--trainer.max_steps=60", "--trainer.val_check_interval=10", "--evaluate.num_samples=50"),
+    *("--trainer.log_every_n_steps=1", "--evaluate.cache_dir=null"),
+)
+
+
+class Program:
+    """The command line in a process of its own, and those that it starts."""
+
+    def __init__(self, folder, *arguments, **environment):
+        command = [sys.executable, "-m", "gan_lightning", *map(str, arguments)]
+        self.said = folder / f"said-{time.monotonic_ns()}.txt"
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=os.environ | environment,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # A background job ignores it, and so would its processes.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+
+    def ended(self, within=150):
+        """The exit code, and what was said."""
+        try:
+            code = self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it hangs: {self.said.read_text()[-2000:]}") from None
+        return code, self.said.read_text()
+
+    def kill(self, number=signal.SIGKILL):
+        """All of its processes at once."""
+        if self.left():
+            os.killpg(self.process.pid, number)
+
+    def left(self):
+        """Whether any of its processes is still there."""
+        self.process.poll()
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def until(self, happened, within=100):
+        """Wait for something while the program runs."""
+        deadline = time.monotonic() + within
+        while not happened():
+            assert self.process.poll() is None, self.said.read_text()[-2000:]
+            assert time.monotonic() < deadline, "it takes too long"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def program(tmp_path):
+    """``program(*arguments, root=..., devices=1, **environment)`` starts a fit on the CPU."""
+    started = []
+
+    def start(*arguments, root=tmp_path, devices=1, **environment):
+        root.mkdir(exist_ok=True)
+        fit = (
+            *("fit", "--trainer.accelerator=cpu", f"--trainer.devices={devices}"),
+            *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
+            f"--trainer.default_root_dir={root}",
+        )
+        started.append(Program(root, *fit, *arguments, **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.process.wait()
+
+
+def run_of(root):
+    """The one run below a folder."""
+    (run,) = root.glob("*/version_*")
+    return run
+
+
+def checkpoints(root):
+    """The steps that checkpoints below a folder were written at."""
+    return sorted(int(path.stem.removeprefix("step=")) for path in root.rglob("step=*.ckpt"))
+
+
+def rows(run):
+    """What a run has logged, but for the clock."""
+    with (run / "metrics.csv").open() as file:
+        return [{**row, "train_seconds": None} for row in csv.DictReader(file)]
+
+
+def content(run):
+    """All that the last checkpoint of a run holds, but for the clock and for places."""
+    kept = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    del kept["callbacks"]
+    return kept
+
+
+def assert_same(run, whole):
+    """Two runs ended with the same bits, and have logged and drawn the same."""
+    assert differences(content(run), content(whole)) == []
+    assert rows(run) == rows(whole)
+    drawn = [{p.name: p.read_bytes() for p in r.glob("grids/*.png")} for r in (run, whole)]
+    assert drawn[0] == drawn[1]
+    names = [{str(path.relative_to(r)) for path in r.rglob("*")} for r in (run, whole)]
+    assert names[0] == names[1]

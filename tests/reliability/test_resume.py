@@ -1,0 +1,96 @@
+"""A run that is killed and goes on ends with the bits of one that was not."""
+
+import random
+import time as clock
+
+import pytest
+import torch
+import yaml
+from conftest import LONG, assert_same, checkpoints, rows, run_of
+from wandb_log import read, records
+
+from gan_lightning import TECHNIQUES
+from gan_lightning.checkpoints import newest_checkpoint
+
+CLASSES = {key: technique.__name__ for key, technique in TECHNIQUES.items()}
+
+
+def killed(program, arguments, root, moment, **options):
+    """Start a run and kill it after its first checkpoint; the arguments with which it goes on."""
+    run = program(*arguments, root=root, **options)
+    run.until(lambda: checkpoints(root))
+    clock.sleep(moment)
+    run.kill()
+    code, said = run.ended()
+    assert code == -9, said
+    folder = run_of(root)
+    newest = newest_checkpoint(folder / "checkpoints")
+    assert 0 < torch.load(newest, weights_only=True)["global_step"] < 60
+    return f"--config={folder / 'config.yaml'}", f"--ckpt_path={newest}"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_a_killed_run_goes_on_exactly(program, tmp_path, name, time):
+    arguments = (f"--model={CLASSES[name]}", *LONG)
+    whole = program(*arguments, root=tmp_path / "whole")
+    moment = random.Random(f"{name} {time}").uniform(0, 0.7)
+    goes_on = killed(program, arguments, tmp_path / "killed", moment)
+    for run in (whole, program(*goes_on, root=tmp_path / "killed")):
+        code, said = run.ended()
+        assert code == 0, said
+    assert_same(run_of(tmp_path / "killed"), run_of(tmp_path / "whole"))
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_two_killed_processes_go_on_exactly(program, tmp_path, name, time, thorough):
+    if not thorough and name not in ("began", "sngan"):
+        pytest.skip("all techniques with --thorough")
+    arguments = (f"--model={CLASSES[name]}", *LONG)
+    whole = program(*arguments, root=tmp_path / "whole", devices=2)
+    code, said = whole.ended()
+    assert code == 0, said
+    moment = random.Random(f"{name} {time}").uniform(0, 0.7)
+    goes_on = killed(program, arguments, tmp_path / "killed", moment, devices=2)
+    code, said = program(*goes_on, root=tmp_path / "killed", devices=2).ended()
+    assert code == 0, said
+    assert_same(run_of(tmp_path / "killed"), run_of(tmp_path / "whole"))
+
+
+def history(root):
+    """By run, in the order in which its files were begun: the updates that have losses."""
+    found = {}
+    for folder in sorted(root.glob("wandb/offline-run-*")):
+        (file,) = folder.glob("*.wandb")
+        written = [read(r.history.item) for r in records(file) if r.HasField("history")]
+        steps = [row["trainer/global_step"] for row in written if "loss/critic" in row]
+        found.setdefault(file.stem.removeprefix("run-"), []).append(steps)
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_all_logs_of_a_killed_run_go_on(program, server, tmp_path):
+    loggers = [
+        {
+            "class_path": "gan_lightning.loggers.ContinuedCSVLogger",
+            "init_args": {"save_dir": str(tmp_path), "name": "run", "version": "version_0"},
+        },
+        {
+            "class_path": "pytorch_lightning.loggers.WandbLogger",
+            "init_args": {"save_dir": str(tmp_path), "offline": True},
+        },
+    ]
+    config = tmp_path / "loggers.yaml"
+    config.write_text(yaml.safe_dump({"trainer": {"logger": loggers}}))
+    goes_on = killed(program, ("--model=DCGAN", *LONG, f"--config={config}"), tmp_path, 0.3)
+    began = int(goes_on[1].rpartition("=")[2].removesuffix(".ckpt"))
+    code, said = program(*goes_on, root=tmp_path).ended()
+    assert code == 0, said
+    # One row an update, each once.
+    trained = [int(row["step"]) for row in rows(run_of(tmp_path)) if row["loss/critic"]]
+    assert trained == list(range(1, 61))
+    # One run, whose second file begins where the checkpoint ends.
+    ((first, second),) = history(tmp_path).values()
+    assert first[:began] == list(range(1, began + 1))
+    assert second == list(range(began + 1, 61))
