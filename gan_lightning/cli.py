@@ -323,6 +323,8 @@ def _quieten(training: bool) -> None:
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
+    # Every rank logs the same values.
+    warnings.filterwarnings("ignore", ".*It is recommended to use .self.log.*sync_dist=True.*")
     warnings.filterwarnings("ignore", ".*Couldn't infer the batch indices.*")
 
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(

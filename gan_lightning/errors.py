@@ -27,11 +27,9 @@ class MissingPackageError(UserError, ImportError):
 class StoppedError(UserError):
     """A signal asked for it."""
 
-    on_all_ranks = True
-
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, *, on_all_ranks: bool) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code, self.on_all_ranks = exit_code, on_all_ranks
 
 
 class StorageError(UserError, OSError):

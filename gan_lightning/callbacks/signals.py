@@ -30,6 +30,10 @@ class StopOnSignal(pl.Callback):
     def __init__(self) -> None:
         self._received = 0
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget what an earlier fit was told."""
+        self._received = 0
+
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen."""
         self._listen(trainer)
@@ -39,13 +43,17 @@ class StopOnSignal(pl.Callback):
         self._listen(trainer)
 
     def _listen(self, trainer: pl.Trainer) -> None:
-        self._received = 0
         if threading.current_thread() is not threading.main_thread():
             return
 
         def receive(number: int, frame: FrameType | None) -> None:
             if number == signal.SIGINT and (self._received or trainer.sanity_checking):
-                raise KeyboardInterrupt
+                kept = last_checkpoint(trainer) or "none"
+                raise StoppedError(
+                    f"interrupted; the last checkpoint is {kept}",
+                    exit_code=128 + number,
+                    on_all_ranks=False,
+                )
             if number == signal.SIGINT and trainer.is_global_zero:
                 os.write(2, b"\nstopping after this update; once more stops at once\n")
             self._received = number
@@ -88,6 +96,7 @@ class StopOnSignal(pl.Callback):
             f"stopped by {signal.Signals(number).name} after update {trainer.global_step:,}: "
             f"{goes_on}",
             exit_code=128 + number,
+            on_all_ranks=True,
         )
 
     def on_exception(

@@ -42,6 +42,7 @@ class SameNoise(pl.Callback):
 
 
 def main(name, path, devices=1, points=False, classes=False, updates=20, **arguments):
+    plugins = SyncBatchNorm() if arguments.pop("synchronised", True) else None
     torch.set_num_threads(1)
     pl.seed_everything(0, verbose=False)
     data = (Ring if points else Digits)(batch_size=TOGETHER // devices, conditional=classes)
@@ -52,7 +53,7 @@ def main(name, path, devices=1, points=False, classes=False, updates=20, **argum
         devices=devices,
         max_steps=updates,
         limit_val_batches=0,
-        plugins=SyncBatchNorm(),
+        plugins=plugins,
         callbacks=[SameNoise()],
         logger=False,
         enable_checkpointing=False,

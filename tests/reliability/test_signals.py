@@ -1,0 +1,118 @@
+"""Signals: a run stops between two updates, and goes on exactly."""
+
+import os
+import re
+import signal
+
+import pytest
+from conftest import LONG, assert_same, checkpoints, run_of
+
+from gan_lightning.loggers import read_rows
+
+#: A job of SLURM with one task.
+JOB = {
+    "SLURM_JOB_ID": "77",
+    "SLURM_JOB_NAME": "gan",
+    "SLURM_NTASKS": "1",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+    "SLURM_NODELIST": "127.0.0.1",
+}
+ARGUMENTS = ("--model=SNGAN", *LONG)
+
+
+@pytest.fixture
+def whole(program, tmp_path):
+    """A run that nothing stops, while another one is."""
+    return lambda devices=1: program(*ARGUMENTS, root=tmp_path / "whole", devices=devices)
+
+
+def trains(root, update=1):
+    """Whether the run below a folder has logged an update."""
+    return lambda: any(
+        row["step"] == str(update) for file in root.rglob("metrics.csv") for row in read_rows(file)
+    )
+
+
+def last_line(said):
+    return said.strip().splitlines()[-1]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_run_that_goes_on_exactly(program, whole, tmp_path, number, devices):
+    root = tmp_path / "stopped"
+    run = program(*ARGUMENTS, root=root, devices=devices)
+    run.until(trains(root))
+    # To the first process alone, as a container's is.
+    os.kill(run.process.pid, number)
+    code, said = run.ended(within=60)
+    assert code == 128 + number, said
+    run.assert_all_ended()
+    assert "Traceback" not in said
+    found = re.fullmatch(
+        rf"gan-lightning: stopped by {number.name} after update (\d+): "
+        r"--ckpt_path=(\S+) goes on from there",
+        last_line(said),
+    )
+    assert found, said
+    assert 0 < int(found[1]) < 60
+    assert checkpoints(root) == [int(found[1])]
+    config = run_of(root) / "config.yaml"
+    gone_on = program(f"--config={config}", f"--ckpt_path={found[2]}", root=root, devices=devices)
+    for each in (gone_on, whole(devices)):
+        code, said = each.ended()
+        assert code == 0, said
+    assert_same(run_of(root), run_of(tmp_path / "whole"))
+
+
+@pytest.mark.timeout(120)
+def test_a_second_interrupt_stops_at_once(program, tmp_path):
+    # An evaluation that takes a while.
+    run = program(*ARGUMENTS, "--trainer.num_sanity_val_steps=0", "--evaluate.num_samples=300000")
+    run.until(trains(tmp_path, 10))
+    os.kill(run.process.pid, signal.SIGINT)
+    run.until(lambda: "once more stops at once" in run.said.read_text())
+    os.kill(run.process.pid, signal.SIGINT)
+    code, said = run.ended(within=20)
+    assert code == 130, said
+    assert last_line(said) == "gan-lightning: interrupted; the last checkpoint is none"
+    assert "Traceback" not in said
+    run.assert_all_ended()
+
+
+@pytest.mark.timeout(300)
+def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):
+    root = tmp_path / "job"
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    scontrol = commands / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked.txt\n')
+    scontrol.chmod(0o755)
+    environment = {**JOB, "PATH": f"{commands}:{os.environ['PATH']}"}
+    run = program(*ARGUMENTS, root=root, **environment)
+    run.until(trains(root))
+    os.kill(run.process.pid, signal.SIGUSR1)
+    code, said = run.ended(within=60)
+    assert code == 128 + signal.SIGUSR1, said
+    assert (tmp_path / "asked.txt").read_text() == "requeue 77\n"
+    assert 0 < checkpoints(root)[0] < 60
+    # SLURM starts the same command again.
+    again = program(*ARGUMENTS, root=root, **environment, SLURM_RESTART_COUNT="1")
+    for each in (again, whole()):
+        code, said = each.ended()
+        assert code == 0, said
+    assert_same(run_of(root), run_of(tmp_path / "whole"))
+
+
+@pytest.mark.timeout(120)
+def test_another_job_in_the_same_place_starts_anew(program, tmp_path):
+    first = program(*ARGUMENTS, "--trainer.max_steps=10", **JOB)
+    assert first.ended()[0] == 0
+    other = program(*ARGUMENTS, "--trainer.max_steps=10", **JOB | {"SLURM_JOB_ID": "78"})
+    code, said = other.ended()
+    assert code == 0, said
+    assert "Restor" not in said
+    assert len(list(tmp_path.glob("*/version_*"))) == 2
