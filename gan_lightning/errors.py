@@ -1,11 +1,23 @@
 """Errors whose message is all a user needs: the command line prints it without a traceback."""
 
 
+def one_line(text: str) -> str:
+    """The text in one line, without what a terminal obeys: names of files hold anything."""
+    shown = (
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return "".join(shown).strip()
+
+
 class UserError(Exception):
     """Something outside the code that the user can put right, as the message says."""
 
     #: What the command line exits with.
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message, in one line."""
+        return one_line(super().__str__())
 
 
 class ArgumentError(UserError, ValueError):

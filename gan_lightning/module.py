@@ -21,6 +21,7 @@ from gan_lightning.checks import at_least, checked_shape, one_of
 from gan_lightning.distributed import gather_rng_states, restore_rng_state
 from gan_lightning.ema import update_average
 from gan_lightning.networks import FAMILIES, MLP, Norm
+from gan_lightning.resume import forget_foreign_paths
 from gan_lightning.speed import (
     CapturedIteration,
     Objective,
@@ -425,7 +426,12 @@ class GAN(pl.LightningModule, ABC):
             as_usual(checkpoint.get("optimizer_states", []), checkpoint.get("lr_schedulers", []))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states until training starts, and the number of updates done."""
+        """Keep the random states until training starts, and the number of updates done.
+
+        Of other checkpoints it names only those in a folder of this file system: Lightning deletes
+        what they replace.
+        """
+        forget_foreign_paths(checkpoint)
         self._rng_states = checkpoint.get("rng_states")
         self._loaded_updates = checkpoint["global_step"]
         if "loops" in checkpoint:
