@@ -93,7 +93,7 @@ def _is_alive(path: Path, lease: float) -> bool:
         holder = json.loads(path.read_text())
         if holder["machine"] == _machine() and not _is_running(holder["pid"]):
             return False
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         pass  # not written yet, or already gone: its age decides
     clock = path.parent / f".{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}.clock"
     try:

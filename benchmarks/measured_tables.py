@@ -1,56 +1,69 @@
 """What ``benchmarks.throughput`` and ``benchmarks.sensitivity`` measured, as text."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.blocks import markdown_table
+from benchmarks.blocks import code, inert, markdown_table
+from gan_lightning.errors import WrongFileError, one_line
 
 
 def data_tables(folder: Path) -> str:
     """The loaders' figures, one table for each device."""
-    paths = sorted(folder.glob("data-*.json"))
-    return "\n\n".join(_data_table(json.loads(path.read_text())) for path in paths)
+    return _each(_data_table, sorted(folder.glob("data-*.json")))
 
 
 def training_tables(folder: Path) -> str:
     """Seconds of an iteration, one table for each measurement."""
-    paths = sorted(folder.glob("train-*.json"))
-    return "\n\n".join(
-        _training_table(path.stem[len("train-") :].rpartition("-")[0], json.loads(path.read_text()))
-        for path in paths
-    )
+    return _each(_training_table, sorted(folder.glob("train-*.json")))
 
 
 def profile_tables(folder: Path) -> str:
     """Where the host's time of an iteration goes, two tables for each technique."""
-    paths = sorted(folder.glob("profile-*.json"))
-    return "\n\n".join(_profile_tables(json.loads(path.read_text())) for path in paths)
+    return _each(_profile_tables, sorted(folder.glob("profile-*.json")))
 
 
 def sensitivity_tables(folder: Path) -> str:
     """What scores say of real images, one table for each network."""
-    paths = sorted(folder.glob("*.json"))
-    return "\n\n".join(_sensitivity_table(json.loads(path.read_text())) for path in paths)
+    return _each(_sensitivity_table, sorted(folder.glob("*.json")))
 
 
 def evaluation_tables(folder: Path) -> str:
     """Where the time of an evaluation goes, one table for each network and device."""
-    paths = sorted(folder.glob("eval-*.json"))
-    return "\n\n".join(_evaluation_table(json.loads(path.read_text())) for path in paths)
+    return _each(_evaluation_table, sorted(folder.glob("eval-*.json")))
 
 
-def _training_table(name: str, result: dict[str, Any]) -> str:
+def _each(table: Callable[[str, Any], str], paths: Iterable[Path]) -> str:
+    """The tables of files, in turn, each given the file's name and what it holds.
+
+    Raises:
+        WrongFileError: one holds something else.
+    """
+    parts = []
+    for path in paths:
+        try:
+            parts.append(table(path.stem, json.loads(path.read_text())))
+        except Exception as error:
+            # Whatever is taken of what is not there, or is of another type.
+            raise WrongFileError(
+                f"{path} is not a measurement: {type(error).__name__} {one_line(str(error))}"
+            ) from error
+    return "\n\n".join(parts)
+
+
+def _training_table(stem: str, result: dict[str, Any]) -> str:
+    name = stem.removeprefix("train-").rpartition("-")[0]
     peaks, cases = result["peak_flops_per_second"], result["cases"]
     first = cases[0]
     said = (
-        f"`{name}`: samples of {' x '.join(map(str, first['shape']))}, widths "
+        f"{code(name)}: samples of {' x '.join(map(str, first['shape']))}, widths "
         f"{first['generator_width']} and {first['critic_width']}, batches of "
-        f"{first['batch_size']}; {result['device']}, {result['cores']} cores, {result['threads']} "
-        f"thread(s) of torch; medians of {result['rounds']} rounds of {first['updates']} updates, "
-        f"and the least and greatest. The peak is {peaks['32-true'] / 1e9:,.0f} GFLOP/s in "
-        f"float32, {peaks['bf16-mixed'] / 1e9:,.0f} in bfloat16:"
+        f"{first['batch_size']}; {inert(result['device'])}, {result['cores']} cores, "
+        f"{result['threads']} thread(s) of torch; medians of {result['rounds']} rounds of "
+        f"{first['updates']} updates, and the least and greatest. The peak is "
+        f"{peaks['32-true'] / 1e9:,.0f} GFLOP/s in float32, "
+        f"{peaks['bf16-mixed'] / 1e9:,.0f} in bfloat16:"
     )
     heads = ["technique", "GFLOP, operations", "mode", "ms an update", "of the bare loop"]
     heads += ["images/s", "of the peak"]
@@ -64,12 +77,12 @@ def _training_rows(
     case: dict[str, Any], peaks: dict[str, float], on_gpu: bool
 ) -> Iterator[list[str]]:
     bare = next(iter(case["modes"].values()))["milliseconds"]["median"]
-    what = [case["technique"], f"{case['flops'] / 1e9:.3g}, {case['operators']:,}"]
+    what = [inert(case["technique"]), f"{case['flops'] / 1e9:.3g}, {case['operators']:,}"]
     for name, row in case["modes"].items():
         taken = row["milliseconds"]
         cells = [
             *what,
-            name,
+            inert(name),
             f"{taken['median']:,.3g} ({taken['low']:,.3g} to {taken['high']:,.3g})",
             f"{taken['median'] / bare:.2f}",
             f"{row['images_per_second']['median']:,.0f}",
@@ -82,27 +95,27 @@ def _training_rows(
         what = ["", ""]
 
 
-def _profile_tables(result: dict[str, Any]) -> str:
+def _profile_tables(stem: str, result: dict[str, Any]) -> str:
     parts = []
     for case in result["cases"]:
         columns = list(next(iter(case["packages"].values())))
         packages = [
-            [name, *(f"{value:,.0f}" for value in row.values())]
+            [inert(name), *(f"{value:,.0f}" for value in row.values())]
             for name, row in case["packages"].items()
         ]
         functions = [
             [
-                f"`{row['function']}`",
-                row["package"],
+                code(row["function"]),
+                inert(row["package"]),
                 f"{row['calls']:g}",
                 f"{row['microseconds']:,.0f}",
             ]
             for row in case["functions"]
         ]
         parts += [
-            f"**{case['technique']}**, microseconds of the host per generator update, over "
-            f"{result['updates']:,} of them on {result['device']}:",
-            markdown_table(["in functions of", *columns], packages, words=[0]),
+            f"**{inert(case['technique'])}**, microseconds of the host per generator update, over "
+            f"{result['updates']:,} of them on {inert(result['device'])}:",
+            markdown_table(["in functions of", *map(inert, columns)], packages, words=[0]),
             markdown_table(
                 ["function", "of", "calls an update", "microseconds"], functions, words=[0, 1]
             ),
@@ -110,40 +123,41 @@ def _profile_tables(result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _evaluation_table(result: dict[str, Any]) -> str:
+def _evaluation_table(stem: str, result: dict[str, Any]) -> str:
     speed, whole = result["images_per_second"], sum(result["seconds"].values())
     said = (
-        f"{result['samples']:,} images of {result['size']} px by {result['technique']}, on the "
-        f"{result['features']:,} features of `{result['extractor']}`; {result['device']}, "
-        f"{result['cores']} cores, {result['threads']} thread(s) of torch, medians of "
-        f"{result['rounds']} rounds: {speed['median']:,.0f} images per second "
+        f"{result['samples']:,} images of {result['size']} px by {inert(result['technique'])}, on "
+        f"the {result['features']:,} features of {code(result['extractor'])}; "
+        f"{inert(result['device'])}, {result['cores']} cores, {result['threads']} thread(s) of "
+        f"torch, medians of {result['rounds']} rounds: {speed['median']:,.0f} images per second "
         f"({speed['low']:,.0f} to {speed['high']:,.0f})."
     )
     rows = [
-        [name, f"{seconds:.3g}", f"{seconds / whole:.1%}"]
+        [inert(name), f"{seconds:.3g}", f"{seconds / whole:.1%}"]
         for name, seconds in result["seconds"].items()
     ]
     return f"{said}\n\n{markdown_table(['part', 'seconds', 'share'], rows, words=[0])}"
 
 
-def _sensitivity_table(result: dict[str, Any]) -> str:
+def _sensitivity_table(stem: str, result: dict[str, Any]) -> str:
     rows = [
-        [name, *(f"{value:.3g}" for value in row.values())] for name, row in result["rows"].items()
+        [inert(name), *(f"{value:.3g}" for value in row.values())]
+        for name, row in result["rows"].items()
     ]
-    head = ["images", *next(iter(result["rows"].values()))]
+    head = ["images", *map(inert, next(iter(result["rows"].values())))]
     said = (
-        f"{result['title']} on the features of `{result['extractor']}`, against "
+        f"{inert(result['title'])} on the features of {code(result['extractor'])}, against "
         f"{result['real']:,} training images:"
     )
     return f"{said}\n\n{markdown_table(head, rows, words=[0])}"
 
 
-def _data_table(result: dict[str, Any]) -> str:
+def _data_table(stem: str, result: dict[str, Any]) -> str:
     figures = result["images_per_second"]
     slowest = figures["DataLoader, images in memory, 0 workers"]["median"]
     rows = [
         [
-            name,
+            inert(name),
             f"{figure['median']:,.0f}",
             f"{figure['low']:,.0f} to {figure['high']:,.0f}",
             f"{figure['median'] / slowest:.2g}",
@@ -152,8 +166,8 @@ def _data_table(result: dict[str, Any]) -> str:
     ]
     head = ["loader", "images per second", "least to greatest", "times the DataLoader"]
     said = (
-        f"{result['device']}, {result['cores']} cores, {result['threads']} thread(s) of torch, "
-        f"batches of {result['batch_size']}, medians of {result['rounds']} rounds:"
+        f"{inert(result['device'])}, {result['cores']} cores, {result['threads']} thread(s) of "
+        f"torch, batches of {result['batch_size']}, medians of {result['rounds']} rounds:"
     )
     parts = [said, markdown_table(head, rows, words=[0])]
     if folder := result.get("folder"):

@@ -1,17 +1,21 @@
 """The leaderboard as one HTML file that needs nothing beside it."""
 
 import base64
+import io
 import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from statistics import mean
 
+from PIL import Image
+
 from benchmarks.chart import Line, line_chart
 from benchmarks.protocol import Protocol
 from benchmarks.published import PUBLISHED, PUBLISHED_HEADS, Reported, published_rows
 from benchmarks.table import Cell, Row, cells, heads, named
 from gan_lightning import TECHNIQUES
+from gan_lightning.errors import WrongFileError
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8883; --soft: #777; --accent: #0072b2;
@@ -174,7 +178,11 @@ def _cell(cell: Cell) -> str:
 def _line(row: Row, x: str) -> Line:
     """The curve over the seeds, at the evaluations that all of them made."""
     runs = [
-        {point["update"]: (point[x], point[run.distance]) for point in run.curve if x in point}
+        {
+            point["update"]: (point[x], point[run.distance])
+            for point in run.curve
+            if x in point and point[run.distance] > 0  # as the chart's logarithms need
+        }
         for run in row.finished
         if run not in row.stale
     ]
@@ -186,11 +194,24 @@ def _line(row: Row, x: str) -> Line:
     return Line(row.name, points, list(TECHNIQUES).index(row.technique))
 
 
+def _is_picture(content: bytes) -> bool:
+    """Whether it is a whole PNG or WebP file."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "WEBP")) as image:
+            image.load()
+    except Exception:
+        return False  # the decoders raise what they please
+    return True
+
+
 def _figure(row: Row, picture: Path | None) -> str:
     if picture is None:
         return ""
-    data = base64.b64encode(picture.read_bytes()).decode()
-    kind = picture.suffix[1:]
+    content, kind = picture.read_bytes(), picture.suffix[1:]
+    if not _is_picture(content):
+        # A link in its place may lead to what is not to be published.
+        raise WrongFileError(f"{picture} is not a picture")
+    data = base64.b64encode(content).decode()
     return (
         f'<figure><img alt="Samples of {escape(row.name)}" src="data:image/{kind};base64,{data}">'
         f"<figcaption>{escape(row.name)}, {picture.stem}</figcaption></figure>\n"

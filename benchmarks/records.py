@@ -1,15 +1,18 @@
 """One immutable JSON record per run, with a picture of its samples beside it."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from benchmarks.protocol import Protocol
+from gan_lightning.errors import WrongFileError, one_line
+from gan_lightning.files import whole_file
 
 Scores = dict[str, float]
 Status = Literal["finished", "diverged", "failed"]
+#: Than any number of a record.
+LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -80,27 +83,56 @@ def write_record(record: Record, results: Path) -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file at once or not at all."""
-    part = path.with_suffix(".part")
-    with part.open("w") as file:
+    with whole_file(path, "w") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        ValueError: the file is not a record.
+        WrongFileError: the file is not a record.
     """
     try:
         content = json.loads(path.read_text())
         # The first records named their scores only where they had them.
         names = [*content.get("untrained", {}), "", ""]
-        return Record(**{"distance": names[0], "score": names[1]} | content)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a record: {error}") from error
+        record = Record(**{"distance": names[0], "score": names[1]} | content)
+        _check(record)
+    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise WrongFileError(f"{path} is not a record: {one_line(str(error))}") from error
+    return record
+
+
+def _check(record: Record) -> None:
+    """Raises ValueError, OverflowError where a value is not what the tables take it for."""
+    texts = (record.protocol, record.technique, record.message, record.distance, record.score)
+    for text in (*texts, record.commit, *record.versions.values()):
+        if not isinstance(text, str):
+            raise ValueError(f"{text!r} is not a text")
+        text.encode()  # half of a surrogate pair cannot be written
+    if record.status not in get_args(Status):
+        raise ValueError(f"{record.status!r} is not a status")
+    for whole in (record.protocol_version, record.seed, record.peak_memory_bytes):
+        if type(whole) is not int or whole < 0:
+            raise ValueError(f"{whole!r} is not a count")
+    if not isinstance(record.config, dict) or not isinstance(record.device, dict):
+        raise ValueError("its config and its device are not objects")
+    scores = [record.untrained, record.last, record.best, *record.curve]
+    numbers = [number for values in scores for number in values.values()]
+    numbers += record.budget.values()
+    for number in (record.wall_seconds, *numbers):
+        if type(number) not in (int, float) or not abs(float(number)) < LARGEST:
+            raise ValueError(f"{number!r} is not a number")
+    for point in record.curve:
+        if any(point.get(name, 0) < 0 for name in ("update", "images", "train_seconds")):
+            raise ValueError("its curve has counts below 0")
+        if not {"update", record.distance} <= point.keys():
+            raise ValueError(f"its curve lacks update or {record.distance}")
+    if record.status == "finished" and record.distance not in record.last:
+        raise ValueError(f"it is finished, and lacks {record.distance}")
+    if not {"generator_updates", "images"} <= record.budget.keys():
+        raise ValueError("its budget lacks generator_updates or images")
 
 
 def read_records(results: Path, protocol: Protocol) -> list[Record]:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from benchmarks.blocks import fill, markdown_table, relative
+from benchmarks.blocks import fill, inert, markdown_table, relative
 from benchmarks.measured_tables import (
     data_tables,
     evaluation_tables,
@@ -33,6 +34,7 @@ from benchmarks.published import (
 from benchmarks.records import read_records
 from benchmarks.table import Row, heads, rows, texts
 from benchmarks.technique_pages import technique_page
+from gan_lightning.errors import UserError
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -43,12 +45,15 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     options = parser.parse_args(args)
 
-    tables = [
-        (protocol, rows(read_records(options.results, protocol), protocol, options.results))
-        for protocol in PROTOCOLS.values()
-        if (options.results / protocol.name).is_dir()
-    ]
-    files = _files(tables, options.output)
+    try:
+        tables = [
+            (protocol, rows(read_records(options.results, protocol), protocol, options.results))
+            for protocol in PROTOCOLS.values()
+            if (options.results / protocol.name).is_dir()
+        ]
+        files = _files(tables, options.output)
+    except UserError as error:
+        raise SystemExit(f"benchmarks.render: {error}") from error
     if options.check:
         stale = [path for path, text in files.items() if not _holds(path, text)]
         if stale:
@@ -107,7 +112,9 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path, reporte
     ]
     for protocol, table in tables:
         parts += [f"## {protocol.title}", protocol.description, _markdown(protocol, table, output)]
-        troubles = [f"- {row.name}, {trouble}" for row in table for trouble in row.troubles()]
+        troubles = [
+            f"- {row.name}, {inert(trouble)}" for row in table for trouble in row.troubles()
+        ]
         if troubles:
             parts.append("Not finished, or stale:\n\n" + "\n".join(troubles))
         if published := published_rows(protocol, table, reported):
@@ -126,7 +133,7 @@ def _in_readme(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     """The table, and the pictures of its techniques in one row."""
     lines = [texts(i, row) for i, row in enumerate(table, start=1)]
-    text = markdown_table(heads(protocol, table), lines, words=[1])
+    text = markdown_table([*map(inert, heads(protocol, table))], lines, words=[1])
     shown = [row for row in table if row.picture is not None]
     pictures = [f"![{row.name}]({relative(row.picture, output)})" for row in shown if row.picture]
     if not shown:
@@ -138,7 +145,7 @@ def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
 def _print(protocol: Protocol, table: list[Row]) -> None:
     shown = Table(title=protocol.title)
     for i, name in enumerate(heads(protocol, table)):
-        shown.add_column(name, justify="left" if i == 1 else "right", overflow="fold")
+        shown.add_column(Text(name), justify="left" if i == 1 else "right", overflow="fold")
     for i, row in enumerate(table, start=1):
         shown.add_row(*texts(i, row))
     # A log file has no width of its own to fold the table into.

@@ -1,12 +1,14 @@
 """Make a record's run again: ``python -m benchmarks.reproduce RECORD``.
 
-Trains with the record's own config on the code of its own commit, and says whether the score is the
+Trains with the record's own config, which can name any class and is to be trusted as a program is,
+on the code of its own commit, and says whether the score is the
 same: to the last bit on the same processor and versions, else, as on a GPU, within the spread of
 the seeds. Exits with 1 where it is not.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,8 +23,11 @@ import yaml
 from benchmarks.environment import commit, devices, versions
 from benchmarks.protocol import PLACES, ROOT
 from benchmarks.records import Record, read_record
+from gan_lightning.errors import UserError
 from gan_lightning.loggers import read_rows
 
+#: What git could take for an option is none.
+COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
 #: A score is within the spread where it is at most so many standard deviations from the mean.
 DEVIATIONS = 2.0
 
@@ -30,7 +35,13 @@ DEVIATIONS = 2.0
 def main(args: Sequence[str] | None = None) -> None:
     """Train again, compare and say; exits with 1 where the score is another."""
     options = _parser().parse_args(args)
-    record = read_record(options.record)
+    try:
+        record = read_record(options.record)
+        others = siblings(options.record, record)
+    except OSError as error:
+        raise SystemExit(f"{options.record} cannot be read ({error.strerror})") from error
+    except UserError as error:
+        raise SystemExit(f"benchmarks.reproduce: {error}") from error
     if record.status != "finished":
         raise SystemExit(f"{options.record} is of a run that {record.status}: {record.message}")
     if record.commit.endswith("-dirty"):
@@ -44,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> None:
     with code as place:
         found = train(record, place, options.work, places, options.options)
     print(f"{record.distance}: {found!r}, the record has {record.last[record.distance]!r}")
-    same, said = verdict(record, siblings(options.record, record), found, options.options)
+    same, said = verdict(record, others, found, options.options)
     print(said)
     if not same:
         raise SystemExit(1)
@@ -140,6 +151,8 @@ def _code_of(revision: str) -> Iterator[Path]:
     if revision == commit():
         yield ROOT
         return
+    if not re.fullmatch(COMMIT, revision):
+        raise SystemExit(f"the record names no commit, but {revision!r}")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "code"
         added: Any = subprocess.run(

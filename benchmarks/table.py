@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from benchmarks.protocol import Protocol
 from benchmarks.records import Record, record_path
 from gan_lightning import TECHNIQUES
+from gan_lightning.errors import one_line
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Row:
         """What did not finish, in words."""
         for run in self.runs:
             if run.status != "finished":
-                yield f"seed {run.seed} {run.status}: {run.message}"
+                yield f"seed {run.seed} {run.status}: {one_line(run.message)}"
         for run in self.stale:
             yield (
                 f"seed {run.seed} stale: of version {run.protocol_version} of the protocol, which "
@@ -94,7 +95,7 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
 def named(protocol: Protocol, rows: Sequence[Row], kind: str) -> str:
     """What the protocol's ``distance`` or ``score`` is called."""
     runs = (run for row in rows for run in row.finished)
-    return getattr(protocol, kind) or next((str(getattr(run, kind)) for run in runs), kind)
+    return getattr(protocol, kind) or next((one_line(getattr(run, kind)) for run in runs), kind)
 
 
 #: Sorts what has no number behind all that has.

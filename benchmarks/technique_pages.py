@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.blocks import fill, markdown_table, relative
+from benchmarks.blocks import fill, inert, markdown_table, relative
 from benchmarks.protocol import PLACES, Protocol
 from benchmarks.published import Reported
 from benchmarks.table import Row, heads, texts
@@ -36,7 +36,9 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
                 f"{protocol.title}, rank {rank} of {len(table)} "
                 f"([what is measured]({relative(leaderboard, path.parent)})):",
                 f"```\n{command}\n```",
-                markdown_table(heads(protocol, table)[2:], [texts(rank, row)[2:]], words=[]),
+                markdown_table(
+                    [*map(inert, heads(protocol, table)[2:])], [texts(rank, row)[2:]], words=[]
+                ),
             ]
             if row.picture is not None:
                 parts.append(f"![samples]({relative(row.picture, path.parent)})")

@@ -18,6 +18,8 @@ from gan_lightning.files import whole_file
 FORMAT = 1
 #: What a checkpoint of a run holds.
 PARTS = ("state_dict", "global_step", "pytorch-lightning_version")
+#: In the state of ``ModelCheckpoint``: paths, and scores by path.
+PATHS, BEST = ("best_model_path", "last_model_path", "kth_best_model_path"), "best_k_models"
 #: The hyperparameters that networks are built from.
 OF_NETWORKS = (
     "shape",
@@ -69,7 +71,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             WrongFileError: it is not a whole checkpoint, or holds what could run.
         """
         if "://" in str(path):
-            return super().load_checkpoint(str(path), map_location, weights_only=True)
+            try:
+                return super().load_checkpoint(str(path), map_location, weights_only=True)
+            except Exception as error:
+                # A file system of the network raises what it pleases, and torch does.
+                raise WrongFileError(f"{path} cannot be read: {type(error).__name__}") from error
         checkpoint = read_checkpoint(Path(path), map_location)
         if not all(part in checkpoint for part in PARTS):
             raise WrongFileError(f"{path} is not a checkpoint of a run")
@@ -142,6 +148,32 @@ def check_fits(checkpoint: Mapping[str, Any], model: pl.LightningModule, techniq
             or f"{name} is {_shape(said, name) or 'missing'}, not {_shape(state, name) or 'there'}"
         )
     )
+
+
+def forget_foreign_paths(checkpoint: dict[str, Any]) -> None:
+    """Have the names of other checkpoints in it say where they lead, or strike them out.
+
+    ``ModelCheckpoint`` deletes the one that it remembers for the one before, with all that is in it
+    where it is a folder. It looks whether that is below its own folder, but goes by the text:
+    ``..`` leads out again, and a path with a protocol is taken for one of its own.
+    """
+    states = checkpoint.get("callbacks")
+    for state in states.values() if isinstance(states, dict) else ():
+        if not isinstance(state, dict):
+            continue
+        for key in PATHS:
+            if key in state:
+                state[key] = _local(state[key])
+        if BEST in state:
+            scores = state[BEST] if isinstance(state[BEST], dict) else {}
+            state[BEST] = {plain: scores[path] for path in scores if (plain := _local(path))}
+
+
+def _local(path: object) -> str:
+    """A path of this file system without ``..`` on the way; "" for anything else."""
+    if not isinstance(path, str) or not path or "::" in path or "://" in path:
+        return ""
+    return os.path.normpath(path)
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:

@@ -84,8 +84,8 @@ def main(args: Sequence[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else list(args)
     _quieten(training=args[:1] == ["fit"])
     look_for_gpus_once()
-    _Parser.given = args = _with_saved_config(args)
     try:
+        _Parser.given = args = _with_saved_config(args)
         if args[:1] == ["score"]:
             score.main(args[1:])
             return
@@ -159,8 +159,6 @@ class GANCLI(LightningCLI):
         if (path := config.get("ckpt_path")) is None or path in LIGHTNINGS_CHECKPOINTS:
             return
         checkpoint = Path(path)
-        if "://" in path:
-            return
         _check_checkpoint(checkpoint)
         folder = checkpoint.absolute().parent
         if self.subcommand == "fit" and newest_checkpoint(folder) == checkpoint.resolve():

@@ -1,6 +1,14 @@
 """Errors whose message is all a user needs: the command line prints it without a traceback."""
 
 
+def one_line(text: str) -> str:
+    """The text in one line, without what a terminal obeys: names of files hold anything."""
+    shown = (
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return "".join(shown).strip()
+
+
 class UserError(Exception):
     """Something outside the code that the user can put right, as the message says."""
 
@@ -8,6 +16,10 @@ class UserError(Exception):
     exit_code = 1
     #: Raised by every rank in the same step: the first one's word is enough.
     on_all_ranks = False
+
+    def __str__(self) -> str:
+        """The message, in one line."""
+        return one_line(super().__str__())
 
 
 class ArgumentError(UserError, ValueError):

@@ -22,8 +22,10 @@ def whole_file(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with _told(path, "what was there before stays"):
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
         try:
-            with part.open(mode, **options) as file:
+            # One of its own: not through a link that lies in its place.
+            with part.open(mode.replace("w", "x"), **options) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -19,7 +19,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gan_lightning.checkpoints import FORMAT, check_fits, last_checkpoint, read_checkpoint
+from gan_lightning.checkpoints import (
+    FORMAT,
+    check_fits,
+    forget_foreign_paths,
+    last_checkpoint,
+    read_checkpoint,
+)
 from gan_lightning.checks import at_least, checked_shape, one_of
 from gan_lightning.distributed import gather_rng_states, restore_rng_state
 from gan_lightning.divergence import DivergedError, FiniteIterations
@@ -455,10 +461,14 @@ class GAN(pl.LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random states until training starts, and the number of updates done.
 
+        Of other checkpoints it names only those in a folder of this file system: Lightning deletes
+        what they replace.
+
         Raises:
             WrongFileError: a trainer reads it for a model that it is not of, or for a fit, and it
                 holds weights alone.
         """
+        forget_foreign_paths(checkpoint)
         if self._trainer is not None:
             check_fits(checkpoint, self, _class_name(type(self)))
             fitting = self.trainer.state.fn == TrainerFn.FITTING

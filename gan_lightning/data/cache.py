@@ -35,6 +35,8 @@ from gan_lightning.errors import (
 #: Of the files below; others are not read.
 VERSION = 1
 IMAGES, CHUNKS, META = "images.u8", "chunks.jsonl", "meta.json"
+#: What reading a line of ``CHUNKS`` raises where it is none.
+NOT_ONE = (ValueError, TypeError, OverflowError, RecursionError)
 #: Pictures that are decoded, written and summed together.
 CHUNK = 256
 #: Up to these many bytes all checksums are compared when a cache is opened; of a larger one, some.
@@ -111,10 +113,10 @@ class _Chunk:
 
     @classmethod
     def of(cls, line: str) -> "_Chunk":
-        """Raises ValueError, TypeError where the line holds something else."""
+        """Raises one of NOT_ONE where the line holds something else."""
         read, kept, crc32, skipped = json.loads(line)
         chunk = cls(int(read), int(kept), int(crc32), {int(i): str(why) for i, why in skipped})
-        if chunk.kept < 0 or chunk.read != chunk.kept + len(chunk.skipped):
+        if chunk.kept < 0 or chunk.read != chunk.kept + len(chunk.skipped) or chunk.read > CHUNK:
             raise ValueError(f"{chunk.read} pictures are not {chunk.kept} and those skipped")
         return chunk
 
@@ -150,13 +152,16 @@ def _fault(folder: Path, form: Form) -> str | None:
         every = max(1, -(-size // CHECKED_BYTES))
         if _count_intact(folder / IMAGES, chunks, form, every) < len(chunks):
             return f"a checksum of {IMAGES} is not the one in {CHUNKS}"
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ValueError, RecursionError) as error:
         return str(error)
     return None
 
 
 def _build(source: Source, form: Form, folder: Path, content: str, strict: bool) -> None:
     part = folder.with_name(folder.name + ".part")
+    for path in (part, *(part / name for name in (IMAGES, CHUNKS, META))):
+        if path.is_symlink():
+            path.unlink()  # what is written stays here
     part.mkdir(parents=True, exist_ok=True)
     chunks = _resumed(part, form)
     start = sum(chunk.read for chunk in chunks)
@@ -253,7 +258,7 @@ def _read_chunks(folder: Path) -> list[_Chunk]:
             break
         try:
             chunks.append(_Chunk.of(line))
-        except (ValueError, TypeError):
+        except NOT_ONE:
             break
     return chunks
 

@@ -1,19 +1,24 @@
 """The data sets in MNIST's format."""
 
+import gzip
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import extract_archive
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
 from gan_lightning.errors import MissingFileError, WrongFileError
 
 NAMES = {"train": "train", "test": "t10k"}
+#: What reading a broken file raises.
+BROKEN = (ValueError, AssertionError, RuntimeError, EOFError, KeyError, OSError, zlib.error)
+#: What a packed file may unpack to: twenty times the largest of these data sets.
+MAX_BYTES = 2**30
 
 
 class MNIST(ImageDataModule):
@@ -74,8 +79,8 @@ class MNIST(ImageDataModule):
                 return read(str(path))
             # data_dir may be read-only.
             with tempfile.TemporaryDirectory() as folder:
-                return read(extract_archive(str(path), folder))
-        except (ValueError, AssertionError, RuntimeError, EOFError, KeyError, OSError) as error:
+                return read(str(_unpacked(path, Path(folder))))
+        except BROKEN as error:
             raise WrongFileError(f"{path} is not a whole IDX file of {kind} ({error})") from error
 
     def _find(self, name: str, kind: str) -> Path | None:
@@ -86,6 +91,18 @@ class MNIST(ImageDataModule):
                 if path.is_file():
                     return path
         return None
+
+
+def _unpacked(path: Path, folder: Path) -> Path:
+    """The content of a packed file; ValueError where there is no end of it."""
+    unpacked, written = folder / path.stem, 0
+    with gzip.open(path) as packed, unpacked.open("wb") as file:
+        while part := packed.read(2**20):
+            written += len(part)
+            if written > MAX_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
+            file.write(part)
+    return unpacked
 
 
 class FashionMNIST(MNIST):

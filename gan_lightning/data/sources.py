@@ -22,7 +22,7 @@ from gan_lightning.data.pixels import (
     decode,
     unreadable,
 )
-from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFileError
+from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFileError, one_line
 
 #: Formats that Pillow hands to another program, or knows by name alone.
 NOT_READ = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
@@ -123,7 +123,7 @@ class FilesSource(Source):
         return len(self.files)
 
     def name(self, i: int) -> str:
-        return self.files[i]
+        return one_line(self.files[i])
 
 
 class FolderSource(FilesSource):

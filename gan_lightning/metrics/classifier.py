@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from gan_lightning.errors import MissingFileError, WrongFileError
 from gan_lightning.files import whole_file
 
 FORMAT = "gan_lightning classifier, version 1"
+#: Scores and files are called after it.
+NAME = r"[A-Za-z0-9_-]{1,64}"
 
 
 class Classifier(nn.Module):
@@ -74,6 +77,25 @@ def save_classifier(network: Classifier, description: Description, path: Path) -
         file.write(buffer.getvalue())
 
 
+def _check(said: Description, state: dict[str, Tensor]) -> None:
+    """Raises ValueError where a file says what no network of this kind can have said of it."""
+    checked_name(said.name)
+    channels, height, width = said.shape
+    if channels not in (1, 3) or min(height, width) < 1:
+        raise ValueError(f"not of images: {said.shape}")
+    if state["classifier.bias"].shape != (said.classes,):
+        raise ValueError(f"not of {said.classes} classes")
+
+
+def checked_name(name: str) -> str:
+    """The name; ValueError where it cannot be a part of those of scores and of files."""
+    if re.fullmatch(NAME, name) is None:
+        raise ValueError(
+            f"the name {name!r} is to be of 1 to 64 letters, digits, underscores and hyphens"
+        )
+    return name
+
+
 def full_name(description: Description, path: Path) -> str:
     """The name with the file's hash behind it: scores on other weights are other scores."""
     return f"{description.name}_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
@@ -94,6 +116,7 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
             raise ValueError("of another format")
         state = content.pop("state")
         description = Description(**content | {"shape": tuple(content["shape"])})
+        _check(description, state)
         network = Classifier(description.shape[0], description.classes)
         network.load_state_dict(state)
     except Exception as error:

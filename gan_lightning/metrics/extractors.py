@@ -1,10 +1,13 @@
 """Networks that turn images into the features and class logits that scores compare, by name."""
 
 import hashlib
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -25,6 +28,8 @@ from gan_lightning.metrics.digits_cnn import load_digits_cnn
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
 #: How the hash of the published weights begins, as their file's name says.
 INCEPTION_SHA256 = "6726825d"
+#: The variables by which torch is told to load tensors alone, or anything.
+FORCED, FORCED_NOT = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _NAME_A_FILE = f"name the file with --evaluate.weights, score's --weights or {INCEPTION_VARIABLE}"
 
 
@@ -82,11 +87,12 @@ class Inception(nn.Module):
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
         path = _inception_weights(weights)
+        tensors = _tensors(path)
         try:
             self.net = FeatureExtractorInceptionV3(
                 "inception-v3-compat",
                 ["2048", "logits_unbiased"],
-                feature_extractor_weights_path=str(path),
+                feature_extractor_weights_path=tensors,
             )
         except RuntimeError as error:
             raise _wrong_file(path) from error
@@ -163,7 +169,13 @@ class DinoV2(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         try:
-            self.net = FeatureExtractorDinoV2(name, ["dinov2"])
+            with _tensors_alone():
+                self.net = FeatureExtractorDinoV2(name, ["dinov2"])
+        except UnpicklingError as error:
+            raise WrongFileError(
+                f"{torch.hub.get_dir()}/checkpoints holds something else than weights of {name}: "
+                "delete the file, and it is downloaded again"
+            ) from error
         except (URLError, OSError, RuntimeError) as error:
             raise MissingFileError(
                 f"{name} could not be downloaded ({error}): with a network, torch.hub keeps it in "
@@ -175,6 +187,18 @@ class DinoV2(nn.Module):
         """uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)``; no logits."""
         (features,) = self.net(images.expand(-1, 3, -1, -1))
         return features, None
+
+
+@contextmanager
+def _tensors_alone() -> Iterator[None]:
+    """Have torch unpickle nothing but tensors, whatever others ask it for."""
+    given = {name: os.environ.pop(name, None) for name in (FORCED, FORCED_NOT)}
+    os.environ[FORCED] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[FORCED]
+        os.environ.update({name: value for name, value in given.items() if value is not None})
 
 
 def _dinov2(name: str, weights: str | Path | None) -> Extractor:
@@ -212,22 +236,26 @@ def _inception_weights(weights: str | Path | None) -> Path:
                 f"{path} (from {URL_INCEPTION_V3}), or {_NAME_A_FILE}, or train without scores: "
                 "--evaluate.extractor none"
             ) from error
-    _check_loads(path)
-    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(INCEPTION_SHA256):
-        rank_zero_warn(
-            f"{path} does not hold the published weights: what is called fid and is here is neither"
-        )
     return path
 
 
-def _check_loads(path: Path) -> None:
-    """Refuse a file that holds more than tensors before torch-fidelity unpickles it."""
+def _tensors(path: Path) -> io.BytesIO:
+    """The file's tensors, written anew: torch-fidelity unpickles whatever it is given."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         raise _wrong_file(path) from error
     if not isinstance(state, dict) or "Mixed_7c.branch_pool.conv.weight" not in state:
         raise _wrong_file(path)
+    if not hashlib.sha256(content).hexdigest().startswith(INCEPTION_SHA256):
+        rank_zero_warn(
+            f"{path} does not hold the published weights: what is called fid and is here is neither"
+        )
+    written = io.BytesIO()
+    torch.save(state, written)
+    written.seek(0)
+    return written
 
 
 def _wrong_file(path: Path) -> WrongFileError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def statistics_path(folder: Path, title: str, extractor: str, keep: bool, key: s
     kind = "features" if keep else "moments"
     libraries = " ".join(f"{name} {version(name)}" for name in LIBRARIES)
     digest = hashlib.sha256(f"{FORMAT} {libraries} {key}".encode()).hexdigest()[:16]
-    return folder / f"{title}-{extractor}-{digest}.{kind}"
+    # The digest tells files apart: of names, which may come from a file, only what is harmless.
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{title}-{extractor}")[:100].lstrip(".")
+    return folder / f"{name}-{digest}.{kind}"
 
 
 def read_statistics(path: Path) -> Features | None:
@@ -46,10 +49,19 @@ def read_statistics(path: Path) -> Features | None:
     if hashlib.sha256(payload).hexdigest().encode() != content[:HASH_LENGTH]:
         rank_zero_warn(f"{path} is damaged: the real samples are measured again")
         return None
-    read = torch.load(io.BytesIO(payload), weights_only=True)
-    return Features(
-        read["features"], read["logits"], Moments(read["count"], read["sum"], read["products"])
-    )
+    try:
+        read = torch.load(io.BytesIO(payload), weights_only=True)
+        moments = Moments(int(read["count"]), read["sum"].double(), read["products"].double())
+        logits = None if read["logits"] is None else read["logits"].float()
+        return Features(read["features"].float(), logits, moments)
+    except Exception as error:
+        # Its checksum is of what it holds, whoever wrote it; torch and pickle raise what they
+        # please on what is something else.
+        rank_zero_warn(
+            f"{path} holds something else ({type(error).__name__}): the real samples are measured "
+            "again"
+        )
+        return None
 
 
 def write_statistics(features: Features, path: Path) -> None:

@@ -19,7 +19,13 @@ from torch import Tensor
 from gan_lightning.checks import at_least
 from gan_lightning.data import GANDataModule
 from gan_lightning.errors import UserError
-from gan_lightning.metrics.classifier import Classifier, Description, full_name, save_classifier
+from gan_lightning.metrics.classifier import (
+    Classifier,
+    Description,
+    checked_name,
+    full_name,
+    save_classifier,
+)
 
 BATCH_SIZE = 128
 #: Images are moved by up to so many pixels.
@@ -78,6 +84,8 @@ def main(args: list[str] | None = None) -> None:
     config = _plain(options)
     try:
         at_least(1, epochs=options.epochs)
+        if options.name is not None:
+            checked_name(options.name)
         path = options.output and _writable(options.output)
         data: GANDataModule = parser.instantiate(options).data
         data.prepare_data()

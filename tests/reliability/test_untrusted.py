@@ -1,0 +1,736 @@
+"""Files from others: what they hold runs nothing, leads nowhere else, and stays text."""
+
+import dataclasses
+import gzip
+import http.server
+import io
+import json
+import os
+import pickle
+import stat
+import sys
+import tarfile
+import threading
+import warnings
+import zipfile
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+
+import datasets as huggingface
+import pytest
+import pytorch_lightning as pl
+import torch
+from formats import WRITERS, encoded, picture
+from helpers import SILENT, given, samples, tiny
+from PIL import Image
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import nn
+from torchvision import models
+
+from benchmarks import render, reproduce
+from benchmarks.protocol import PROTOCOLS
+from benchmarks.records import Record, read_record, record_path, write_record, write_whole
+from gan_lightning import data, load
+from gan_lightning.checkpoints import AtomicCheckpointIO
+from gan_lightning.cli import main
+from gan_lightning.data import cache, mnist, sources
+from gan_lightning.data.huggingface import _Rows
+from gan_lightning.data.pixels import Form, UnreadableImageError
+from gan_lightning.data.sources import FolderSource, ZipSource
+from gan_lightning.errors import MissingFileError, UserError, WrongFileError
+from gan_lightning.metrics import extractors, load_extractor
+from gan_lightning.metrics.classifier import Classifier, Description, save_classifier
+from gan_lightning.metrics.features import Features
+from gan_lightning.metrics.statistics import read_statistics, statistics_path, write_statistics
+from gan_lightning.metrics.train_extractor import main as train_extractor
+
+
+class Payload:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+@pytest.fixture
+def marker(tmp_path):
+    """What must not be there at the end."""
+    path = tmp_path / "the payload ran"
+    yield path
+    assert not path.exists()
+
+
+def _in_zip(content, path):
+    torch.save(content, path)
+
+
+def _as_legacy(content, path):
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def _as_pickle(content, path):
+    path.write_bytes(pickle.dumps(content))
+
+
+def _in_torchscript(content, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(nn.Identity()), str(path))
+    # Its pickles are as a program's.
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, held in members.items():
+            archive.writestr(name, pickle.dumps(content) if name.endswith(".pkl") else held)
+
+
+KINDS = {
+    "zip": _in_zip,
+    "legacy": _as_legacy,
+    "pickle": _as_pickle,
+    "torchscript": _in_torchscript,
+}
+
+
+def _stopped(capsys, *arguments):
+    """The one line with which the command line stops."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main([*map(str, arguments)])
+    assert stopped.value.code in (1, 2)
+    said = [line for line in capsys.readouterr().err.splitlines() if "gan-lightning:" in line]
+    assert len(said) == 1
+    return said[0]
+
+
+# Checkpoints
+
+TRAIN = (
+    *("--model=DCGAN", "--data=Ring", "--model.generator_width=8", "--model.critic_width=8"),
+    *("--trainer.max_steps=1", "--trainer.accelerator=cpu", "--evaluate.extractor=auto"),
+    *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_of_load_runs_nothing(tmp_path, marker, kind):
+    path = tmp_path / "evil.ckpt"
+    KINDS[kind]({"state_dict": Payload(marker), "technique": "gan_lightning.DCGAN"}, path)
+    with pytest.raises(Exception):  # noqa: B017, PT011  (which one, the test below says)
+        load(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_load_says_in_one_line_what_is_wrong_with_a_checkpoint(tmp_path, marker, kind):
+    path = tmp_path / "evil.ckpt"
+    KINDS[kind]({"state_dict": Payload(marker)}, path)
+    with pytest.raises(UserError, match=r"evil\.ckpt"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [*(("fit", kind) for kind in KINDS), ("validate", "zip"), ("test", "zip"), ("predict", "zip")],
+)
+def test_a_checkpoint_of_the_command_line_runs_nothing(tmp_path, marker, capsys, command, kind):
+    path = tmp_path / "evil.ckpt"
+    KINDS[kind]({"state_dict": Payload(marker)}, path)
+    assert "evil.ckpt" in _stopped(capsys, command, *TRAIN, "--ckpt_path", path)
+
+
+def test_no_variable_has_a_checkpoint_run(tmp_path, marker, monkeypatch):
+    path = tmp_path / "evil.ckpt"
+    _in_zip({"state_dict": Payload(marker)}, path)
+    monkeypatch.setenv(extractors.FORCED_NOT, "1")
+    try:
+        with pytest.raises(UserError):
+            AtomicCheckpointIO().load_checkpoint(path)
+    finally:
+        ran = marker.exists() and not marker.rmdir()
+    assert not ran
+
+
+def test_a_checkpoint_with_an_address_runs_nothing(tmp_path, marker, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    place = tmp_path / "served"
+    place.mkdir()
+    _in_zip({"state_dict": Payload(marker)}, place / "evil.ckpt")
+
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(place))
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            with pytest.raises(UserError):
+                AtomicCheckpointIO().load_checkpoint(
+                    f"http://127.0.0.1:{server.server_port}/evil.ckpt"
+                )
+        finally:
+            server.shutdown()
+            ran = marker.exists() and not marker.rmdir()
+    assert not ran
+
+
+def test_the_command_line_takes_no_checkpoint_with_an_address(capsys):
+    address = "http://127.0.0.1:9/evil.ckpt"
+    assert "there is no file" in _stopped(capsys, "fit", *TRAIN, "--ckpt_path", address)
+
+
+def _trained(folder, max_steps=1, ckpt_path=None):
+    keep = ModelCheckpoint(dirpath=folder, filename="{step}", every_n_train_steps=1)
+    arguments = SILENT | {"enable_checkpointing": True, "max_steps": max_steps}
+    trainer = pl.Trainer(callbacks=[keep], **arguments)
+    trainer.fit(tiny("dcgan"), given(samples()), ckpt_path=ckpt_path)
+    return Path(keep.best_model_path)
+
+
+@pytest.mark.parametrize("where", ["local://{victim}", "file://{victim}", "{folder}/../victim"])
+@pytest.mark.parametrize("key", ["best_model_path", "last_model_path"])
+def test_a_checkpoint_deletes_nothing_but_its_own(tmp_path, key, where):
+    folder, victim = tmp_path / "checkpoints", tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").touch()
+    first = _trained(folder)
+    checkpoint = torch.load(first, weights_only=True)
+    (state,) = checkpoint["callbacks"].values()
+    state[key] = where.format(victim=victim, folder=folder)
+    evil = tmp_path / "evil.ckpt"
+    torch.save(checkpoint, evil)
+    _trained(folder, 3, evil)
+    assert (victim / "file").is_file()
+
+
+def test_a_run_that_goes_on_still_deletes_its_own_checkpoint(tmp_path):
+    folder = tmp_path / "checkpoints"
+    torch.save(torch.load(_trained(folder), weights_only=True), tmp_path / "copy.ckpt")
+    last = _trained(folder, 2, tmp_path / "copy.ckpt")
+    assert list(folder.iterdir()) == [last]
+
+
+def _module(folder, monkeypatch, marker):
+    """A module that says when it is imported and, if so, leaves the marker when it is used."""
+    path = folder / "evil_module.py"
+    path.write_text(
+        "import os, pathlib\n"
+        f"pathlib.Path({str(folder / 'imported')!r}).touch()\n"
+        f"class Evil:\n    def __init__(self, *a, **k): os.mkdir({str(marker)!r})\n"
+        f"def evil(*a, **k): os.mkdir({str(marker)!r})\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "evil_module", raising=False)
+    return folder / "imported"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"_instantiator": "evil_module.evil"},
+        {
+            "_instantiator": "pytorch_lightning.cli.instantiate_module",
+            "_class_path": "evil_module.Evil",
+        },
+    ],
+)
+def test_a_checkpoint_names_no_function_to_call(tmp_path, marker, monkeypatch, said):
+    imported = _module(tmp_path, monkeypatch, marker)
+    checkpoint = torch.load(_trained(tmp_path / "checkpoints"), weights_only=True)
+    checkpoint["hyper_parameters"] |= said
+    torch.save(checkpoint, tmp_path / "evil.ckpt")
+    with pytest.raises(ValueError, match="blocked to prevent"):
+        load(tmp_path / "evil.ckpt")
+    assert not imported.exists()
+
+
+# Configs
+
+
+def test_a_config_is_read_as_plain_yaml(tmp_path, marker, capsys):
+    config = tmp_path / "evil.yaml"
+    config.write_text(f'model: !!python/object/apply:os.mkdir ["{marker}"]\ndata: Ring\n')
+    assert "python/object/apply" in _stopped(capsys, "fit", "--config", config)
+
+
+@pytest.mark.parametrize("option", ["model", "data", "trainer.callbacks", "trainer.logger"])
+def test_a_class_of_another_kind_is_refused_uncalled(tmp_path, marker, monkeypatch, capsys, option):
+    _module(tmp_path, monkeypatch, marker)
+    given_classes = [f"--{option}=evil_module.Evil"]
+    given_classes += [f"--{kind}" for kind in ("model=DCGAN", "data=Ring") if option not in kind]
+    assert "expected" in _stopped(capsys, "fit", *given_classes)
+
+
+# Weights
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["inception", "mobilenet_v2", "classifier"])
+def test_weights_run_nothing(tmp_path, marker, name, kind):
+    path = tmp_path / "evil.pt"
+    content = {"Mixed_7c.branch_pool.conv.weight": Payload(marker), "format": Payload(marker)}
+    KINDS[kind](content, path)
+    with pytest.raises(WrongFileError) as refused:
+        load_extractor(name, path)
+    assert "evil.pt" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_inception_weights_that_change_after_they_were_looked_at_run_nothing(
+    tmp_path, marker, inception_file, monkeypatch
+):
+    path, torchs = tmp_path / "weights.pth", torch.load
+    path.write_bytes(inception_file.read_bytes())
+
+    def swapping(*arguments, **options):
+        found = torchs(*arguments, **options)
+        if not marker.exists():
+            _in_zip(Payload(marker), path)
+        return found
+
+    monkeypatch.setattr(torch, "load", swapping)
+    load_extractor("inception", path)
+
+
+def test_what_torch_hub_kept_of_dinov2_runs_nothing(tmp_path, marker, monkeypatch):
+    path = tmp_path / "evil.pth"
+    _in_zip(Payload(marker), path)
+    monkeypatch.setattr(
+        extractors,
+        "FeatureExtractorDinoV2",
+        lambda *arguments: torch.load(path, weights_only=False),
+    )
+    monkeypatch.setenv(extractors.FORCED_NOT, "1")
+    before = dict(os.environ)
+    with pytest.raises(WrongFileError, match="something else than weights of dinov2"):
+        load_extractor("dinov2_vit_s_14")
+    assert dict(os.environ) == before
+
+
+BAD_NAMES = ["../../out", "/out", "a/b", "nul\0", "a" * 300, "", "..", "<script>", "a|b", "a\nb", 3]
+
+
+def _classifier(path, **said):
+    network = Classifier(1, 10)
+    description = Description("name", (1, 8, 8), 10, 1.0, {})
+    save_classifier(network, dataclasses.replace(description, **said), path)
+    return path
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_classifier_has_a_name_that_is_only_a_name(tmp_path, name):
+    with pytest.raises(WrongFileError, match="is not a classifier of"):
+        load_extractor("classifier", _classifier(tmp_path / "evil.pt", name=name))
+
+
+@pytest.mark.parametrize(
+    "said", [{"shape": (2**40, 8, 8)}, {"shape": (1, -8, 8)}, {"shape": (1,)}, {"classes": 2**40}]
+)
+def test_a_classifier_takes_no_memory_that_its_weights_do_not_fill(tmp_path, said):
+    with pytest.raises(WrongFileError, match="is not a classifier of"):
+        load_extractor("classifier", _classifier(tmp_path / "evil.pt", **said))
+
+
+def test_a_classifier_is_not_trained_under_such_a_name(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train_extractor(["--data=Digits", "--name=../out"])
+    assert "'../out' is to be of" in capsys.readouterr().err
+    assert not list(tmp_path.parent.glob("out*"))
+
+
+@pytest.mark.parametrize("content", ["payload", 3, {}, {"features": 3}])
+def test_kept_statistics_run_nothing_and_are_measured_again(tmp_path, marker, content):
+    written = io.BytesIO()
+    torch.save(Payload(marker) if content == "payload" else content, written)
+    path = tmp_path / "evil.moments"
+    path.write_bytes(sha256(written.getvalue()).hexdigest().encode() + written.getvalue())
+    with pytest.warns(UserWarning, match="measured again"):
+        assert read_statistics(path) is None
+
+
+@pytest.mark.parametrize("name", [str(name) for name in BAD_NAMES])
+def test_statistics_stay_in_their_folder(tmp_path, name):
+    folder = tmp_path / "statistics"
+    path = statistics_path(folder, name, name, True, "key")
+    assert path.parent == folder
+    write_statistics(Features(torch.ones(3, 2)), path)
+    assert [*folder.iterdir()] == [path]
+    assert torch.equal(read_statistics(path).features, torch.ones(3, 2))
+
+
+# Data
+
+
+@pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100"])
+def test_a_pickle_that_is_not_the_published_one_is_not_unpickled(
+    tmp_path, marker, monkeypatch, no_network, name
+):
+    WRITERS[name](tmp_path, monkeypatch)
+    (path,) = tmp_path.rglob("test*")
+    path.write_bytes(pickle.dumps(Payload(marker)))
+    module = getattr(data, name)(data_dir=str(tmp_path))
+    with pytest.raises(MissingFileError, match=r"Put cifar-100?-python\.tar\.gz"):
+        module.prepare_data()
+    with pytest.raises(RuntimeError, match="corrupted"):
+        module.load("test")
+
+
+@pytest.mark.parametrize(
+    ("name", "archive"),
+    [("CIFAR10", "cifar-10-python.tar.gz"), ("STL10", "stl10_binary.tar.gz")],
+)
+def test_an_archive_that_is_not_the_published_one_is_not_unpacked(
+    tmp_path, no_network, name, archive
+):
+    with tarfile.open(tmp_path / archive, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../out"))
+        tar.addfile(tarfile.TarInfo("in"))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(MissingFileError):
+        getattr(data, name)(data_dir=str(tmp_path)).prepare_data()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not (tmp_path.parent / "out").exists()
+
+
+def test_a_matlab_file_that_is_not_the_published_one_is_not_read(tmp_path, monkeypatch, no_network):
+    WRITERS["SVHN"](tmp_path, monkeypatch)
+    for split in ("train", "test"):
+        (tmp_path / f"{split}_32x32.mat").write_bytes(b"else")
+    monkeypatch.setattr("scipy.io.loadmat", lambda *_: pytest.fail("it was read"))
+    module = data.SVHN(data_dir=str(tmp_path))
+    with pytest.raises(MissingFileError):
+        module.prepare_data()
+    with pytest.raises(RuntimeError, match="corrupted"):
+        module.load("test")
+
+
+def test_a_packed_file_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, "MAX_BYTES", 10_000)
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + bytes(20_000)))
+    with pytest.raises(WrongFileError, match="unpacks to more than 10,000 bytes"):
+        data.MNIST(data_dir=str(tmp_path)).load("test")
+
+
+@pytest.fixture
+def slippery(tmp_path):
+    """A zip archive of two pictures, and of members that lead out of it, or to one another."""
+    place = tmp_path / "data"
+    place.mkdir()
+    good = encoded(picture(8, 8), "PNG")
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with warnings.catch_warnings(), zipfile.ZipFile(place / "evil.zip", "w") as archive:
+        warnings.simplefilter("ignore")  # of two members of one name
+        for name in ("../out.png", "/out.png", "a/../../out.png", "good.png", "good.png"):
+            archive.writestr(name, good)
+        archive.writestr("a/../../a/../..//out.png", good)
+        archive.writestr("a/../better.png", good)
+        archive.writestr(link, "../../../etc/passwd")
+    return place / "evil.zip"
+
+
+def test_an_archive_is_read_and_never_unpacked(tmp_path, slippery):
+    source = ZipSource(slippery)
+    assert source.files == ["better.png", "good.png", "link.png"]
+    with pytest.raises(UnreadableImageError, match="not an image"):
+        source[2]
+    kept = tmp_path / "cache"
+    images, _ = data.ImageFolder(
+        data_dir=str(slippery), size=8, cache_dir=str(kept), placement="host"
+    ).load("train")
+    assert len(images) == 2
+    written = {path for path in tmp_path.rglob("*") if kept not in [path, *path.parents]}
+    assert written == {slippery.parent, slippery}
+
+
+def test_a_member_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", encoded(picture(8, 8), "PNG") + bytes(10_000))
+    with pytest.raises(UnreadableImageError, match="unpacks to"):
+        ZipSource(tmp_path / "bomb.zip")[0]
+
+
+def test_links_of_a_folder_are_read_and_nothing_is_written_through_them(tmp_path):
+    elsewhere, place = tmp_path / "elsewhere", tmp_path / "data"
+    elsewhere.mkdir()
+    place.mkdir()
+    (elsewhere / "one.png").write_bytes(encoded(picture(8, 8), "PNG"))
+    (place / "out").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(place)
+    (place / "device.png").symlink_to("/dev/zero")
+    kept = tmp_path / "cache"
+    module = data.ImageFolder(data_dir=str(place), size=8, cache_dir=str(kept), placement="host")
+    assert len(module.load("train")[0]) == 1
+    assert {path.name for path in elsewhere.iterdir()} == {"one.png", "round"}
+    assert {path.name for path in place.iterdir()} == {"out", "device.png"}
+
+
+@pytest.mark.timeout(60)
+def test_a_row_that_names_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    good = {"bytes": encoded(picture(8, 8), "PNG"), "path": None}
+    rows = {"image": [{"bytes": None, "path": str(tmp_path / "pipe.png")}, good]}
+    features = huggingface.Features(image=huggingface.Image())
+    source = _Rows(huggingface.Dataset.from_dict(rows, features), "image", sources.WHITE, None)
+    with pytest.raises(UnreadableImageError, match="a pipe"):
+        source[0]
+    assert source[1].shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["new\nline.png", "\x1b[2Jclear.png", "\u202eback.png"])
+def test_a_name_in_a_message_is_one_line_that_a_terminal_obeys_in_nothing(tmp_path, name):
+    (tmp_path / name).write_bytes(b"else")
+    said = FolderSource(tmp_path).name(0)
+    assert said.isprintable()
+    assert str(WrongFileError(f"{name} is wrong")).isprintable()
+
+
+# The cache of decoded images
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    place = tmp_path / "pictures"
+    place.mkdir()
+    (place / "one.png").write_bytes(encoded(picture(8, 8), "PNG"))
+    return FolderSource(place)
+
+
+def _cached(pictures, parent):
+    return cache.open_cache(pictures, Form(3, 8), parent, "Pictures")
+
+
+@pytest.mark.parametrize("name", ["", cache.IMAGES, cache.CHUNKS, cache.META])
+def test_a_cache_is_not_built_through_a_link(tmp_path, pictures, name):
+    parent, victim = tmp_path / "cache", tmp_path / "victim"
+    _cached(pictures, parent)
+    (folder,) = [path for path in parent.iterdir() if path.is_dir()]
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    part = parent / f"{folder.name}.part"
+    if name:
+        part.mkdir()
+        victim.write_text("mine")
+    else:
+        victim.mkdir()
+    (part / name if name else part).symlink_to(victim)
+    assert len(_cached(pictures, parent).images) == 1
+    assert (victim.read_text() == "mine") if name else not list(victim.iterdir())
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[1e999, 1, 0, []]", f"[{10**15}, {10**15}, 0, []]", "[" * 100_000, "[1, 1, 0, 3]", "\\x00"],
+)
+def test_a_journal_of_another_is_damage(tmp_path, pictures, line):
+    parent = tmp_path / "cache"
+    _cached(pictures, parent)
+    (folder,) = [path for path in parent.iterdir() if path.is_dir()]
+    (folder / cache.CHUNKS).write_text(line + "\n")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert len(_cached(pictures, parent).images) == 1
+    part = folder.rename(folder.with_name(folder.name + ".part"))
+    (part / cache.CHUNKS).write_text(line + "\n")
+    assert len(_cached(pictures, parent).images) == 1
+    (folder / cache.META).write_text("[" * 100_000)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert len(_cached(pictures, parent).images) == 1
+
+
+# Records and what is made of them
+
+FOLDER = PROTOCOLS["folder"]
+HOSTILE = (
+    '"><script>alert(1)</script><img src=x onerror=alert(1)>|</style>\n'
+    "| a | row |\r\n# A head\n[click](javascript:alert(1)) `code` </td></table> ' --> "
+    "<!-- results: end --> \x1b[2J \u2028 & &lt;b&gt; [bold]x[/italic] ![x](http://e.x/) \\"
+)
+
+
+def _records(text):
+    """A finished run and a failed one that say ``text`` wherever they can."""
+    scores = {text: 9.0, text + "2": 2.0}
+    point = {"update": 1, "images": 16, "train_seconds": 1.0, **scores}
+    finished = Record(
+        protocol="folder",
+        protocol_version=FOLDER.version,
+        technique="dcgan",
+        seed=0,
+        status="finished",
+        message=text,
+        distance=text,
+        score=text + "2",
+        untrained=scores,
+        last=scores,
+        best=scores,
+        curve=[point, point | {"update": 2}],
+        budget={"generator_updates": 2, "critic_updates": 2, "images": 32},
+        wall_seconds=60.0,
+        peak_memory_bytes=1,
+        device={"name": text, text: text},
+        versions={text: text},
+        commit=text,
+        config={text: text},
+    )
+    failed = dataclasses.replace(finished, technique="wgan", status="failed", last={})
+    return [finished, failed, dataclasses.replace(failed, technique="lsgan", status="diverged")]
+
+
+def _rendered(tmp_path, name, text):
+    """The pages that are made of such records: HTML, Markdown, a technique's."""
+    output = tmp_path / name
+    results = output / "results"
+    for record in _records(text):
+        path = write_record(record, results)
+        Image.new("RGB", (4, 4)).save(path.with_suffix(".png"))
+    page = output / "docs" / "techniques" / "dcgan.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("<!-- results: begin -->\n<!-- results: end -->\nafter\n")
+    render.main(["--results", str(results), "--output", str(output)])
+    return [
+        (output / "leaderboard.html").read_text(),
+        (output / "LEADERBOARD.md").read_text(),
+        page.read_text(),
+    ]
+
+
+class _Elements(HTMLParser):
+    """Every element with its attributes, but for what pictures and numbers are in them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.texts = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        links = [value for name, value in attributes if name in ("src", "href")]
+        self.found.append((tag, [name for name, _ in attributes], links))
+
+    def handle_endtag(self, tag):
+        self.found.append(tag)
+
+    def handle_comment(self, data):
+        self.found.append(data)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_page_has_no_element_of_a_record(tmp_path):
+    hostile, harmless = (
+        _Elements(_rendered(tmp_path, name, text)[0])
+        for name, text in {"hostile": HOSTILE, "harmless": "fd"}.items()
+    )
+    assert hostile.found == harmless.found
+    assert "<script>alert(1)</script>" in "".join(hostile.texts)
+
+
+def test_a_row_stays_a_row_and_text_stays_text_in_markdown(tmp_path, capsys):
+    hostile = _rendered(tmp_path, "hostile", HOSTILE)[1:]
+    shown = capsys.readouterr().out
+    harmless = _rendered(tmp_path, "harmless", "fd")[1:]
+    for one, other in zip(hostile, harmless, strict=True):
+        lines, others = one.splitlines(), other.splitlines()
+        assert len(lines) == len(others)
+        assert [line.count("|") for line in lines] == [line.count("|") for line in others]
+        assert _Elements(one).found == _Elements(other).found
+        assert "](javascript" not in one.replace("\\](", "")
+        assert [line[:2] for line in lines] == [line[:2] for line in others]
+    assert "\x1b[2J" not in shown
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": "/../../../out"},
+        {"seed": True},
+        {"wall_seconds": "60"},
+        {"last": {"fd": "<script>"}},
+        {"last": {}},
+        {"curve": [{"update": -1, "fd": 1.0}]},
+        {"curve": [{"fd": 1.0}]},
+        {"curve": 3},
+        {"budget": {}},
+        {"message": 3},
+        {"message": "\ud800"},
+        {"status": "great"},
+        {"versions": ["1"]},
+        {"config": []},
+        {"another": 1},
+    ],
+)
+def test_a_record_of_other_types_is_none(tmp_path, changed):
+    record = _records("fd")[0]
+    path = record_path(tmp_path / "results", "folder", "dcgan", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(dataclasses.asdict(record) | changed))
+    with pytest.raises(SystemExit) as stopped:
+        render.main(["--results", str(tmp_path / "results"), "--output", str(tmp_path)])
+    assert "seed0.json is not a record" in stopped.value.code
+    assert stopped.value.code.isprintable()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + "0" * 400])
+def test_a_record_of_numbers_that_are_none_is_none(tmp_path, number):
+    path = write_record(_records("fd")[0], tmp_path)
+    path.write_text(path.read_text().replace("60.0", number))
+    with pytest.raises(WrongFileError, match="is not a record"):
+        read_record(path)
+
+
+def test_a_measurement_of_another_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(render, "THROUGHPUT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "speed.md").touch()
+    (tmp_path / "train-evil-cpu.json").write_text('{"device": 3}')
+    with pytest.raises(SystemExit) as stopped:
+        render.main(["--results", str(tmp_path / "none"), "--output", str(tmp_path)])
+    assert "train-evil-cpu.json is not a measurement" in stopped.value.code
+
+
+def test_what_is_no_picture_is_not_published(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    results = tmp_path / "results"
+    path = write_record(_records("fd")[0], results)
+    path.with_suffix(".png").symlink_to(tmp_path / "secret")
+    with pytest.raises(SystemExit) as stopped:
+        render.main(["--results", str(results), "--output", str(tmp_path)])
+    assert "seed0.png is not a picture" in stopped.value.code
+    assert not (tmp_path / "leaderboard.html").exists()
+
+
+def test_a_file_is_not_written_through_a_link_beside_it(tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "one.part").symlink_to(tmp_path / "victim")
+    write_whole(tmp_path / "one.json", "{}")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert (tmp_path / "one.json").read_text() == "{}"
+    assert not (tmp_path / "one.json").is_symlink()
+
+
+@pytest.mark.parametrize("commit", ["--force", "-Bmain", "HEAD", "", "main; touch out", "$(x)"])
+def test_git_is_given_nothing_that_is_no_commit(tmp_path, monkeypatch, commit):
+    path = write_record(dataclasses.replace(_records("fd")[0], commit=commit), tmp_path)
+    monkeypatch.setattr(reproduce, "commit", lambda: "0" * 40)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it was run"))
+    with pytest.raises(SystemExit, match="names no commit"):
+        reproduce.main([str(path)])
+
+
+def test_torchvisions_weights_are_not_loaded_by_name(monkeypatch):
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: pytest.fail("it"))
+    assert "mobilenet_v2" in models.list_models()
+    with pytest.raises(MissingFileError):
+        load_extractor("mobilenet_v2")
