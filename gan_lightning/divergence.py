@@ -1,7 +1,7 @@
 """Seeing that a run has diverged, without waiting for the device that it runs on."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -28,9 +28,6 @@ class FiniteIterations:
         weights: of both networks; they stay where they are in memory.
     """
 
-    #: Iterations until a GPU's count is read: more than it is ever behind, but for small networks.
-    LATER = 8
-
     def __init__(self, weights: Sequence[Tensor]) -> None:
         self._weights = list(weights)
         device = self._weights[0].device
@@ -38,7 +35,9 @@ class FiniteIterations:
         self._fault = torch.zeros((), device=device)
         self._count = torch.zeros((), dtype=torch.int64, device=device)
         self._made = 0
-        self._pending: deque[tuple[int, Tensor, torch.cuda.Event]] = deque()
+        self._pending: deque[tuple[int, Tensor, Callable[[], None]]] = deque()
+        #: Iterations until a count is read: a GPU is never so far behind, but for small networks.
+        self.later = 8 if device.type == "cuda" else 0
 
     def add(self, losses: Sequence[Tensor]) -> None:
         """One iteration's; what is computed on the device stays there."""
@@ -49,26 +48,33 @@ class FiniteIterations:
     def faulty(self) -> int | None:
         """After an iteration: the number of the first, from 0, that was not finite, if known."""
         self._made += 1
-        if self._count.device.type == "cuda":
-            copy = torch.empty_like(self._count, device="cpu", pin_memory=True)
-            copy.copy_(self._count, non_blocking=True)
-            copied = torch.cuda.Event()
-            copied.record()
-            self._pending.append((self._made, copy, copied))
-            return self._read() if len(self._pending) > self.LATER else None
-        # Past torch, whose values are not to be read in a step.
-        count = int(self._count.cpu().numpy())
-        return count if count < self._made else None
+        self._pending.append((self._made, *self._copied()))
+        return self._read() if len(self._pending) > self.later else None
 
     def settled(self) -> int | None:
         """The same of all iterations so far, which it waits for."""
-        while self._pending:
-            if (found := self._read()) is not None:
-                return found
-        count = int(self._count)
-        return count if count < self._made else None
+        found = None
+        while self._pending and found is None:
+            found = self._read()
+        return found
+
+    def _copied(self) -> tuple[Tensor, Callable[[], None]]:
+        """The count on the host, and what waits for it to be there."""
+        if self._count.device.type != "cuda":
+            return self._count.to("cpu", copy=True), _do_nothing
+        copy = torch.empty_like(self._count, device="cpu", pin_memory=True)
+        copy.copy_(self._count, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+        return copy, copied.synchronize
 
     def _read(self) -> int | None:
-        made, copy, copied = self._pending.popleft()
-        copied.synchronize()
-        return int(copy) if int(copy) < made else None
+        made, copy, wait = self._pending.popleft()
+        wait()
+        # By way of NumPy: torch's values are not to be read in a step.
+        count = int(copy.numpy())
+        return count if count < made else None
+
+
+def _do_nothing() -> None:
+    pass
