@@ -174,7 +174,12 @@ def _cell(cell: Cell) -> str:
 def _line(row: Row, x: str) -> Line:
     """The curve over the seeds, at the evaluations that all of them made."""
     runs = [
-        {point["update"]: (point[x], point[run.distance]) for point in run.curve if x in point}
+        {
+            point["update"]: (point[x], point[run.distance])
+            for point in run.curve
+            # Rounding can give a distance that a logarithmic axis has no place for.
+            if x in point and point[run.distance] > 0
+        }
         for run in row.finished
         if run not in row.stale
     ]

@@ -2,9 +2,12 @@
 
 import json
 import os
+import reprlib
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.protocol import Protocol
 
@@ -92,22 +95,71 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        ValueError: the file is not a record.
+        ValueError: the file is not a record, or holds what no run writes.
     """
     try:
         content = json.loads(path.read_text())
         # The first records named their scores only where they had them.
         names = [*content.get("untrained", {}), "", ""]
-        return Record(**{"distance": names[0], "score": names[1]} | content)
+        record = Record(**{"distance": names[0], "score": names[1]} | content)
+        for name, kind in get_type_hints(Record).items():
+            _check_type(name, getattr(record, name), kind)
+        _check_complete(record)
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a record: {error}") from error
+        raise ValueError(f"{path} is not a record: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is not a record: it is nested too deeply") from error
+    return record
+
+
+def _check_type(name: str, value: Any, kind: Any) -> None:  # noqa: ANN401
+    """Raises ValueError where a value is of another type; numbers are to be finite."""
+    inner = get_args(kind)
+    if get_origin(kind) is dict and isinstance(value, dict):
+        for key, one in value.items():
+            _check_type(f"a key of {name}", key, inner[0])
+            _check_type(f"{name}[{reprlib.repr(key)}]", one, inner[1])
+    elif get_origin(kind) is list and isinstance(value, list):
+        for i, one in enumerate(value):
+            _check_type(f"{name}[{i}]", one, inner[0])
+    elif kind is str and isinstance(value, str):
+        value.encode()  # half of a surrogate pair cannot be written
+    elif kind in (int, float) and type(value) in (int, kind):
+        # An int may be too large for a float.
+        if not abs(value) <= sys.float_info.max:
+            raise ValueError(f"{name} is not finite")
+    elif kind is not Any and not (get_origin(kind) is Literal and value in inner):
+        raise ValueError(f"{name} is {reprlib.repr(value)}")
+
+
+def _check_complete(record: Record) -> None:
+    """Raises ValueError where what tables and curves are made of is missing."""
+    needed: list[tuple[str, Mapping[str, float], tuple[str, ...]]]
+    needed = [("budget", record.budget, ("generator_updates", "images"))]
+    if record.status == "finished":
+        needed.append(("last", record.last, (record.distance,)))
+        for i, point in enumerate(record.curve):
+            needed.append((f"curve[{i}]", point, ("update", record.distance)))
+    for name, values, keys in needed:
+        for key in keys:
+            if key not in values:
+                raise ValueError(f"{name} has no {key}")
 
 
 def read_records(results: Path, protocol: Protocol) -> list[Record]:
-    """The records of a protocol, of any version, in the order of techniques and seeds."""
-    paths = (
-        record_path(results, protocol.name, technique, seed)
-        for technique in protocol.techniques
-        for seed in protocol.seeds
-    )
-    return [read_record(path) for path in paths if path.is_file()]
+    """The records of a protocol, of any version, in the order of techniques and seeds.
+
+    Raises:
+        ValueError: a file is not a record, or is that of another run.
+    """
+    records = []
+    for technique in protocol.techniques:
+        for seed in protocol.seeds:
+            path = record_path(results, protocol.name, technique, seed)
+            if path.is_file():
+                record = read_record(path)
+                of = (record.protocol, record.technique, record.seed)
+                if of != (protocol.name, technique, seed):
+                    raise ValueError(f"{path} is the record of another run")
+                records.append(record)
+    return records

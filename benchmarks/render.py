@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.blocks import fill, markdown_table, relative
@@ -43,11 +44,15 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     options = parser.parse_args(args)
 
-    tables = [
-        (protocol, rows(read_records(options.results, protocol), protocol, options.results))
-        for protocol in PROTOCOLS.values()
-        if (options.results / protocol.name).is_dir()
-    ]
+    try:
+        found = [
+            (protocol, read_records(options.results, protocol))
+            for protocol in PROTOCOLS.values()
+            if (options.results / protocol.name).is_dir()
+        ]
+    except ValueError as error:
+        raise SystemExit(f"{error}: mend it, or delete it and make its run again") from error
+    tables = [(protocol, rows(records, protocol, options.results)) for protocol, records in found]
     files = _files(tables, options.output)
     if options.check:
         stale = [path for path, text in files.items() if not _holds(path, text)]
@@ -138,7 +143,7 @@ def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
 def _print(protocol: Protocol, table: list[Row]) -> None:
     shown = Table(title=protocol.title)
     for i, name in enumerate(heads(protocol, table)):
-        shown.add_column(name, justify="left" if i == 1 else "right", overflow="fold")
+        shown.add_column(escape(name), justify="left" if i == 1 else "right", overflow="fold")
     for i, row in enumerate(table, start=1):
         shown.add_row(*texts(i, row))
     # A log file has no width of its own to fold the table into.

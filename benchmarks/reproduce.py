@@ -30,7 +30,10 @@ DEVIATIONS = 2.0
 def main(args: Sequence[str] | None = None) -> None:
     """Train again, compare and say; exits with 1 where the score is another."""
     options = _parser().parse_args(args)
-    record = read_record(options.record)
+    try:
+        record = read_record(options.record)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
     if record.status != "finished":
         raise SystemExit(f"{options.record} is of a run that {record.status}: {record.message}")
     if record.commit.endswith("-dirty"):
