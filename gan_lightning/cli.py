@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 import zipfile
@@ -16,12 +17,20 @@ import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_info
 
-from gan_lightning import score
+from gan_lightning import (
+    cli_yaml,  # noqa: F401  (how jsonargparse is to read YAML)
+    score,
+)
 from gan_lightning.callbacks import (
     ContinueLogs,
     Evaluate,
@@ -32,9 +41,9 @@ from gan_lightning.callbacks import (
     run_dir,
 )
 from gan_lightning.checkpoints import AtomicCheckpointIO
-from gan_lightning.cli_errors import explain, root_message
+from gan_lightning.cli_errors import explain, in_one_line, root_message
 from gan_lightning.data import GANDataModule
-from gan_lightning.errors import UserError
+from gan_lightning.errors import ArgumentError, UserError
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
 from gan_lightning.speed import look_for_gpus_once
@@ -53,6 +62,10 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
 #: Words that Lightning takes for a checkpoint of its own choice.
 LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc", "registry")
+
+#: What a value raises that has the right type and will not do: a number that is too large, a path
+#: that cannot be used, or a class whose package is not installed, among them.
+_REFUSALS = (ValueError, TypeError, OverflowError, OSError, ImportError, RuntimeError)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -112,8 +125,26 @@ class GANCLI(LightningCLI):
         for name in ("shape", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; what jsonargparse does not expect is the command line's mistake all the same."""
+        try:
+            super().parse_arguments(parser, args)
+        except UnicodeDecodeError as error:
+            parser.error(f"a config is not text in UTF-8 ({error})")
+        except RecursionError:
+            parser.error("a config or a value is nested too deeply, or holds itself")
+        except _REFUSALS as error:
+            parser.error(root_message(error))
+
     def _parse_ckpt_path(self) -> None:
         """Let the config and the command line stand; a checkpoint brings weights and state."""
+
+    def _set_seed(self) -> None:
+        """Seed; numpy takes no seed that is negative or beyond 32 bits."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            self.parser.error(f"seed_everything: {error}")
 
     def instantiate_classes(self) -> None:
         """Build everything; a class that refuses its arguments is the command line's mistake."""
@@ -121,7 +152,9 @@ class GANCLI(LightningCLI):
             super().instantiate_classes()
         except UserError:
             raise
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except MemoryError:
+            self.parser.error("a value is given that needs more memory than there is")
+        except (*_REFUSALS, MisconfigurationException) as error:
             self.parser.error(root_message(error))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -155,6 +188,16 @@ class GANCLI(LightningCLI):
             callbacks.append(StepProgressBar())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run; a checkpoint that Lightning is to find, and does not, is the user's mistake."""
+        try:
+            super()._run_subcommand(subcommand)
+        except ValueError as error:
+            chosen = self._get(self.config, "ckpt_path") in LIGHTNINGS_CHECKPOINTS
+            if chosen and "ckpt_path=" in str(error):
+                self.parser.error(str(error))
+            raise
+
     def after_validate(self) -> None:
         """Keep the scores."""
         _write_scores(self.trainer, "validate")
@@ -170,10 +213,20 @@ def _write_scores(trainer: Trainer, command: str) -> None:
         return
     values = {name: float(value) for name, value in trainer.callback_metrics.items()}
     path = run_dir(trainer) / f"{command}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     scores = {name: value if math.isfinite(value) else None for name, value in values.items()}
     path.write_text(json.dumps(scores, indent=1) + "\n")
     rank_zero_info(f"the scores are in {path}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(
+            f"the run cannot be kept in {folder} ({error.strerror or error}): name another folder "
+            "with --trainer.default_root_dir"
+        ) from error
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -183,7 +236,7 @@ class _SaveConfig(SaveConfigCallback):
         if stage != "fit":
             return
         path = run_dir(trainer) / self.config_filename
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         self.parser.save(self.config, path, skip_none=False, overwrite=True)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
@@ -213,7 +266,8 @@ def _checkpoint(args: list[str]) -> Path | None:
             path = Path(arg.partition("=")[2] or value)
             if str(path) in LIGHTNINGS_CHECKPOINTS:
                 return None
-            if not path.is_file():
+            # Path's own raises for a name that is too long.
+            if not os.path.isfile(path):
                 _stop(f"--ckpt_path: there is no file {path}", code=2)
             if not zipfile.is_zipfile(path):
                 _stop(f"--ckpt_path: {path} is not a checkpoint", code=2)
@@ -249,5 +303,5 @@ def _quieten(training: bool) -> None:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print(f"gan-lightning: {message}", file=sys.stderr)
+    print(f"gan-lightning: {in_one_line(message)}", file=sys.stderr)
     raise SystemExit(code)

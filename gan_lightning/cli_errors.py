@@ -57,6 +57,12 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
     return " ".join(message.split())
 
 
+def in_one_line(message: str) -> str:
+    """The message without breaks, and with what cannot be printed as an escape."""
+    line = " ".join(message.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def root_message(error: BaseException) -> str:
     """The message of the first error in a chain: what the class itself said."""
     while (before := error.__cause__) or (before := error.__context__):
