@@ -11,6 +11,8 @@ from benchmarks.table import short, thousands
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 96, 16, 44
+#: The x axis, at least.
+SHORTEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     drawn = [line for line in lines if line.points]
     if not drawn:
         return ""
-    right = max(x for line in drawn for x, *_ in line.points) or 1
+    # An axis from 0 has to end somewhere, whatever the last x.
+    right = max(SHORTEST, *(x for line in drawn for x, *_ in line.points))
     bottom = min(low for line in drawn for _, low, _, _ in line.points)
     top = max(high for line in drawn for *_, high in line.points)
     low, high = math.floor(math.log10(bottom)), math.ceil(math.log10(top))
@@ -37,7 +40,10 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
         return round(LEFT + x / right * (WIDTH - LEFT - RIGHT), 1)
 
     def py(y: float) -> float:
-        share = (math.log10(y) - low) / (high - low)
+        return at_power(math.log10(y))
+
+    def at_power(power: float) -> float:
+        share = (power - low) / (high - low)
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
     parts = [
@@ -48,7 +54,7 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
         f'text-anchor="middle">{escape(y_label)}</text>',
     ]
     for power in range(low, high + 1):
-        y = py(10.0**power)
+        y = at_power(power)
         parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
         name = short(10.0**power) if power < 0 else f"{10**power:,}"
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{name}</text>')

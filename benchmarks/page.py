@@ -181,7 +181,8 @@ def _line(row: Row, x: str) -> Line:
         {
             point["update"]: (point[x], point[run.distance])
             for point in run.curve
-            if x in point and point[run.distance] > 0  # as the chart's logarithms need
+            # Rounding can give a distance that a logarithmic axis has no place for.
+            if x in point and point[run.distance] > 0
         }
         for run in row.finished
         if run not in row.stale

@@ -1,18 +1,19 @@
 """One immutable JSON record per run, with a picture of its samples beside it."""
 
 import json
+import reprlib
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.protocol import Protocol
-from gan_lightning.errors import WrongFileError, one_line
+from gan_lightning.errors import WrongFileError
 from gan_lightning.files import whole_file
 
 Scores = dict[str, float]
 Status = Literal["finished", "diverged", "failed"]
-#: Than any number of a record.
-LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -91,55 +92,77 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        WrongFileError: the file is not a record.
+        WrongFileError: the file is not a record, or holds what no run writes.
     """
     try:
         content = json.loads(path.read_text())
         # The first records named their scores only where they had them.
         names = [*content.get("untrained", {}), "", ""]
         record = Record(**{"distance": names[0], "score": names[1]} | content)
-        _check(record)
-    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise WrongFileError(f"{path} is not a record: {one_line(str(error))}") from error
+        for name, kind in get_type_hints(Record).items():
+            _check_type(name, getattr(record, name), kind)
+        _check_complete(record)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise WrongFileError(f"{path} is not a record: {error}") from error
+    except RecursionError as error:
+        raise WrongFileError(f"{path} is not a record: it is nested too deeply") from error
     return record
 
 
-def _check(record: Record) -> None:
-    """Raises ValueError, OverflowError where a value is not what the tables take it for."""
-    texts = (record.protocol, record.technique, record.message, record.distance, record.score)
-    for text in (*texts, record.commit, *record.versions.values()):
-        if not isinstance(text, str):
-            raise ValueError(f"{text!r} is not a text")
-        text.encode()  # half of a surrogate pair cannot be written
-    if record.status not in get_args(Status):
-        raise ValueError(f"{record.status!r} is not a status")
-    for whole in (record.protocol_version, record.seed, record.peak_memory_bytes):
-        if type(whole) is not int or whole < 0:
-            raise ValueError(f"{whole!r} is not a count")
-    if not isinstance(record.config, dict) or not isinstance(record.device, dict):
-        raise ValueError("its config and its device are not objects")
-    scores = [record.untrained, record.last, record.best, *record.curve]
-    numbers = [number for values in scores for number in values.values()]
-    numbers += record.budget.values()
-    for number in (record.wall_seconds, *numbers):
-        if type(number) not in (int, float) or not abs(float(number)) < LARGEST:
-            raise ValueError(f"{number!r} is not a number")
+def _check_type(name: str, value: Any, kind: Any) -> None:  # noqa: ANN401
+    """Raises ValueError where a value is of another type; numbers are to be finite."""
+    inner = get_args(kind)
+    if get_origin(kind) is dict and isinstance(value, dict):
+        for key, one in value.items():
+            _check_type(f"a key of {name}", key, inner[0])
+            _check_type(f"{name}[{reprlib.repr(key)}]", one, inner[1])
+    elif get_origin(kind) is list and isinstance(value, list):
+        for i, one in enumerate(value):
+            _check_type(f"{name}[{i}]", one, inner[0])
+    elif kind is str and isinstance(value, str):
+        value.encode()  # half of a surrogate pair cannot be written
+    elif kind in (int, float) and type(value) in (int, kind):
+        # An int may be too large for a float.
+        if not abs(value) <= sys.float_info.max:
+            raise ValueError(f"{name} is not finite")
+    elif kind is not Any and not (get_origin(kind) is Literal and value in inner):
+        raise ValueError(f"{name} is {reprlib.repr(value)}")
+
+
+def _check_complete(record: Record) -> None:
+    """Raises ValueError where what tables and curves are made of is missing, or below 0."""
+    needed: list[tuple[str, Mapping[str, float], tuple[str, ...]]]
+    needed = [("budget", record.budget, ("generator_updates", "images"))]
+    if record.status == "finished":
+        needed.append(("last", record.last, (record.distance,)))
+        for i, point in enumerate(record.curve):
+            needed.append((f"curve[{i}]", point, ("update", record.distance)))
+    for name, values, keys in needed:
+        for key in keys:
+            if key not in values:
+                raise ValueError(f"{name} has no {key}")
+    counts = [record.seed, record.protocol_version, record.peak_memory_bytes, record.wall_seconds]
+    counts += record.budget.values()
     for point in record.curve:
-        if any(point.get(name, 0) < 0 for name in ("update", "images", "train_seconds")):
-            raise ValueError("its curve has counts below 0")
-        if not {"update", record.distance} <= point.keys():
-            raise ValueError(f"its curve lacks update or {record.distance}")
-    if record.status == "finished" and record.distance not in record.last:
-        raise ValueError(f"it is finished, and lacks {record.distance}")
-    if not {"generator_updates", "images"} <= record.budget.keys():
-        raise ValueError("its budget lacks generator_updates or images")
+        counts += (point.get(name, 0) for name in ("update", "images", "train_seconds"))
+    if min(counts) < 0:
+        raise ValueError(f"{min(counts)} is not a count")
 
 
 def read_records(results: Path, protocol: Protocol) -> list[Record]:
-    """The records of a protocol, of any version, in the order of techniques and seeds."""
-    paths = (
-        record_path(results, protocol.name, technique, seed)
-        for technique in protocol.techniques
-        for seed in protocol.seeds
-    )
-    return [read_record(path) for path in paths if path.is_file()]
+    """The records of a protocol, of any version, in the order of techniques and seeds.
+
+    Raises:
+        ValueError: a file is not a record, or is that of another run.
+    """
+    records = []
+    for technique in protocol.techniques:
+        for seed in protocol.seeds:
+            path = record_path(results, protocol.name, technique, seed)
+            if path.is_file():
+                record = read_record(path)
+                of = (record.protocol, record.technique, record.seed)
+                if of != (protocol.name, technique, seed):
+                    raise ValueError(f"{path} is the record of another run")
+                records.append(record)
+    return records

@@ -53,7 +53,9 @@ def main(args: Sequence[str] | None = None) -> None:
         ]
         files = _files(tables, options.output)
     except UserError as error:
-        raise SystemExit(f"benchmarks.render: {error}") from error
+        raise SystemExit(
+            f"benchmarks.render: {error}; mend it, or delete it and make its run again"
+        ) from error
     if options.check:
         stale = [path for path, text in files.items() if not _holds(path, text)]
         if stale:

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import math
+import os
 import re
 import sys
 import warnings
@@ -19,12 +20,21 @@ from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins import CheckpointIO, LayerSync
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
-from gan_lightning import requeue, score
+from gan_lightning import (
+    cli_yaml,  # noqa: F401  (how jsonargparse is to read YAML)
+    requeue,
+    score,
+)
 from gan_lightning.callbacks import (
     ContinueLogs,
     Evaluate,
@@ -43,7 +53,7 @@ from gan_lightning.checkpoints import (
 )
 from gan_lightning.cli_errors import explain, root_message
 from gan_lightning.data import GANDataModule
-from gan_lightning.errors import UserError
+from gan_lightning.errors import UserError, one_line
 from gan_lightning.files import whole_file
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
@@ -73,6 +83,10 @@ STORAGE_FAULTS = {
 }
 #: Words that Lightning takes for a checkpoint of its own choice.
 LIGHTNINGS_CHECKPOINTS = ("best", "last", "hpc", "registry")
+
+#: What a value raises that has the right type and will not do: a number that is too large, a path
+#: that cannot be used, or a class whose package is not installed, among them.
+_REFUSALS = (ValueError, TypeError, OverflowError, OSError, ImportError, RuntimeError)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -146,6 +160,17 @@ class GANCLI(LightningCLI):
         for name in ("shape", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; what jsonargparse does not expect is the command line's mistake all the same."""
+        try:
+            super().parse_arguments(parser, args)
+        except UnicodeDecodeError as error:
+            parser.error(f"a config is not text in UTF-8 ({error})")
+        except RecursionError:
+            parser.error("a config or a value is nested too deeply, or holds itself")
+        except _REFUSALS as error:
+            parser.error(root_message(error))
+
     def _parse_ckpt_path(self) -> None:
         """Let the config and the command line stand; a checkpoint brings weights and state."""
 
@@ -165,13 +190,22 @@ class GANCLI(LightningCLI):
             self.goes_on_in = folder.parent
             _continue_wandb(config.trainer, checkpoint)
 
+    def _set_seed(self) -> None:
+        """Seed; numpy takes no seed that is negative or beyond 32 bits."""
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            self.parser.error(f"seed_everything: {error}")
+
     def instantiate_classes(self) -> None:
         """Build everything; a class that refuses its arguments is the command line's mistake."""
         try:
             super().instantiate_classes()
         except UserError:
             raise
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except MemoryError:
+            self.parser.error("a value is given that needs more memory than there is")
+        except (*_REFUSALS, MisconfigurationException) as error:
             self.parser.error(root_message(error))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -215,6 +249,16 @@ class GANCLI(LightningCLI):
         found = re.fullmatch(r"version_(\d+)", run.name)
         return int(found[1]) if found else None
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run; a checkpoint that Lightning is to find, and does not, is the user's mistake."""
+        try:
+            super()._run_subcommand(subcommand)
+        except ValueError as error:
+            chosen = self._get(self.config, "ckpt_path") in LIGHTNINGS_CHECKPOINTS
+            if chosen and "ckpt_path=" in str(error):
+                self.parser.error(str(error))
+            raise
+
     def after_validate(self) -> None:
         """Keep the scores."""
         _write_scores(self.trainer, "validate")
@@ -253,7 +297,8 @@ class _SaveConfig(SaveConfigCallback):
 
 def _check_checkpoint(path: Path) -> None:
     """Stop where there is none, before data and networks are made."""
-    if not path.is_file():
+    # Path's own raises for a name that is too long.
+    if not os.path.isfile(path):
         _stop(f"--ckpt_path: there is no file {path}{beside(path)}", code=2)
     if not zipfile.is_zipfile(path):
         _stop(f"--ckpt_path: {path} is not a checkpoint{beside(path)}", code=2)
@@ -331,5 +376,5 @@ def _quieten(training: bool) -> None:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print(f"gan-lightning: {message}", file=sys.stderr)
+    print(f"gan-lightning: {one_line(' '.join(message.split()))}", file=sys.stderr)
     raise SystemExit(code)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,13 +119,14 @@ def _device(name: str | None) -> torch.device:
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ArgumentError(f"--device {name}: {str(error).splitlines()[0]}") from error
     return device
 
 
 def _source(option: str, place: Path) -> FilesSource:
-    if not place.exists():
+    # Path's own raises for a name that is too long.
+    if not os.path.exists(place):
         raise ArgumentError(f"{option}: there is no folder {place}")
     return ZipSource(place, split=None) if place.is_file() else FolderSource(place, split=None)
 

@@ -77,11 +77,11 @@ def open_cache(
     key = hashlib.sha256(identity.encode()).hexdigest()
     folder = parent / f"{title}-{form.size}px-{key[:16]}"
     with _keeping(parent):
-        if _fault(folder, form):
+        if _fault(folder, form, len(source)):
             parent.mkdir(parents=True, exist_ok=True)
             with _alone(folder):
                 # Another process may have built it while this one waited.
-                if fault := _fault(folder, form):
+                if fault := _fault(folder, form, len(source)):
                     if folder.exists():
                         rank_zero_warn(f"the cache {folder} is damaged ({fault}): it is made again")
                         shutil.rmtree(folder)
@@ -115,14 +115,20 @@ class _Chunk:
     def of(cls, line: str) -> "_Chunk":
         """Raises one of NOT_ONE where the line holds something else."""
         read, kept, crc32, skipped = json.loads(line)
-        chunk = cls(int(read), int(kept), int(crc32), {int(i): str(why) for i, why in skipped})
+        chunk = cls(read, kept, crc32, dict(skipped))
+        if {int} != {type(number) for number in (read, kept, crc32, *chunk.skipped)}:
+            raise TypeError("pictures are counted in whole numbers")
         if chunk.kept < 0 or chunk.read != chunk.kept + len(chunk.skipped) or chunk.read > CHUNK:
             raise ValueError(f"{chunk.read} pictures are not {chunk.kept} and those skipped")
+        # Where one is cut off, its length is counted from what it holds.
+        if chunk.line() != line:
+            raise ValueError("the line is not as it was written")
         return chunk
 
 
 def _open(folder: Path, form: Form, source: Source, key: str) -> Cache:
-    skipped = {i: why for chunk in _read_chunks(folder) for i, why in chunk.skipped.items()}
+    chunks = _read_chunks(folder, len(source))
+    skipped = {i: why for chunk in chunks for i, why in chunk.skipped.items()}
     rows = np.memmap(folder / IMAGES, np.uint8, mode="r").reshape(-1, *form.shape)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*NumPy array is not writable.*")
@@ -138,12 +144,14 @@ def _refused(source: Source, skipped: Mapping[int, str]) -> WrongFileError:
     return WrongFileError(f"{source.name(i)} cannot be read ({why}), and --data.strict is true")
 
 
-def _fault(folder: Path, form: Form) -> str | None:
-    """What keeps the cache from being used."""
+def _fault(folder: Path, form: Form, total: int) -> str | None:
+    """What keeps the cache of ``total`` pictures from being used."""
     try:
         meta = json.loads((folder / META).read_text())
-        chunks = _read_chunks(folder)
+        chunks = _read_chunks(folder, total)
         count = sum(chunk.kept for chunk in chunks)
+        if not count or sum(chunk.read for chunk in chunks) != total:
+            return f"{CHUNKS} is not of {total:,} pictures"
         if meta != {"version": VERSION, "images": count, "chunks": len(chunks)}:
             return f"{META} and {CHUNKS} do not belong together"
         size, expected = (folder / IMAGES).stat().st_size, count * form.nbytes
@@ -163,7 +171,7 @@ def _build(source: Source, form: Form, folder: Path, content: str, strict: bool)
         if path.is_symlink():
             path.unlink()  # what is written stays here
     part.mkdir(parents=True, exist_ok=True)
-    chunks = _resumed(part, form)
+    chunks = _resumed(part, form, len(source))
     start = sum(chunk.read for chunk in chunks)
     needed, free = (len(source) - start) * form.nbytes, shutil.disk_usage(part).free
     if needed > free:
@@ -229,7 +237,7 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | UserError]):
             except UserError as error:
                 return error
         together = b"".join(pixels)
-        return _Chunk(len(numbers), len(pixels), zlib.crc32(together), skipped), together
+        return _Chunk(len(numbers), len(pixels), _checksum(together, skipped), skipped), together
 
 
 def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, bytes]]:
@@ -239,28 +247,43 @@ def _decoded(source: Source, form: Form, start: int) -> Iterator[tuple[_Chunk, b
         raise CacheError(f"{error}; what was decoded is kept") from error
 
 
-def _resumed(part: Path, form: Form) -> list[_Chunk]:
+def _resumed(part: Path, form: Form, total: int) -> list[_Chunk]:
     """The chunks of an earlier process that are intact; what follows them is cut off."""
     for name in (IMAGES, CHUNKS):
         (part / name).touch()
-    chunks = _read_chunks(part)
+    chunks = _read_chunks(part, total)
     chunks = chunks[: _count_intact(part / IMAGES, chunks, form)]
     os.truncate(part / IMAGES, sum(chunk.kept for chunk in chunks) * form.nbytes)
     os.truncate(part / CHUNKS, sum(len(chunk.line()) for chunk in chunks))
     return chunks
 
 
-def _read_chunks(folder: Path) -> list[_Chunk]:
-    """The lines of ``CHUNKS``, up to one that was not written to its end."""
-    chunks = []
+def _read_chunks(folder: Path, total: int) -> list[_Chunk]:
+    """The lines of ``CHUNKS``, up to one that was not written to its end, or is damaged.
+
+    One is that skips a picture of another, or goes on after the last of ``total``.
+    """
+    chunks: list[_Chunk] = []
+    begin = 0
     for line in (folder / CHUNKS).read_text(errors="replace").splitlines(keepends=True):
         if not line.endswith("\n"):
             break
         try:
-            chunks.append(_Chunk.of(line))
+            chunk = _Chunk.of(line)
         except NOT_ONE:
             break
+        numbers = range(begin, begin + chunk.read)
+        begin = numbers.stop
+        if begin > total or not all(i in numbers for i in chunk.skipped):
+            break
+        chunks.append(chunk)
     return chunks
+
+
+def _checksum(pixels: bytes, skipped: Mapping[int, str]) -> int:
+    """Of pictures, and of those that are not among them: labels are told by what is skipped."""
+    names = json.dumps(list(skipped.items())) if skipped else ""
+    return zlib.crc32(pixels, zlib.crc32(names.encode()))
 
 
 def _count_intact(path: Path, chunks: list[_Chunk], form: Form, every: int = 1) -> int:
@@ -270,7 +293,9 @@ def _count_intact(path: Path, chunks: list[_Chunk], form: Form, every: int = 1) 
             size = chunk.kept * form.nbytes
             if number % every and number < len(chunks) - 1:
                 file.seek(size, os.SEEK_CUR)
-            elif len(pixels := file.read(size)) < size or zlib.crc32(pixels) != chunk.crc32:
+                continue
+            pixels = file.read(size)
+            if len(pixels) < size or _checksum(pixels, chunk.skipped) != chunk.crc32:
                 return number
     return len(chunks)
 

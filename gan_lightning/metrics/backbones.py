@@ -1,5 +1,6 @@
 """Networks of torchvision with weights from a local file, as extractors of features."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ class Backbone(nn.Module):
                 "--weights"
             )
         path = Path(weights).expanduser()
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise MissingFileError(f"the weights {path} do not exist")
         self.net = models.get_model(name, weights=None)
         if hasattr(self.net, "transform_input"):

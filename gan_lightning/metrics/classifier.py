@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
         MissingFileError: there is no such file.
         WrongFileError: it is not one that ``save_classifier`` wrote.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise MissingFileError(f"the classifier {path} does not exist")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -222,7 +222,7 @@ def _inception_weights(weights: str | Path | None) -> Path:
     name = Path(URL_INCEPTION_V3).name
     given = weights or os.environ.get(INCEPTION_VARIABLE)
     path = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
-    if not path.is_file():
+    if not os.path.isfile(path):
         if given:
             raise MissingFileError(f"the Inception weights {path} do not exist: {_NAME_A_FILE}")
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
 
 from gan_lightning.errors import StorageError
 from gan_lightning.files import whole_file
@@ -51,17 +52,38 @@ def read_statistics(path: Path) -> Features | None:
         return None
     try:
         read = torch.load(io.BytesIO(payload), weights_only=True)
-        moments = Moments(int(read["count"]), read["sum"].double(), read["products"].double())
-        logits = None if read["logits"] is None else read["logits"].float()
-        return Features(read["features"].float(), logits, moments)
-    except Exception as error:
-        # Its checksum is of what it holds, whoever wrote it; torch and pickle raise what they
-        # please on what is something else.
-        rank_zero_warn(
-            f"{path} holds something else ({type(error).__name__}): the real samples are measured "
-            "again"
+        found = Features(
+            read["features"], read["logits"], Moments(read["count"], read["sum"], read["products"])
         )
+        _check(found)
+    except Exception:
+        # torch, pickle and zip raise what they please on a file that is something else.
+        rank_zero_warn(f"{path} is of something else: the real samples are measured again")
         return None
+    return found
+
+
+def _check(found: Features) -> None:
+    """Raises ValueError where it is nothing that ``write_statistics`` is given."""
+    moments, logits = found.moments, found.logits
+    count, (size, *_) = moments.count, moments.sum.shape
+    if not (
+        type(count) is int
+        and _holds_numbers(found.features, (len(found.features), size))
+        and len(found.features) in (0, count)
+        and (logits is None or _holds_numbers(logits, (count, logits.shape[-1])))
+        and _holds_numbers(moments.sum, (size,), torch.float64)
+        and _holds_numbers(moments.products, (size, size), torch.float64)
+    ):
+        raise ValueError("these are no features and their moments")
+
+
+def _holds_numbers(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> bool:
+    return (
+        x.is_floating_point()
+        and x.dtype == (dtype or x.dtype)
+        and (x.shape, x.layout, x.device.type) == (shape, torch.strided, "cpu")
+    )
 
 
 def write_statistics(features: Features, path: Path) -> None:

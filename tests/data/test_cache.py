@@ -412,7 +412,7 @@ def test_a_disk_that_fills_up_loses_nothing(images, parent, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_disk_that_is_full_in_truth_gets_one_line(images, parent, monkeypatch):
-    monkeypatch.setattr(cache_module, "_resumed", lambda part, form: _onto_a_full_disk(part))
+    monkeypatch.setattr(cache_module, "_resumed", lambda part, *_: _onto_a_full_disk(part))
     with pytest.raises(CacheError, match="No space left on device"):
         opened(images, parent)
 
