@@ -153,7 +153,7 @@ def read_records(results: Path, protocol: Protocol) -> list[Record]:
     """The records of a protocol, of any version, in the order of techniques and seeds.
 
     Raises:
-        ValueError: a file is not a record, or is that of another run.
+        WrongFileError: a file is not a record, or is that of another run.
     """
     records = []
     for technique in protocol.techniques:
@@ -163,6 +163,6 @@ def read_records(results: Path, protocol: Protocol) -> list[Record]:
                 record = read_record(path)
                 of = (record.protocol, record.technique, record.seed)
                 if of != (protocol.name, technique, seed):
-                    raise ValueError(f"{path} is the record of another run")
+                    raise WrongFileError(f"{path} is the record of another run")
                 records.append(record)
     return records

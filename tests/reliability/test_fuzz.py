@@ -224,7 +224,7 @@ def test_a_record_is_read_and_shown_or_refused_in_one_line(fuzz, tmp_path, capsy
             render.main(["--results", str(tmp_path / "results"), "--output", str(output)])
         except SystemExit as error:
             said = str(error)
-            assert said.startswith(str(path))
+            assert said.startswith(f"benchmarks.render: {path} ")
             assert len(said.splitlines()) == 1
         finally:
             capsys.readouterr()
