@@ -22,6 +22,7 @@ from benchmarks.environment import changes, commit, processor, versions
 from benchmarks.protocol import ROOT, Protocol
 from benchmarks.records import Record, Scores, Status, record_path, write_record, write_whole
 from gan_lightning import load
+from gan_lightning.divergence import DivergedError
 from gan_lightning.loggers import read_rows
 from gan_lightning.metrics.measures import is_full_name
 
@@ -340,7 +341,9 @@ class Attempt:
         last = _scores(curve[-1], names) if curve else {}
         updates = int(curve[-1]["update"]) if curve else 0
         status: Status = "finished"
-        if code:
+        if code == DivergedError.exit_code:
+            status = "diverged"
+        elif code:
             status = "failed"
         elif not curve:
             status, message = "failed", f"it logged no {distance or 'Frechet distance'}"

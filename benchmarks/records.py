@@ -25,7 +25,8 @@ class Record:
         protocol_version: its version.
         technique: the key in ``TECHNIQUES``.
         seed: of the run.
-        status: ``finished``; ``diverged``, when the last scores are not finite; or ``failed``.
+        status: ``finished``; ``diverged``, when a loss, a weight or the last scores are not finite;
+            or ``failed``.
         message: the last line of a failed run's output.
         distance: the name of the Frechet distance among the scores; lower is better.
         score: the name of the Inception-like score; higher is better.

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from gan_lightning.files import whole_file
 FORMAT = 1
 #: What a checkpoint of a run holds.
 PARTS = ("state_dict", "global_step", "pytorch-lightning_version")
+#: In a file's name, the update that it is of.
+STEP = re.compile(r"step=(\d+)")
 #: In the state of ``ModelCheckpoint``: paths, and scores by path.
 PATHS, BEST = ("best_model_path", "last_model_path", "kth_best_model_path"), "best_k_models"
 #: The hyperparameters that networks are built from.
@@ -187,17 +190,29 @@ def last_checkpoint(trainer: pl.Trainer) -> Path | None:
     return None
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
+def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | None:
     """The newest file in a folder that a checkpoint was written to whole."""
     files = {file.resolve() for file in folder.glob("*.ckpt")}
+    files -= {other_than.resolve()} if other_than else set()
     whole = [file for file in files if zipfile.is_zipfile(file)]
     return max(whole, key=lambda file: file.stat().st_mtime, default=None)
 
 
+def is_newest(path: Path) -> bool:
+    """Whether no other checkpoint in its folder is of a later update, as their names tell."""
+    if newest_checkpoint(path.absolute().parent) != path.resolve():
+        return False
+    steps = {file.resolve(): STEP.search(file.name) for file in path.absolute().parent.glob("*")}
+    own = steps.get(path.resolve())
+    return own is None or all(
+        other is None or int(other[1]) <= int(own[1]) for other in steps.values()
+    )
+
+
 def beside(path: Path) -> str:
     """Words that name the newest checkpoint in the same folder, where there is another."""
-    newest = newest_checkpoint(path.absolute().parent)
-    return f"; the newest beside it is {newest}" if newest not in (None, path.resolve()) else ""
+    newest = newest_checkpoint(path.absolute().parent, other_than=path)
+    return f"; the newest beside it is {newest}" if newest else ""
 
 
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...] | None:

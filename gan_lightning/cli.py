@@ -37,6 +37,7 @@ from gan_lightning import (
 )
 from gan_lightning.callbacks import (
     ContinueLogs,
+    Diversity,
     Evaluate,
     SampleGrid,
     SampleWriter,
@@ -48,7 +49,7 @@ from gan_lightning.callbacks import (
 from gan_lightning.checkpoints import (
     AtomicCheckpointIO,
     beside,
-    newest_checkpoint,
+    is_newest,
     read_checkpoint,
 )
 from gan_lightning.cli_errors import explain, root_message
@@ -145,7 +146,7 @@ class GANCLI(LightningCLI):
     """LightningCLI with the callbacks, and the data's shape and classes linked to the model."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """``--evaluate.*``, ``--checkpoint.*`` and ``--samples.*`` configure callbacks."""
+        """``--evaluate.*``, ``--checkpoint.*``, ``--samples.*``, ``--diversity.*``: callbacks'."""
         parser.add_lightning_class_args(Evaluate, "evaluate")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults(
@@ -157,6 +158,7 @@ class GANCLI(LightningCLI):
             }
         )
         parser.add_lightning_class_args(SampleWriter, "samples")
+        parser.add_lightning_class_args(Diversity, "diversity")
         for name in ("shape", "num_classes"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
@@ -185,9 +187,8 @@ class GANCLI(LightningCLI):
             return
         checkpoint = Path(path)
         _check_checkpoint(checkpoint)
-        folder = checkpoint.absolute().parent
-        if self.subcommand == "fit" and newest_checkpoint(folder) == checkpoint.resolve():
-            self.goes_on_in = folder.parent
+        if self.subcommand == "fit" and is_newest(checkpoint):
+            self.goes_on_in = checkpoint.absolute().parent.parent
             _continue_wandb(config.trainer, checkpoint)
 
     def _set_seed(self) -> None:
@@ -283,8 +284,21 @@ def _write_scores(trainer: Trainer, command: str) -> None:
 class _SaveConfig(SaveConfigCallback):
     """Keeps the resolved config of a fit beside its checkpoints, and in W&B."""
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Not yet: a checkpoint that does not fit is to leave what is there as it is."""
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, where there is a first evaluation."""
+        self.save_config(trainer, pl_module, "fit")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, where there was none."""
+        if not self.already_saved:
+            self.save_config(trainer, pl_module, "fit")
+
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit":
+        self.already_saved = True
+        if not trainer.is_global_zero:
             return
         path = run_dir(trainer) / self.config_filename
         text = self.parser.dump(self.config, skip_none=False)

@@ -1,6 +1,7 @@
 """What happens around training: scores, pictures, progress."""
 
 from gan_lightning.callbacks.clock import TrainingClock
+from gan_lightning.callbacks.diversity import Diversity
 from gan_lightning.callbacks.evaluate import Evaluate
 from gan_lightning.callbacks.logs import ContinueLogs
 from gan_lightning.callbacks.paths import run_dir
@@ -11,6 +12,7 @@ from gan_lightning.callbacks.singular_values import SingularValues
 
 __all__ = [
     "ContinueLogs",
+    "Diversity",
     "Evaluate",
     "SampleGrid",
     "SampleWriter",

@@ -18,6 +18,8 @@ from gan_lightning.module import GAN, Batch
 
 COLUMNS = 8
 ROWS = 8
+#: That have a column each.
+MOST_CLASSES = 16
 POINTS = 1000
 
 
@@ -55,22 +57,36 @@ class SampleGrid(pl.Callback):
         if not trainer.is_global_zero or not isinstance(pl_module, GAN):
             return
         path = run_dir(trainer) / "grids" / f"step_{pl_module.updates:06d}.png"
-        with isolate_rng():
-            torch.manual_seed(self.seed)
-            self._write(pl_module, path)
+        self._write(pl_module, path)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("samples", [str(path)], step=pl_module.updates)
 
     def _write(self, gan: GAN, path: Path) -> None:
-        if len(gan.shape) == 1:
-            if self._real is not None:
+        if len(gan.shape) > 1:
+            save_image(image_grid(grid_samples(gan, self.seed), _columns(gan)), path)
+        elif self._real is not None:
+            with isolate_rng():
+                torch.manual_seed(self.seed)
                 scatter_plot(self._real, gan.sample(POINTS), path)
-            return
-        classes = gan.num_classes if 0 < gan.num_classes <= 16 else 0
-        columns = classes or COLUMNS
-        y = torch.arange(classes, device=gan.device).repeat(ROWS) if classes else None
-        save_image(image_grid(gan.sample(columns * ROWS, y), columns), path)
+
+
+def count_in_grid(gan: GAN) -> int:
+    """How many samples a grid of this model has."""
+    return _columns(gan) * ROWS
+
+
+def grid_samples(gan: GAN, seed: int) -> Tensor:
+    """Those of a grid, row by row, from the same latents every time; with few classes, in turn."""
+    classes = gan.num_classes if gan.num_classes <= MOST_CLASSES else 0
+    y = torch.arange(classes, device=gan.device).repeat(ROWS) if classes else None
+    with isolate_rng():
+        torch.manual_seed(seed)
+        return gan.sample(count_in_grid(gan), y)
+
+
+def _columns(gan: GAN) -> int:
+    return gan.num_classes if 0 < gan.num_classes <= MOST_CLASSES else COLUMNS
 
 
 class SampleWriter(BasePredictionWriter):

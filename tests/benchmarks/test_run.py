@@ -123,6 +123,8 @@ def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
         _run(tmp_path, "--techniques", "wgan", "--seeds", "0")
     record = read_record(record_path(tmp_path / "results", "digits", "wgan", 0))
     assert record.status == "diverged"
+    assert "DCGAN diverged at update" in record.message
+    assert str(tmp_path) not in record.message
     assert record.untrained["fd1797_digits_cnn"] > 0
 
 

@@ -1,0 +1,276 @@
+"""Disks that are full or read-only, torn files, and files of other models and versions."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from conftest import LONG, assert_same, checkpoints, run_of
+
+from gan_lightning import load
+from gan_lightning.cli import main
+from gan_lightning.module import GAN
+
+TINY = ("--model.generator_width=8", "--model.critic_width=8")
+ARGUMENTS = ("--model=DCGAN", *LONG)
+
+
+# A disk that is full
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("limit", "file"), [(60_000, "checkpoints/step="), (1_500, "metrics.csv")], ids=["big", "small"]
+)
+def test_a_file_that_may_not_grow_stops_the_run_and_leaves_the_checkpoint(
+    program, tmp_path, limit, file
+):
+    whole = program(*ARGUMENTS, root=tmp_path / "whole")
+    root = tmp_path / "full"
+    run = program(*ARGUMENTS, root=root)
+    run.until(lambda: checkpoints(root))
+    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    code, said = run.ended()
+    assert code == 1, said
+    assert "Traceback" not in said
+    answer = said.strip().splitlines()[-1]
+    assert answer.startswith("gan-lightning: ")
+    assert file in answer
+    assert "cannot be written (File too large)" in answer
+    assert list(root.rglob("*.part")) == []
+    (kept,) = checkpoints(root)
+    folder = run_of(root)
+    load(folder / "checkpoints" / f"step={kept}.ckpt")
+    goes_on = (f"--config={folder / 'config.yaml'}", f"--ckpt_path={folder}/checkpoints/last.ckpt")
+    for each in (program(*goes_on, root=root), whole):
+        code, said = each.ended()
+        assert code == 0, said
+    assert_same(folder, run_of(tmp_path / "whole"))
+
+
+def can_mount():
+    tried = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return (
+        bool(shutil.which("unshare")) and not subprocess.run(tried, capture_output=True).returncode
+    )
+
+
+def on_a_disk(folder, options, *arguments):
+    """A fit whose runs are on a disk of its own, of which a copy is kept."""
+    disk, kept = folder / "disk", folder / "kept"
+    disk.mkdir()
+    command = [
+        *(sys.executable, "-m", "gan_lightning", "fit", "--trainer.accelerator=cpu"),
+        *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
+        *(f"--trainer.default_root_dir={disk}/runs", *ARGUMENTS, *arguments),
+    ]
+    script = (
+        f'mount -t tmpfs -o {options} tmpfs {disk} && "$@"; code=$?; '
+        f"cp -a {disk} {kept}; exit $code"
+    )
+    return kept, subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", *command],
+        cwd=folder,
+        env=os.environ.copy(),
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+
+
+needs_a_mount = pytest.mark.skipif(
+    not can_mount(), reason="a disk that is full or read-only is NOT TESTED: nothing may be mounted"
+)
+
+
+@needs_a_mount
+@pytest.mark.timeout(200)
+def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(tmp_path):
+    # Two checkpoints need more than it holds, and one does not.
+    kept, done = on_a_disk(tmp_path, "size=400k", "--trainer.log_every_n_steps=50")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "cannot be written (No space left on device)" in done.stderr.splitlines()[-1]
+    found = checkpoints(kept)
+    assert found, done.stderr
+    assert list(kept.rglob("*.part")) == []
+    for path in kept.rglob("step=*.ckpt"):
+        assert all(weight.isfinite().all() for weight in load(path).parameters())
+
+
+@needs_a_mount
+@pytest.mark.timeout(200)
+def test_a_disk_that_is_read_only_is_said_to_be_before_anything_is_trained(tmp_path):
+    kept, done = on_a_disk(tmp_path, "ro")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Read-only file system" in done.stderr.splitlines()[-1]
+    assert list(kept.rglob("*")) == []
+
+
+# Files that will not do
+
+
+@pytest.fixture
+def answer(capfd, tmp_path):
+    """``answer(*arguments)``: the one line that a command ends with; files stay as they are."""
+
+    def call(*arguments, code=1):
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([*map(str, arguments), "--trainer.accelerator=cpu"])
+        assert stopped.value.code == code
+        after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        assert {path: after.get(path) for path in before} == before
+        said = capfd.readouterr().err
+        assert "Traceback" not in said
+        return said.strip().splitlines()[-1].removeprefix("gan-lightning: ")
+
+    return call
+
+
+FIT = ("--model=DCGAN", "--data=Digits", *TINY, "--trainer.max_steps=4")
+
+
+@pytest.fixture
+def trained(fit):
+    """The folder of a run with two checkpoints."""
+    return fit(*FIT, "--trainer.val_check_interval=2", "--checkpoint.save_top_k=-1")
+
+
+def torn(content):
+    return content[: len(content) // 2]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("tear", "words", "code"),
+    [
+        (torn, "is not a checkpoint", 2),
+        (flipped, "is damaged", 1),
+        (lambda content: b"", "is not a checkpoint", 2),
+        (lambda content: content[:-1000] + bytes(1000), "is not a checkpoint", 2),
+    ],
+    ids=["torn", "flipped", "empty", "without its end"],
+)
+@pytest.mark.parametrize("command", ["fit", "validate", "predict"])
+def test_a_checkpoint_that_is_not_whole_is_named_with_the_one_beside_it(
+    answer, trained, command, tear, words, code
+):
+    folder = trained / "checkpoints"
+    broken, other = folder / "step=4.ckpt", folder / "step=2.ckpt"
+    broken.write_bytes(tear(broken.read_bytes()))
+    os.utime(other)
+    given = FIT if command == "fit" else ()
+    said = answer(command, *given, f"--ckpt_path={broken}", code=code)
+    assert words in said
+    assert str(broken) in said
+    assert said.endswith(f"the newest beside it is {other}")
+
+
+def test_a_link_to_a_checkpoint_that_is_gone_names_the_one_beside_it(answer, trained):
+    folder = trained / "checkpoints"
+    (folder / "step=4.ckpt").unlink()
+    said = answer("fit", *FIT, f"--ckpt_path={folder}/last.ckpt", code=2)
+    assert said.endswith(f"the newest beside it is {folder}/step=2.ckpt")
+
+
+def changed(path, change):
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--model=WGAN",), "the checkpoint is of DCGAN, and the model is WGAN"),
+        (("--model.generator_width=16",), "generator_width 8, not 16"),
+        (("--model.latent_dim=5",), "latent_dim 100, not 5"),
+        (("--data.conditional=true",), "num_classes 0, not 10"),
+        (("--model.ema_decay=0.5",), "ema_decay 0.0, not 0.5"),
+        (("--data=Ring",), "shape (1, 8, 8), not (2,)"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_told_from_it(answer, trained, given, words):
+    said = answer("fit", *FIT, *given, f"--ckpt_path={trained}/checkpoints/last.ckpt")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda c: c.update(gan_lightning={"format": 99, "version": "9.1"}),
+            "was written by gan_lightning 9.1, which this version cannot read: upgrade it",
+        ),
+        (lambda c: c.pop("optimizer_states"), "holds weights alone: a fit cannot go on from it"),
+        (lambda c: c.pop("state_dict"), "is not a checkpoint of a run"),
+        (
+            lambda c: c["state_dict"].pop("critic.features.net.0.weight"),
+            "critic.features.net.0.weight is missing",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_told_from_it(answer, trained, change, words):
+    path = changed(trained / "checkpoints" / "step=4.ckpt", change)
+    assert words in answer("fit", *FIT, f"--ckpt_path={path}")
+
+
+def test_a_checkpoint_of_the_first_versions_still_goes_on(fit, trained):
+    def age(content):
+        del content["gan_lightning"]
+        content["rng_states"] = [{"cpu": state["cpu"]} for state in content["rng_states"]]
+        content["callbacks"] = {
+            name: state for name, state in content["callbacks"].items() if name != "ContinueLogs"
+        }
+
+    path = changed(trained / "checkpoints" / "step=2.ckpt", age)
+    run = fit(*FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
+    ended = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert ended["global_step"] == 6
+
+
+def test_a_technique_whose_file_has_moved_still_goes_on(fit, trained):
+    path = changed(
+        trained / "checkpoints" / "step=2.ckpt", lambda c: c.update(technique="elsewhere.DCGAN")
+    )
+    assert fit(*FIT, f"--ckpt_path={path}") is not None
+
+
+def test_what_a_module_of_this_version_cannot_be_made_of_is_said(trained):
+    path = changed(
+        trained / "checkpoints" / "step=4.ckpt", lambda c: c["hyper_parameters"].update(clip_by=3)
+    )
+    with pytest.raises(ValueError, match=r"step=4.ckpt does not fit this DCGAN: .*clip_by"):
+        load(path)
+    assert issubclass(type(load(trained / "checkpoints" / "step=2.ckpt")), GAN)
+
+
+@pytest.mark.parametrize(
+    ("section", "option"), [("model", "spectral"), ("data", "cache"), ("trainer", "gpus")]
+)
+def test_a_config_of_an_older_release_is_told(answer, trained, tmp_path, section, option):
+    saved = trained / "config.yaml"
+    assert saved.read_text().startswith("# gan_lightning==")
+    config = yaml.safe_load(saved.read_text())
+    place = config[section]
+    place.get("init_args", place)[option] = 1
+    older = tmp_path / "older.yaml"
+    older.write_text("# gan_lightning==0.0.1\n" + yaml.safe_dump(config))
+    said = answer("fit", f"--config={older}", code=2)
+    assert option in said
+    assert f"({older} was written by gan_lightning 0.0.1, and this is " in said
+    # Not of one of this version.
+    saved.write_text(saved.read_text().splitlines()[0] + "\n" + yaml.safe_dump(config))
+    assert "was written by" not in answer("fit", f"--config={saved}", code=2)
