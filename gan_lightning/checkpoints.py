@@ -200,13 +200,12 @@ def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | No
 
 def is_newest(path: Path) -> bool:
     """Whether no other checkpoint in its folder is of a later update, as their names tell."""
-    if newest_checkpoint(path.absolute().parent) != path.resolve():
+    folder = path.absolute().parent
+    if newest_checkpoint(folder) != path.resolve():
         return False
-    steps = {file.resolve(): STEP.search(file.name) for file in path.absolute().parent.glob("*")}
-    own = steps.get(path.resolve())
-    return own is None or all(
-        other is None or int(other[1]) <= int(own[1]) for other in steps.values()
-    )
+    own = STEP.search(path.resolve().name)
+    others = (STEP.search(file.resolve().name) for file in folder.glob("*.ckpt"))
+    return own is None or all(int(other[1]) <= int(own[1]) for other in others if other)
 
 
 def beside(path: Path) -> str:
