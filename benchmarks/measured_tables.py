@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.blocks import code, inert, markdown_table
+from benchmarks.reliability import EXPERIMENTS
 from gan_lightning.errors import WrongFileError, one_line
 
 
@@ -32,6 +33,31 @@ def sensitivity_tables(folder: Path) -> str:
 def evaluation_tables(folder: Path) -> str:
     """Where the time of an evaluation goes, one table for each network and device."""
     return _each(_evaluation_table, sorted(folder.glob("eval-*.json")))
+
+
+def reliability_table(folder: Path) -> str:
+    """What was tried, how often, and how often it failed, a row for each experiment."""
+    found = [
+        (path, json.loads(path.read_text()))
+        for name in EXPERIMENTS
+        if (path := folder / f"{name}.json").is_file()
+    ]
+    if not found:
+        return ""
+    rows = [
+        [
+            inert(result["title"])
+            + "".join(f"; {inert(name)} {value:.2g}" for name, value in result["largest"].items()),
+            f"{result['tried']:,}",
+            f"{result['failed']:,}",
+            f"{result['skipped']:,}",
+            f"{result['seconds'] / 60:.1f}",
+        ]
+        for _, result in found
+    ]
+    devices = sorted({result["device"] for _, result in found})
+    head = ["what was tried", "how often", "failed", "not tried", "minutes"]
+    return f"On {', '.join(map(inert, devices))}:\n\n{markdown_table(head, rows, words=[0])}"
 
 
 def _each(table: Callable[[str, Any], str], paths: Iterable[Path]) -> str:

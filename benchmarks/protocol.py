@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 THROUGHPUT = RESULTS / "throughput"
 SENSITIVITY = RESULTS / "sensitivity"
+RELIABILITY = RESULTS / "reliability"
 EXTRACTORS = ROOT / "benchmarks" / "extractors"
 
 #: What a protocol may leave to the machine, and the option of ``benchmarks.run`` that says it.

@@ -19,11 +19,20 @@ from benchmarks.measured_tables import (
     data_tables,
     evaluation_tables,
     profile_tables,
+    reliability_table,
     sensitivity_tables,
     training_tables,
 )
 from benchmarks.page import page
-from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT, SENSITIVITY, THROUGHPUT, Protocol
+from benchmarks.protocol import (
+    PROTOCOLS,
+    RELIABILITY,
+    RESULTS,
+    ROOT,
+    SENSITIVITY,
+    THROUGHPUT,
+    Protocol,
+)
 from benchmarks.published import (
     PUBLISHED,
     PUBLISHED_HEADS,
@@ -86,6 +95,7 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
             "host profile": profile_tables(THROUGHPUT),
         },
         "data": {"data throughput": data_tables(THROUGHPUT)},
+        "reliability": {"reliability": reliability_table(RELIABILITY)},
         "evaluation": {
             "sensitivity": sensitivity_tables(SENSITIVITY),
             "evaluation throughput": evaluation_tables(THROUGHPUT),
