@@ -140,8 +140,8 @@ def tried(experiment: Experiment, times: int, examples: int) -> dict[str, Any]:
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         seconds = time.monotonic() - start
-        if not report.is_file():
-            raise SystemExit(f"{file}: pytest did not run\n{done.stdout}{done.stderr}")
+        if not report.is_file() or done.returncode not in (0, 1):
+            raise SystemExit(f"{file}: no test was made\n{done.stdout}{done.stderr}")
         if done.returncode:
             print(done.stdout[-10_000:], file=sys.stderr)
         return {

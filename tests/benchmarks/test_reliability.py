@@ -1,0 +1,107 @@
+"""How often tests of reliability are made, what is counted, and the table of it."""
+
+import json
+
+import pytest
+
+from benchmarks import reliability
+from benchmarks.measured_tables import reliability_table
+from benchmarks.reliability import EXPERIMENTS, TESTS, Experiment, main
+
+SOME = """
+import pytest
+
+@pytest.mark.parametrize("n", range(3))
+def test_good(n, record_property):
+    record_property("size", 2 - n / 2)
+
+def test_bad():
+    assert 1 + 1 == 3
+
+@pytest.mark.skip
+def test_skipped():
+    pass
+
+@pytest.fixture
+def broken():
+    raise OSError
+
+def test_without_its_fixture(broken):
+    pass
+"""
+
+
+@pytest.fixture
+def some(tmp_path, monkeypatch):
+    """``some(which)``: what the program writes of those tests, and its exit code."""
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_addoption(parser):\n"
+        "    parser.addoption('--times')\n"
+        "    parser.addoption('--examples')\n"
+        "    parser.addoption('--thorough', action='store_true')\n"
+    )
+    (tmp_path / "test_fuzz.py").write_text(SOME)
+    (tmp_path / "test_some.py").write_text(SOME)
+    monkeypatch.setattr(reliability, "TESTS", tmp_path)
+
+    def run(which, file="test_some.py"):
+        monkeypatch.setitem(EXPERIMENTS, "storage", Experiment("some | tests", (file, which)))
+        output = tmp_path / "results"
+        code = 0
+        try:
+            main(["--only", "storage", "--output", str(output)])
+        except SystemExit as stopped:
+            code = stopped.code
+        path = output / "storage.json"
+        return (json.loads(path.read_text()) if path.is_file() else None), code
+
+    return run
+
+
+def test_what_fails_is_counted_and_the_exit_code_tells(some):
+    found, code = some("test_")
+    assert code == 1
+    assert {name: found[name] for name in ("tried", "failed", "skipped")} == {
+        "tried": 5,
+        "failed": 2,
+        "skipped": 1,
+    }
+    assert found["largest"] == {"size": 2}
+    assert found["seconds"] > 0
+    assert found["commit"]
+
+
+def test_what_is_good_exits_with_0(some):
+    found, code = some("good")
+    assert (found["tried"], found["failed"], code) == (3, 0, 0)
+
+
+def test_a_fuzz_test_counts_its_inputs(some):
+    found, _ = some("good", "test_fuzz.py")
+    assert found["tried"] == 300
+
+
+def test_no_test_is_no_result(some):
+    found, code = some("nothing_is_called_so")
+    assert found is None
+    assert "no test" in code
+
+
+def test_every_experiment_has_tests():
+    for experiment in EXPERIMENTS.values():
+        file, which = experiment.tests
+        text = (TESTS / file).read_text()
+        for part in which.split(" or "):
+            assert part in text, experiment
+
+
+def test_the_table_has_a_row_for_each_in_their_order(some, tmp_path):
+    some("good")
+    folder = tmp_path / "results"
+    one = json.loads((folder / "storage.json").read_text())
+    (folder / "killed.json").write_text(json.dumps(one | {"title": "first", "tried": 21_000}))
+    lines = reliability_table(folder).splitlines()
+    assert lines[0].startswith("On ")
+    assert lines[-2].startswith("| first; size 2 | 21,000 | 0 | 0 |")
+    assert lines[-1].startswith("| some &#124; tests; size 2 | 3 | 0 | 0 |")
+    assert reliability_table(tmp_path / "nowhere") == ""
