@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,8 @@ from gan_lightning.divergence import DivergedError
 from gan_lightning.loggers import read_rows
 from gan_lightning.metrics.measures import is_full_name
 
+#: What a run exits with that a signal stopped: it goes on when it is made again.
+STOPPED = {128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
 #: The variables by which launchers number the processes of one training.
 LAUNCHERS = re.compile(
     r"(SLURM|TORCHELASTIC|JSM|PMI|OMPI)_.*|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE"
@@ -167,7 +170,7 @@ class Attempt:
         if code:
             # An interrupt may have reached the process before it reaches this one.
             self._stopped.wait(2)
-        if self._stopped.is_set():
+        if self._stopped.is_set() or code in STOPPED:
             return None
         history.seconds += time.time() - history.started
         self._read_report(history)
@@ -260,7 +263,9 @@ class Attempt:
                     log.flush()
                     if evaluation := re.match(r"update (\d+): (.*)", line):
                         say(int(evaluation[1]), evaluation[2].strip())
-                    last = line.strip() or last
+                    # What libraries say at the very end is not why it ended.
+                    if not last.startswith("gan-lightning: "):
+                        last = line.strip() or last
             except BaseException:
                 process.kill()
                 raise

@@ -105,7 +105,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
         ) from error
     except FileNotFoundError as error:
         raise WrongFileError(f"there is no file {path}{beside(path)}") from error
-    except WrongFileError:
+    except (WrongFileError, PermissionError):
         raise
     except Exception as error:
         # zipfile and torch raise what they please on a torn file.
@@ -133,6 +133,8 @@ def check_fits(checkpoint: Mapping[str, Any], model: pl.LightningModule, techniq
             f"{technique.rpartition('.')[2]}"
         )
     said, state = checkpoint["state_dict"], model.state_dict()
+    if not model.strict_loading:
+        return
     wrong = [name for name in {**state, **said} if _shape(said, name) != _shape(state, name)]
     if not wrong:
         return
@@ -181,13 +183,11 @@ def _local(path: object) -> str:
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:
     """The newest one that this run has written or, before that, the one it went on from."""
-    paths = [
-        getattr(callback, "_last_checkpoint_saved", "") for callback in trainer.checkpoint_callbacks
-    ]
-    for path in (*paths, trainer.ckpt_path):
-        if path and Path(path).is_file():
-            return Path(path)
-    return None
+    names = (getattr(each, "_last_checkpoint_saved", "") for each in trainer.checkpoint_callbacks)
+    written = [Path(name) for name in names if name and Path(name).is_file()]
+    if not written and trainer.ckpt_path and Path(trainer.ckpt_path).is_file():
+        return Path(trainer.ckpt_path)
+    return max(written, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | None:
@@ -215,7 +215,7 @@ def beside(path: Path) -> str:
 
 
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
-    return tuple(state[name].shape) if name in state else None
+    return tuple(getattr(state[name], "shape", ())) if name in state else None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

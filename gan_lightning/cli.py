@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import yaml
-from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -125,7 +124,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in STORAGE_FAULTS:
             raise
-        _stop(": ".join(filter(None, (error.filename, error.strerror))), code=1)
+        _stop(": ".join(map(str, filter(None, (error.filename, error.strerror)))), code=1)
     except KeyboardInterrupt:
         _stop("interrupted", code=130)
     except MisconfigurationException as error:
@@ -179,17 +178,23 @@ class GANCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find what a fit goes on from, and have Weights & Biases go on in the same run."""
         self.goes_on_in: Path | None = None
+        self.goes_on_with: list[str] = []
         config = self.config[str(self.subcommand)]
-        if self.subcommand == "fit" and not config.ckpt_path:
-            found = requeue.last_checkpoint_of_job(Path(config.trainer.default_root_dir))
-            config.ckpt_path = found and str(found)
+        if self.subcommand == "fit":
+            # A job that was put back has gone farther than what its command names.
+            run = requeue.remembered(Path(config.trainer.default_root_dir))
+            if run is not None:
+                config.ckpt_path, self.goes_on_in = str(run.checkpoint), run.folder
         if (path := config.get("ckpt_path")) is None or path in LIGHTNINGS_CHECKPOINTS:
             return
         checkpoint = Path(path)
         _check_checkpoint(checkpoint)
-        if self.subcommand == "fit" and is_newest(checkpoint):
-            self.goes_on_in = checkpoint.absolute().parent.parent
-            _continue_wandb(config.trainer, checkpoint)
+        if self.subcommand != "fit" or not (self.goes_on_in or is_newest(checkpoint)):
+            return
+        self.goes_on_in = self.goes_on_in or checkpoint.absolute().parent.parent
+        if "WandbLogger" in str(config.trainer.logger):
+            states = read_checkpoint(checkpoint).get("callbacks", {})
+            self.goes_on_with = states.get(ContinueLogs.__name__, {}).get("wandb", [])
 
     def _set_seed(self) -> None:
         """Seed; numpy takes no seed that is negative or beyond 32 bits."""
@@ -216,6 +221,7 @@ class GANCLI(LightningCLI):
             name = f"{type(self.datamodule).__name__}-{type(self.model).__name__}"
             root = Path(config["default_root_dir"])
             kwargs["logger"] = ContinuedCSVLogger(root, name, self._version(root / name))
+        _continue_wandb(config["logger"], self.goes_on_with)
         given_plugins = config["plugins"] or []
         if not isinstance(given_plugins, list):
             given_plugins = [given_plugins]
@@ -236,10 +242,10 @@ class GANCLI(LightningCLI):
             SampleGrid(),
             TrainingClock(),
             ContinueLogs(),
-            StopOnSignal(),
         ]
         if config["enable_progress_bar"] is not False:
             callbacks.append(StepProgressBar())
+        callbacks.append(StopOnSignal())
         return super().instantiate_trainer(**kwargs, callbacks=callbacks)
 
     def _version(self, folder: Path) -> int | None:
@@ -301,7 +307,9 @@ class _SaveConfig(SaveConfigCallback):
         if not trainer.is_global_zero:
             return
         path = run_dir(trainer) / self.config_filename
-        text = self.parser.dump(self.config, skip_none=False)
+        config = self.config.clone()
+        config.ckpt_path = None  # or it would go on from there whenever it is used
+        text = self.parser.dump(config, skip_none=False)
         with whole_file(path, "w") as file:
             file.write(f"{WRITTEN_BY}{version('gan-lightning')}\n{text}")
         for logger in trainer.loggers:
@@ -318,20 +326,14 @@ def _check_checkpoint(path: Path) -> None:
         _stop(f"--ckpt_path: {path} is not a checkpoint{beside(path)}", code=2)
 
 
-def _continue_wandb(trainer: Namespace, checkpoint: Path) -> None:
-    """Give loggers that have no run the ones that the checkpoint belongs to."""
-    loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
-    named = [logger for logger in loggers if isinstance(logger, Namespace)]
-    new = [logger for logger in named if logger.class_path.endswith("WandbLogger")]
-    if not new:
-        return
-    states = read_checkpoint(checkpoint).get("callbacks", {})
-    for logger, run in zip(
-        new, states.get(ContinueLogs.__name__, {}).get("wandb", []), strict=False
-    ):
-        if not logger.init_args.get("id") and not logger.init_args.get("version"):
-            logger.init_args["id"] = run
-            logger["dict_kwargs"] = {"resume": "allow", **(logger.get("dict_kwargs") or {})}
+def _continue_wandb(loggers: Any, runs: Sequence[str]) -> None:  # noqa: ANN401
+    """Give the loggers that name no run of W&B the ones that a checkpoint belongs to."""
+    given = loggers if isinstance(loggers, list) else [loggers]
+    mine = [logger for logger in given if isinstance(logger, WandbLogger)]
+    for logger, run in zip(mine, runs, strict=False):
+        if logger._wandb_init.get("id") is None:
+            logger._id = logger._wandb_init["id"] = run
+            logger._wandb_init["resume"] = "allow"
 
 
 def _values(args: Sequence[str], *names: str) -> Iterator[str]:

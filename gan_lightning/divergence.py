@@ -35,6 +35,7 @@ class FiniteIterations:
         self._fault = torch.zeros((), device=device)
         self._count = torch.zeros((), dtype=torch.int64, device=device)
         self._made = 0
+        self._found: int | None = None
         self._pending: deque[tuple[int, Tensor, Callable[[], None]]] = deque()
         #: Iterations until a count is read: a GPU is never so far behind, but for small networks.
         self.later = 8 if device.type == "cuda" else 0
@@ -49,14 +50,15 @@ class FiniteIterations:
         """After an iteration: the number of the first, from 0, that was not finite, if known."""
         self._made += 1
         self._pending.append((self._made, *self._copied()))
-        return self._read() if len(self._pending) > self.later else None
+        if len(self._pending) > self.later:
+            self._read()
+        return self._found
 
     def settled(self) -> int | None:
         """The same of all iterations so far, which it waits for."""
-        found = None
-        while self._pending and found is None:
-            found = self._read()
-        return found
+        while self._pending:
+            self._read()
+        return self._found
 
     def _copied(self) -> tuple[Tensor, Callable[[], None]]:
         """The count on the host, and what waits for it to be there."""
@@ -68,12 +70,13 @@ class FiniteIterations:
         copied.record()
         return copy, copied.synchronize
 
-    def _read(self) -> int | None:
+    def _read(self) -> None:
         made, copy, wait = self._pending.popleft()
         wait()
         # By way of NumPy: torch's values are not to be read in a step.
         count = int(copy.numpy())
-        return count if count < made else None
+        if count < made and self._found is None:
+            self._found = count
 
 
 def _do_nothing() -> None:

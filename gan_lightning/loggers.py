@@ -16,17 +16,26 @@ from gan_lightning.files import appending, whole_file
 class ContinuedCSVLogger(loggers.CSVLogger):
     """Lightning's ``CSVLogger``, but a run that goes on in the same folder goes on in its file.
 
-    What is there stays, but for rows after ``go_on_after``. The file is whole at any moment,
+    What is there stays, but for what comes after ``go_on_after``. The file is whole at any moment,
     wherever a process is killed. A ``save_dir`` that is not of this file system is Lightning's.
     """
 
     _after: int | None = None
+    _rows: int | None = None
 
-    def go_on_after(self, step: int) -> None:
-        """Rows of later steps are of a process that was stopped after its last checkpoint."""
-        self._after = step
+    def go_on_after(self, step: int, rows: int | None = None) -> None:
+        """Rows of later steps are of a process that was stopped after its last checkpoint.
+
+        So are those of this step that come after so many ``rows``.
+        """
+        self._after, self._rows = step, rows
         if isinstance(self._experiment, _Writer):
-            self._experiment.after = step
+            self._experiment.after, self._experiment.rows = step, rows
+
+    @property
+    def count(self) -> int:
+        """Rows that are in the file."""
+        return self._experiment.count if isinstance(self._experiment, _Writer) else 0
 
     @property
     @rank_zero_experiment
@@ -35,14 +44,15 @@ class ContinuedCSVLogger(loggers.CSVLogger):
         if "://" in self.log_dir:
             return super().experiment
         if self._experiment is None:
-            self._experiment = _Writer(self.log_dir, self._after)
+            self._experiment = _Writer(self.log_dir, self._after, self._rows)
         return self._experiment
 
 
 class _Writer(ExperimentWriter):
-    def __init__(self, log_dir: str, after: int | None) -> None:
+    def __init__(self, log_dir: str, after: int | None, rows: int | None) -> None:
         super().__init__(log_dir)
-        self.after = after
+        self.after, self.rows = after, rows
+        self.count = 0
         self._continued = False
 
     def _check_log_dir_exists(self) -> None:
@@ -55,7 +65,13 @@ class _Writer(ExperimentWriter):
         earlier: Sequence[Mapping[str, Any]] = []
         if not self._continued:
             last = math.inf if self.after is None else self.after
-            earlier = [row for row in read_rows(path) if int(row["step"]) <= last]
+            rows = math.inf if self.rows is None else self.rows
+            earlier = [
+                row
+                for i, row in enumerate(read_rows(path))
+                if int(row["step"]) < last or (int(row["step"]) == last and i < rows)
+            ]
+            self.count = len(earlier)
             self.metrics_keys = sorted(earlier[0]) if earlier else []
         new_keys = self._record_new_keys()
         if self._continued and not new_keys:
@@ -64,6 +80,7 @@ class _Writer(ExperimentWriter):
         else:
             self._write([*(earlier or read_rows(path) * self._continued), *self.metrics], path)
         self._continued = True
+        self.count += len(self.metrics)
         self.metrics = []
 
     def _write(self, rows: Sequence[Mapping[str, Any]], path: Path) -> None:

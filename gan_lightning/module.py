@@ -480,9 +480,12 @@ class GAN(pl.LightningModule, ABC):
         self._loaded_updates = checkpoint["global_step"]
         if "loops" in checkpoint:
             _rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
+            _have_validation_run(checkpoint["loops"]["fit_loop"])
 
     def setup(self, stage: str) -> None:
         """Let DDP, which would not, accept that each update leaves the other network alone."""
+        if stage == "fit":
+            self._loaded_updates = 0  # of a checkpoint that this fit does not go on from
         strategy = self.trainer.strategy
         if isinstance(strategy, DDPStrategy):
             strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
@@ -568,6 +571,19 @@ def _rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
         for count in ("total", "current"):
             batches[count]["completed"] = batches[count]["ready"] - 1
             epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
+
+
+def _have_validation_run(fit_loop: dict[str, Any]) -> None:
+    """Where a checkpoint was written at a batch's end, have a validation that is due there run.
+
+    Lightning takes it for done, and its scores would be lost where the process was killed in it.
+    """
+    batches = fit_loop["epoch_loop.batch_progress"]["total"]
+    if batches["completed"] == batches["processed"] - 1:
+        validated = fit_loop["epoch_loop.val_loop.batch_progress"]
+        # As in the first of its batches: from there, it starts again.
+        validated["total"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+        validated["current"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
 
 def _exactly(numbers: Tensor) -> Tensor:

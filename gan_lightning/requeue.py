@@ -1,14 +1,25 @@
 """A job of SLURM that was put back in the queue goes on in its run's folder."""
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_warn
 
 from gan_lightning.checkpoints import newest_checkpoint
 from gan_lightning.files import whole_file
+
+
+class Run(NamedTuple):
+    """The folder of a run, and its newest checkpoint."""
+
+    folder: Path
+    checkpoint: Path
 
 
 def job() -> str | None:
@@ -18,23 +29,29 @@ def job() -> str | None:
     return os.environ.get("SLURM_JOB_ID") or None
 
 
-def remember(root: Path, run: Path) -> None:
-    """Keep which folder below ``root`` the job's run has."""
+def remember(root: Path, run: Path, checkpoints: Path) -> None:
+    """Keep, below ``root``, which folders this command's run in the job has."""
     if (name := job()) is None:
         return
     with whole_file(_place(root, name), "w") as file:
-        file.write(str(run.absolute()))
+        json.dump({"run": str(run.absolute()), "checkpoints": str(checkpoints.absolute())}, file)
 
 
-def last_checkpoint_of_job(root: Path) -> Path | None:
-    """Where a job that was put back goes on; None for a new one, or where nothing was saved."""
+def remembered(root: Path) -> Run | None:
+    """Where a job that was put back goes on; None for a new one, or where nothing was saved.
+
+    Raises:
+        ValueError: what ``remember`` wrote is not there whole.
+    """
     name = job()
     if name is None or not os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"):
         return None
     path = _place(root, name)
     if not path.is_file():
         return None
-    return newest_checkpoint(Path(path.read_text()) / "checkpoints")
+    places = json.loads(path.read_text())
+    checkpoint = newest_checkpoint(Path(places["checkpoints"]))
+    return None if checkpoint is None else Run(Path(places["run"]), checkpoint)
 
 
 def put_back() -> None:
@@ -48,4 +65,6 @@ def put_back() -> None:
 
 
 def _place(root: Path, name: str) -> Path:
-    return root / ".slurm" / f"{''.join(c for c in name if c.isalnum() or c == '_')}.run"
+    """One job may run several commands, in turn or side by side."""
+    command = hashlib.sha256(repr(sys.argv[1:]).encode()).hexdigest()[:12]
+    return root / ".slurm" / f"{''.join(c for c in name if c.isalnum() or c == '_')}-{command}.json"

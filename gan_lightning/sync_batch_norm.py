@@ -11,8 +11,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gan_lightning.distributed import several_ranks
 
 
-class CPUSyncBatchNorm(_BatchNorm):
-    """Does on a CPU what ``torch.nn.SyncBatchNorm`` does, which has kernels for GPUs alone."""
+class PlainSyncBatchNorm(_BatchNorm):
+    """``torch.nn.SyncBatchNorm`` of plain operations, for CPUs too, and for compiled objectives.
+
+    torch's has kernels for GPUs alone, and waits for them in each pass.
+    """
 
     #: What it was before.
     plain: type[_BatchNorm]
@@ -21,18 +24,19 @@ class CPUSyncBatchNorm(_BatchNorm):
         """``(N, C, ...)`` normalised over all but the channels, over all ranks."""
         if not self.training:
             return super().forward(x)
+        dtype, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
         over = [dim for dim in range(x.dim()) if dim != 1]
-        count = _sum_over_ranks(torch.tensor(float(x.numel() // x.shape[1]), dtype=x.dtype))
+        count = _sum_over_ranks(x.new_tensor(float(x.numel() // x.shape[1])))
         each = [1, -1] + [1] * (x.dim() - 2)
         mean = _sum_over_ranks(x.sum(over)) / count
         centred = x - mean.view(each)
         # Of what is centred already: the mean of squares less the square of the mean cancels.
         variance = _sum_over_ranks(centred.square().sum(over)) / count
-        self._follow(mean.detach(), variance.detach() * count / (count - 1))
+        self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         y = centred * (variance + self.eps).rsqrt().view(each)
-        if not self.affine:
-            return y
-        return y * self.weight.view(each) + self.bias.view(each)
+        if self.affine:
+            y = y * self.weight.view(each) + self.bias.view(each)
+        return y.to(dtype)
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Its plain layer's matter."""
@@ -42,7 +46,8 @@ class CPUSyncBatchNorm(_BatchNorm):
             return
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
-        weight = self.momentum or 1 / float(self.num_batches_tracked)
+        momentum = self.momentum
+        weight = 1 / float(self.num_batches_tracked) if momentum is None else momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
         self.running_var.lerp_(variance.to(self.running_var.dtype), weight)
 
@@ -52,16 +57,16 @@ class SyncBatchNorm(TorchSyncBatchNorm):
 
     def apply(self, model: nn.Module) -> nn.Module:
         """Convert the layers of a module that is to train."""
-        if _device(model).type != "cpu":
+        if not _needs_plain(model):
             return super().apply(model)
         for layer in _layers(model):
             layer.plain = type(layer)
-            layer.__class__ = CPUSyncBatchNorm
+            layer.__class__ = PlainSyncBatchNorm
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
         """Convert them back."""
-        if _device(model).type != "cpu":
+        if not _needs_plain(model):
             return super().revert(model)
         for layer in _layers(model):
             layer.__class__ = getattr(layer, "plain", type(layer))
@@ -72,9 +77,10 @@ def _layers(model: nn.Module) -> list[Any]:
     return [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
 
 
-def _device(model: nn.Module) -> torch.device:
-    """Where a Lightning module is to go, before it is there."""
-    return getattr(model, "device", torch.device("cpu"))
+def _needs_plain(model: nn.Module) -> bool:
+    # A Lightning module has the device that it is to go to before it is there.
+    device = getattr(model, "device", torch.device("cpu"))
+    return device.type == "cpu" or bool(getattr(model, "compiled", False))
 
 
 class _Sum(torch.autograd.Function):

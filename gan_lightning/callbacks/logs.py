@@ -15,12 +15,15 @@ from gan_lightning.module import GAN
 class ContinueLogs(pl.Callback):
     """Lets logs go on where a fit goes on.
 
-    A ``ContinuedCSVLogger`` is told after which update that is: all, where it starts. A checkpoint
-    holds which runs of Weights & Biases it belongs to, and a job of SLURM where its run is.
+    A ``ContinuedCSVLogger`` is told after which update that is, and after which row of it: all,
+    where it starts. A checkpoint holds which runs of Weights & Biases it belongs to, and a job of
+    SLURM is told where its run is.
     """
 
     def __init__(self) -> None:
         self._wandb: list[str] = []
+        self._csv: list[ContinuedCSVLogger] = []
+        self._rows: list[int] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Before anything is logged."""
@@ -28,12 +31,19 @@ class ContinueLogs(pl.Callback):
             str(logger.version) for logger in trainer.loggers if isinstance(logger, WandbLogger)
         ]
         if trainer.is_global_zero:
-            requeue.remember(Path(trainer.default_root_dir), run_dir(trainer))
+            kept = getattr(trainer.checkpoint_callback, "dirpath", None)
+            run = run_dir(trainer)
+            place = Path(kept) if kept else run / "checkpoints"
+            requeue.remember(Path(trainer.default_root_dir), run, place)
         done = pl_module.updates if isinstance(pl_module, GAN) and trainer.ckpt_path else -1
-        for logger in trainer.loggers:
-            if isinstance(logger, ContinuedCSVLogger):
-                logger.go_on_after(done)
+        self._csv = [each for each in trainer.loggers if isinstance(each, ContinuedCSVLogger)]
+        for i, logger in enumerate(self._csv):
+            logger.go_on_after(done, self._rows[i] if i < len(self._rows) else None)
 
     def state_dict(self) -> dict[str, Any]:
-        """The runs of Weights & Biases, in the order of their loggers."""
-        return {"wandb": self._wandb}
+        """The runs of W&B, and how many rows each CSV has, in the order of their loggers."""
+        return {"wandb": self._wandb, "rows": [logger.count for logger in self._csv]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the rows until a fit starts."""
+        self._rows = state_dict.get("rows", [])

@@ -9,6 +9,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.trainer.connectors.signal_connector import _get_sigkill_signal
+from pytorch_lightning.trainer.states import TrainerFn
 
 from gan_lightning import requeue
 from gan_lightning.checkpoints import last_checkpoint
@@ -21,7 +23,9 @@ class StopOnSignal(pl.Callback):
 
     All ranks stop after the same update, whichever of them the signal reached. Where an evaluation
     is due, or runs, it ends first: what is logged has no gap when the run goes on. A second SIGINT
-    stops at once, with what was saved before. On SIGUSR1 the SLURM job is put back in the queue.
+    stops at once, with what was saved before. On SIGUSR1 the SLURM job is put back in the queue;
+    our command line then goes on by itself, a script of one's own finds the checkpoint with
+    ``gan_lightning.requeue.remembered``.
 
     Raises:
         StoppedError: after the checkpoint is written, on every rank.
@@ -83,12 +87,15 @@ class StopOnSignal(pl.Callback):
         self._stop_if_asked(trainer)
 
     def _stop_if_asked(self, trainer: pl.Trainer) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
         number = max_over_ranks(self._received)
         if not number or trainer.global_step == trainer.max_steps:
             return
+        self._received = 0
         if not trainer.sanity_checking:
             _save(trainer)
-        if number == signal.SIGUSR1 and trainer.is_global_zero:
+        if number not in (signal.SIGTERM, signal.SIGINT) and trainer.is_global_zero:
             requeue.put_back()
         saved = last_checkpoint(trainer)
         goes_on = f"--ckpt_path={saved} goes on from there" if saved else "nothing was saved"
@@ -107,7 +114,7 @@ class StopOnSignal(pl.Callback):
         if isinstance(launcher, _SubprocessScriptLauncher) and not (
             isinstance(exception, UserError) and exception.on_all_ranks
         ):
-            launcher.kill(signal.SIGKILL)
+            launcher.kill(_get_sigkill_signal())
             # Or Lightning would see them dead, and kill this one before it has said why.
             launcher.procs.clear()
 
@@ -116,6 +123,12 @@ def _save(trainer: pl.Trainer) -> None:
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint):
             found: dict[str, Any] = callback._monitor_candidates(trainer)
+            if callback.save_weights_only:
+                # Nothing could go on from weights alone.
+                path = callback.format_checkpoint_name(found)
+                trainer.save_checkpoint(path, weights_only=False)
+                callback._last_checkpoint_saved = path
+                continue
             if callback.monitor is None:
                 callback._save_none_monitor_checkpoint(trainer, found)
             else:
