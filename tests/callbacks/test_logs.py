@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import pytorch_lightning as pl
 
 TINY = ("--model=DCGAN", "--data=Ring", "--model.generator_width=8", "--model.critic_width=8")
 OFTEN = ("--trainer.log_every_n_steps=1", "--trainer.val_check_interval=2")
@@ -32,6 +33,39 @@ def test_a_run_that_goes_on_goes_on_in_its_log(place, tmp_path):
     # Stopped after update 4, with its last checkpoint at 2.
     parts = place("parts", "--trainer.max_steps=8", f"--ckpt_path={checkpoints}/step=2.ckpt")
     assert parts == whole
+
+
+class Explode(pl.Callback):
+    """Ends a process in the validation after an update."""
+
+    def __init__(self, update):
+        self.update = update
+
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.global_step == self.update:
+            raise MemoryError("as if it was killed")
+
+
+def test_a_validation_that_was_cut_off_is_made_when_the_run_goes_on(place, tmp_path):
+    # Checkpoints at the updates of validations, before them.
+    arguments = ("--trainer.max_steps=8", "--checkpoint.every_n_train_steps=2")
+    whole = place("whole", *arguments)
+    explode = ("--trainer.callbacks=test_logs.Explode", "--trainer.callbacks.init_args.update=4")
+    with pytest.raises(MemoryError):
+        place("parts", *arguments, *explode)
+    last = tmp_path / "parts" / "one" / "checkpoints" / "last.ckpt"
+    assert place("parts", *arguments, f"--ckpt_path={last}") == whole
+
+
+def test_a_validation_after_the_checkpoint_is_made_once(place, tmp_path):
+    arguments = ("--trainer.max_steps=8", "--checkpoint.every_n_train_steps=2")
+    whole = place("whole", *arguments)
+    explode = ("--trainer.callbacks=test_logs.Explode", "--trainer.callbacks.init_args.update=6")
+    with pytest.raises(MemoryError):
+        place("parts", *arguments, *explode, "--checkpoint.save_top_k=-1")
+    # From one whose validation had come to its end.
+    earlier = tmp_path / "parts" / "one" / "checkpoints" / "step=4.ckpt"
+    assert place("parts", *arguments, f"--ckpt_path={earlier}") == whole
 
 
 def test_a_run_that_starts_again_leaves_nothing_of_the_one_before(place):

@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import checkpoints, rows, run_of
-from helpers import IMAGE, batches, tiny, train
+from helpers import IMAGE, SILENT, batches, tiny, train
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning import TECHNIQUES, divergence, load
@@ -125,6 +125,19 @@ def test_the_last_updates_are_told_of_when_a_fit_ends(monkeypatch):
     later(monkeypatch, 8)
     with pytest.raises(DivergedError, match="at update 4:"):
         train(tiny("dcgan", IMAGE), batches(IMAGE), 5, callbacks=[Spoil("critic", math.nan)])
+
+
+def test_nothing_saves_what_has_diverged(tmp_path):
+    arguments = keeping(tmp_path)
+    arguments["callbacks"][0].save_on_exception = True
+    arguments["callbacks"].insert(0, Spoil("critic", math.nan))
+    model = tiny("dcgan", IMAGE)
+    trainer = pl.Trainer(max_steps=20, **SILENT | arguments)
+    with pytest.raises(DivergedError):
+        trainer.fit(model, batches(IMAGE))
+    with pytest.raises(DivergedError):
+        trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    assert [path.name for path in tmp_path.iterdir()] == ["step=2.ckpt"]
 
 
 @pytest.mark.skipif(

@@ -90,6 +90,10 @@ def test_all_logs_of_a_run_go_on(program, server, tmp_path, number):
     began = int(goes_on[1].rpartition("=")[2].removesuffix(".ckpt"))
     code, said = program(*goes_on, root=tmp_path).ended()
     assert code == 0, said
+    saved = (run_of(tmp_path) / "config.yaml").read_text()
+    assert "ckpt_path: null" in saved  # or it would go on from there whenever it is used
+    (identity,) = history(tmp_path)
+    assert identity not in saved
     # One row an update, each once.
     trained = [int(row["step"]) for row in rows(run_of(tmp_path)) if row["loss/critic"]]
     assert trained == list(range(1, 61))

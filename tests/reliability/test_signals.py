@@ -5,8 +5,13 @@ import re
 import signal
 
 import pytest
+import pytorch_lightning as pl
 from conftest import LONG, assert_same, checkpoints, run_of
+from helpers import IMAGE, SILENT, batches, tiny
+from pytorch_lightning.callbacks import ModelCheckpoint
 
+from gan_lightning.callbacks import StopOnSignal
+from gan_lightning.errors import StoppedError
 from gan_lightning.loggers import read_rows
 
 #: A job of SLURM with one task.
@@ -83,6 +88,31 @@ def test_a_second_interrupt_stops_at_once(program, tmp_path):
     run.assert_all_ended()
 
 
+class Signal(pl.Callback):
+    """Sends one to its own process after an update."""
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
+    model, data = tiny("dcgan", IMAGE), batches(IMAGE)
+    keep = ModelCheckpoint(tmp_path, filename="{step}", save_weights_only=weights_only)
+    arguments = SILENT | {"enable_checkpointing": True, "max_steps": 8}
+    trainer = pl.Trainer(callbacks=[Signal(), StopOnSignal(), keep], **arguments)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedError, match=r"after update 3: --ckpt_path=\S+step=3.ckpt goes on"):
+        trainer.fit(model, data)
+    assert signal.getsignal(signal.SIGTERM) == before
+    trainer.validate(model, data, verbose=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["step=3.ckpt"]
+    again = pl.Trainer(callbacks=[StopOnSignal()], **arguments | {"enable_checkpointing": False})
+    again.fit(tiny("dcgan", IMAGE), data, ckpt_path=tmp_path / "step=3.ckpt")
+    assert again.global_step == 8
+
+
 @pytest.mark.timeout(300)
 def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):
     root = tmp_path / "job"
@@ -105,6 +135,27 @@ def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):
         code, said = each.ended()
         assert code == 0, said
     assert_same(run_of(root), run_of(tmp_path / "whole"))
+
+
+@pytest.mark.timeout(200)
+def test_each_command_of_a_job_goes_on_in_its_own_run(program, tmp_path):
+    runs = {}
+    for seed in (0, 1):
+        # The second from a checkpoint, which a job that was put back does not begin from again.
+        given = f"--ckpt_path={runs[0]}/checkpoints/step=10.ckpt" if seed else "--ckpt_path=null"
+        arguments = (*ARGUMENTS, f"--seed_everything={seed}", given, "--checkpoint.save_top_k=-1")
+        done = program(*arguments, f"--trainer.max_steps={20 + 10 * seed}", **JOB)
+        code, said = done.ended()
+        assert code == 0, said
+        (runs[seed],) = set(tmp_path.glob("*/version_*")) - set(runs.values())
+    for seed, steps in ((0, 20), (1, 30)):
+        given = f"--ckpt_path={runs[0]}/checkpoints/step=10.ckpt" if seed else "--ckpt_path=null"
+        arguments = (*ARGUMENTS, f"--seed_everything={seed}", given, "--checkpoint.save_top_k=-1")
+        again = program(*arguments, f"--trainer.max_steps={steps}", **JOB, SLURM_RESTART_COUNT="1")
+        code, said = again.ended()
+        assert code == 0, said
+        assert f"{runs[seed]}/checkpoints/step={steps}.ckpt" in said
+    assert set(tmp_path.glob("*/version_*")) == set(runs.values())
 
 
 @pytest.mark.timeout(120)
