@@ -181,6 +181,32 @@ def _local(path: object) -> str:
     return os.path.normpath(path)
 
 
+def rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
+    """Turn the counters of a finished epoch into those at the end of its last batch.
+
+    Resumed from a finished epoch, Lightning first runs one batch of the next one in the old one,
+    and the rest of the next one is lost; from a batch's end it goes on exactly.
+    """
+    batches, epochs = fit_loop["epoch_loop.batch_progress"], fit_loop["epoch_progress"]
+    if batches["is_last_batch"] and epochs["total"]["processed"] == epochs["total"]["ready"]:
+        for count in ("total", "current"):
+            batches[count]["completed"] = batches[count]["ready"] - 1
+            epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
+
+
+def have_validation_run(fit_loop: dict[str, Any]) -> None:
+    """Where a checkpoint was written at a batch's end, have a validation that is due there run.
+
+    Lightning takes it for done, and its scores would be lost where the process was killed in it.
+    """
+    batches = fit_loop["epoch_loop.batch_progress"]["total"]
+    if batches["completed"] == batches["processed"] - 1:
+        validated = fit_loop["epoch_loop.val_loop.batch_progress"]
+        # As in the first of its batches: from there, it starts again.
+        validated["total"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+        validated["current"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+
+
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:
     """The newest one that this run has written or, before that, the one it went on from."""
     names = (getattr(each, "_last_checkpoint_saved", "") for each in trainer.checkpoint_callbacks)

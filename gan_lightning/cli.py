@@ -92,8 +92,9 @@ _REFUSALS = (ValueError, TypeError, OverflowError, OSError, ImportError, Runtime
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command; without ``args``, the process's own.
 
-    Exits with 2 and one line for what the command line or a config has wrong, with 1 and one line
-    for data or weights that are missing, with 130 where it is interrupted.
+    Exits with one line, and with 2 for what the command line or a config has wrong, 1 for data or
+    weights that are missing and for files that will not do, 3 where training diverged, and 128 and
+    its number, such as 130, where a signal stopped it.
     """
     args = sys.argv[1:] if args is None else list(args)
     _quieten(training=args[:1] == ["fit"])

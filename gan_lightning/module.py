@@ -23,8 +23,10 @@ from gan_lightning.checkpoints import (
     FORMAT,
     check_fits,
     forget_foreign_paths,
+    have_validation_run,
     last_checkpoint,
     read_checkpoint,
+    rewind_to_batch_end,
 )
 from gan_lightning.checks import at_least, checked_shape, one_of
 from gan_lightning.distributed import gather_rng_states, restore_rng_state
@@ -479,8 +481,8 @@ class GAN(pl.LightningModule, ABC):
         self._rng_states = checkpoint.get("rng_states")
         self._loaded_updates = checkpoint["global_step"]
         if "loops" in checkpoint:
-            _rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
-            _have_validation_run(checkpoint["loops"]["fit_loop"])
+            rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
+            have_validation_run(checkpoint["loops"]["fit_loop"])
 
     def setup(self, stage: str) -> None:
         """Let DDP, which would not, accept that each update leaves the other network alone."""
@@ -558,32 +560,6 @@ def _frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
-
-
-def _rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
-    """Turn the counters of a finished epoch into those at the end of its last batch.
-
-    Resumed from a finished epoch, Lightning first runs one batch of the next one in the old one,
-    and the rest of the next one is lost; from a batch's end it goes on exactly.
-    """
-    batches, epochs = fit_loop["epoch_loop.batch_progress"], fit_loop["epoch_progress"]
-    if batches["is_last_batch"] and epochs["total"]["processed"] == epochs["total"]["ready"]:
-        for count in ("total", "current"):
-            batches[count]["completed"] = batches[count]["ready"] - 1
-            epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
-
-
-def _have_validation_run(fit_loop: dict[str, Any]) -> None:
-    """Where a checkpoint was written at a batch's end, have a validation that is due there run.
-
-    Lightning takes it for done, and its scores would be lost where the process was killed in it.
-    """
-    batches = fit_loop["epoch_loop.batch_progress"]["total"]
-    if batches["completed"] == batches["processed"] - 1:
-        validated = fit_loop["epoch_loop.val_loop.batch_progress"]
-        # As in the first of its batches: from there, it starts again.
-        validated["total"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-        validated["current"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
 
 
 def _exactly(numbers: Tensor) -> Tensor:

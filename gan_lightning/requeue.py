@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pytorch_lightning.utilities import rank_zero_warn
 
 from gan_lightning.checkpoints import newest_checkpoint
+from gan_lightning.errors import WrongFileError
 from gan_lightning.files import whole_file
 
 
@@ -41,7 +42,7 @@ def remembered(root: Path) -> Run | None:
     """Where a job that was put back goes on; None for a new one, or where nothing was saved.
 
     Raises:
-        ValueError: what ``remember`` wrote is not there whole.
+        WrongFileError: what ``remember`` wrote is something else now.
     """
     name = job()
     if name is None or not os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"):
@@ -49,9 +50,13 @@ def remembered(root: Path) -> Run | None:
     path = _place(root, name)
     if not path.is_file():
         return None
-    places = json.loads(path.read_text())
-    checkpoint = newest_checkpoint(Path(places["checkpoints"]))
-    return None if checkpoint is None else Run(Path(places["run"]), checkpoint)
+    try:
+        places = json.loads(path.read_text())
+        run, checkpoints = Path(places["run"]), Path(places["checkpoints"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WrongFileError(f"{path} does not say where the job's run is: delete it") from error
+    checkpoint = newest_checkpoint(checkpoints)
+    return None if checkpoint is None else Run(run, checkpoint)
 
 
 def put_back() -> None:
