@@ -1,8 +1,10 @@
 """Checkpoints on disk: whole, or as they were; and read only where they fit."""
 
+import contextlib
 import os
 import pickle
 import re
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +21,8 @@ from gan_lightning.files import whole_file
 FORMAT = 1
 #: What a checkpoint of a run holds.
 PARTS = ("state_dict", "global_step", "pytorch-lightning_version")
+#: Seconds after which nobody writes to a file any more.
+ABANDONED = 3600
 #: In a file's name, the update that it is of.
 STEP = re.compile(r"step=(\d+)")
 #: In the state of ``ModelCheckpoint``: paths, and scores by path.
@@ -61,6 +65,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         with whole_file(Path(path)) as file:
             torch.save(checkpoint, file)
+        _sweep(Path(path).parent)
 
     def load_checkpoint(
         self,
@@ -238,6 +243,14 @@ def beside(path: Path) -> str:
     """Words that name the newest checkpoint in the same folder, where there is another."""
     newest = newest_checkpoint(path.absolute().parent, other_than=path)
     return f"; the newest beside it is {newest}" if newest else ""
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote a checkpoint have left."""
+    for part in folder.glob("*.ckpt.*.part"):
+        with contextlib.suppress(OSError):  # another process was faster
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                part.unlink()
 
 
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...] | None:

@@ -1,5 +1,7 @@
 """Checkpoints on disk: whole, or as they were."""
 
+import os
+
 import pytest
 import torch
 
@@ -29,6 +31,16 @@ def test_a_write_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch, step):
         AtomicCheckpointIO().save_checkpoint({"x": 2}, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_has_left_is_removed_after_a_while(tmp_path):
+    old, new = tmp_path / "step=1.ckpt.77.part", tmp_path / "step=2.ckpt.78.part"
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    path = tmp_path / "step=3.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"x": 1}, path)
+    assert sorted(tmp_path.iterdir()) == [new, path]
 
 
 def test_the_command_line_writes_so(fit, monkeypatch):

@@ -23,9 +23,9 @@ class StopOnSignal(pl.Callback):
 
     All ranks stop after the same update, whichever of them the signal reached. Where an evaluation
     is due, or runs, it ends first: what is logged has no gap when the run goes on. A second SIGINT
-    stops at once, with what was saved before. On SIGUSR1 the SLURM job is put back in the queue;
-    our command line then goes on by itself, a script of one's own finds the checkpoint with
-    ``gan_lightning.requeue.remembered``.
+    stops at once, with what was saved before; so does any signal where nothing is trained. On
+    SIGUSR1 the SLURM job is put back in the queue; our command line then goes on by itself, a
+    script of one's own finds the checkpoint with ``gan_lightning.requeue.remembered``.
 
     Raises:
         StoppedError: after the checkpoint is written, on every rank.
@@ -46,15 +46,24 @@ class StopOnSignal(pl.Callback):
         """Listen."""
         self._listen(trainer)
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen, where nothing is trained."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._listen(trainer)
+
+    on_test_start = on_predict_start = on_validation_start
+
     def _listen(self, trainer: pl.Trainer) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
 
         def receive(number: int, frame: FrameType | None) -> None:
-            if number == signal.SIGINT and (self._received or trainer.sanity_checking):
-                kept = last_checkpoint(trainer) or "none"
+            again = number == signal.SIGINT and self._received
+            if again or _has_nothing_to_save(trainer):
+                kept = last_checkpoint(trainer) if again else None
                 raise StoppedError(
-                    f"interrupted; the last checkpoint is {kept}",
+                    f"stopped by {signal.Signals(number).name}"
+                    + (f"; the last checkpoint is {kept or 'none'}" if again else ""),
                     exit_code=128 + number,
                     on_all_ranks=False,
                 )
@@ -117,6 +126,12 @@ class StopOnSignal(pl.Callback):
             launcher.kill(_get_sigkill_signal())
             # Or Lightning would see them dead, and kill this one before it has said why.
             launcher.procs.clear()
+
+
+def _has_nothing_to_save(trainer: pl.Trainer) -> bool:
+    """Whether no other rank has to be waited for, either."""
+    idle = trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking
+    return idle and trainer.world_size == 1
 
 
 def _save(trainer: pl.Trainer) -> None:

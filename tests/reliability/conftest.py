@@ -83,13 +83,16 @@ class Program:
 
 @pytest.fixture
 def program(tmp_path):
-    """``program(*arguments, root=..., devices=1, **environment)`` starts a fit on the CPU."""
+    """``program(*arguments, root=..., devices=1, **environment)`` starts a fit on the CPU.
+
+    Another ``command`` is taken from the checkpoint that it is given.
+    """
     started = []
 
-    def start(*arguments, root=tmp_path, devices=1, **environment):
+    def start(*arguments, root=tmp_path, devices=1, command="fit", **environment):
         root.mkdir(exist_ok=True)
         fit = (
-            *("fit", "--trainer.accelerator=cpu", f"--trainer.devices={devices}"),
+            *(command, "--trainer.accelerator=cpu", f"--trainer.devices={devices}"),
             *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
             f"--trainer.default_root_dir={root}",
         )

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 import pytorch_lightning as pl
@@ -83,7 +84,7 @@ def test_a_second_interrupt_stops_at_once(program, tmp_path):
     os.kill(run.process.pid, signal.SIGINT)
     code, said = run.ended(within=20)
     assert code == 130, said
-    assert last_line(said) == "gan-lightning: interrupted; the last checkpoint is none"
+    assert last_line(said) == "gan-lightning: stopped by SIGINT; the last checkpoint is none"
     assert "Traceback" not in said
     run.assert_all_ended()
 
@@ -111,6 +112,28 @@ def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
     again = pl.Trainer(callbacks=[StopOnSignal()], **arguments | {"enable_checkpointing": False})
     again.fit(tiny("dcgan", IMAGE), data, ckpt_path=tmp_path / "step=3.ckpt")
     assert again.global_step == 8
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("when", ["the first evaluation", "validate"])
+def test_a_signal_stops_what_trains_nothing_at_once(program, tmp_path, number, when, fit):
+    endless = "--evaluate.num_samples=3000000"
+    if when == "validate":
+        trained = fit("--model=DCGAN", "--data=Ring", "--trainer.max_steps=1")
+        kept = trained / "checkpoints" / "last.ckpt"
+        run = program(f"--ckpt_path={kept}", endless, command="validate")
+    else:
+        run = program(*ARGUMENTS, endless)
+    # It says so before it begins.
+    run.until(lambda: "Loaded model" in (said := run.said.read_text()) or "TPU" in said)
+    time.sleep(3)
+    os.kill(run.process.pid, number)
+    code, said = run.ended(within=20)
+    assert code == 128 + number, said
+    assert last_line(said) == f"gan-lightning: stopped by {number.name}"
+    assert "Traceback" not in said
+    assert checkpoints(tmp_path / "Digits-SNGAN") == []
 
 
 @pytest.mark.timeout(300)
