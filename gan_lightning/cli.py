@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import yaml
+from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -137,6 +138,20 @@ class _Parser(LightningArgumentParser):
 
     #: The command line.
     given: ClassVar[Sequence[str]] = ()
+
+    def parse_path(self, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a file, which is to name no other."""
+        return self._of_one_file(super().parse_path(*args, **kwargs))
+
+    def parse_string(self, *args: Any, **kwargs: Any) -> Namespace:
+        """Parse a text, which is to name no file."""
+        return self._of_one_file(super().parse_string(*args, **kwargs))
+
+    def _of_one_file(self, found: Namespace) -> Namespace:
+        # jsonargparse appends the file's name to what stands there.
+        if "config" in found:
+            self.error("a config cannot have the key config: give several with --config each")
+        return found
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         _stop(explain(message, self) + _of_other_versions(self.given), code=2)
