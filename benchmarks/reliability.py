@@ -132,6 +132,7 @@ def tried(experiment: Experiment, times: int, examples: int) -> dict[str, Any]:
         report = Path(folder) / "report.xml"
         command = [
             *(sys.executable, "-m", "pytest", str(TESTS / file), "-q", "-p", "no:cacheprovider"),
+            "--show-capture=no",
             *("--thorough", f"--times={times}", f"--examples={examples}", f"--junitxml={report}"),
             *("-k", which),
         ]

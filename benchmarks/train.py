@@ -8,7 +8,6 @@ import resource
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import torch
@@ -21,13 +20,8 @@ RANK = int(os.environ.get("LOCAL_RANK", "0"))
 
 def _follow() -> None:
     """End when the process that started this one has ended, however that came."""
-    if RANK:
-        first = os.getppid()
-        while os.getppid() == first != 1:  # 1 has taken over from one that ended before
-            time.sleep(0.5)
-    else:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -57,6 +51,7 @@ def _peak_resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_follow, daemon=True).start()
+    if not RANK:  # which the others follow
+        threading.Thread(target=_follow, daemon=True).start()
     atexit.register(_report)
     main()

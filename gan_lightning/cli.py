@@ -54,6 +54,7 @@ from gan_lightning.checkpoints import (
 )
 from gan_lightning.cli_errors import explain, root_message
 from gan_lightning.data import GANDataModule
+from gan_lightning.distributed import end_with_parent
 from gan_lightning.errors import UserError, one_line
 from gan_lightning.files import whole_file
 from gan_lightning.loggers import ContinuedCSVLogger
@@ -100,6 +101,7 @@ def main(args: Sequence[str] | None = None) -> None:
     args = sys.argv[1:] if args is None else list(args)
     _quieten(training=args[:1] == ["fit"])
     look_for_gpus_once()
+    end_with_parent()
     try:
         _Parser.given = args = _with_saved_config(args)
         if args[:1] == ["score"]:

@@ -1,6 +1,10 @@
 """What ranks share; each function is itself on a single process."""
 
+import os
 import random
+import signal
+import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +30,21 @@ from gan_lightning.errors import UserError
 #: Of a rank's generators, by their kind; loads without pickle.
 RNGState = dict[str, Any]
 T = TypeVar("T")
+
+
+def end_with_parent() -> None:
+    """Where another process has started this one as a rank, end when that one has ended.
+
+    It would wait for it: for half an hour where they had not met yet.
+    """
+    if int(os.environ.get("LOCAL_RANK") or 0):
+        threading.Thread(target=_end_after, args=[os.getppid()], daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent != 1:  # 1 has taken over from one that ended before
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
 
 
 def several_ranks() -> bool:

@@ -5,8 +5,8 @@ import math
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import checkpoints, rows, run_of
 from helpers import IMAGE, SILENT, batches, tiny, train
+from killable import checkpoints, rows, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning import TECHNIQUES, divergence, load

@@ -7,7 +7,7 @@ import time as clock
 import pytest
 import torch
 import yaml
-from conftest import LONG, assert_same, checkpoints, rows, run_of
+from killable import LONG, assert_same, checkpoints, rows, run_of
 from wandb_log import read, records
 
 from gan_lightning import TECHNIQUES
@@ -57,6 +57,15 @@ def test_two_killed_processes_go_on_exactly(program, tmp_path, name, time, thoro
     code, said = program(*goes_on, root=tmp_path / "killed", devices=2).ended()
     assert code == 0, said
     assert_same(run_of(tmp_path / "killed"), run_of(tmp_path / "whole"))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("met", [False, True])
+def test_a_rank_whose_first_one_is_killed_ends_too(program, tmp_path, met):
+    run = program("--model=DCGAN", *LONG, "--trainer.max_steps=100000", devices=2)
+    run.until(lambda: len(run.left()) > 1 and (not met or checkpoints(tmp_path)))
+    run.process.kill()
+    run.assert_all_ended(within=20)
 
 
 def history(root):

@@ -7,8 +7,8 @@ import time
 
 import pytest
 import pytorch_lightning as pl
-from conftest import LONG, assert_same, checkpoints, run_of
 from helpers import IMAGE, SILENT, batches, tiny
+from killable import LONG, assert_same, checkpoints, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning.callbacks import StopOnSignal

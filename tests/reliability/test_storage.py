@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 import yaml
-from conftest import LONG, assert_same, checkpoints, run_of
+from killable import LONG, assert_same, checkpoints, run_of
 
 from gan_lightning import load
 from gan_lightning.cli import main
