@@ -130,6 +130,7 @@ def places(value, here=()):
 @st.composite
 def changed(draw, contents, values=JSON):
     """One of these, nested lists and dicts, with values replaced, added and left out."""
+    # What is drawn may be drawn again: it is not to be changed.
     content = copy.deepcopy(draw(contents))
     for _ in range(draw(st.integers(1, 3))):
         *way, last = draw(st.sampled_from(list(places(content)) or [[None]]))
@@ -140,13 +141,13 @@ def changed(draw, contents, values=JSON):
             case _ if last is None:
                 return content
             case "replace":
-                inside[last] = draw(values)
+                inside[last] = copy.deepcopy(draw(values))
             case "remove":
                 del inside[last]
             case "add" if isinstance(inside, dict):
-                inside[draw(WORDS)] = draw(values)
+                inside[draw(WORDS)] = copy.deepcopy(draw(values))
             case _:
-                inside.insert(last, draw(values))
+                inside.insert(last, copy.deepcopy(draw(values)))
     return content
 
 
@@ -727,12 +728,12 @@ def config(draw):
         known = [name.split(".")[1] for name in OPTIONS if name.startswith(f"--{group}.")]
         name = draw(st.one_of(st.sampled_from(known), st.sampled_from(known), WORDS))
         section = content.setdefault(group, {})
-        section.get("init_args", section)[name] = draw(WRONG)
+        section.get("init_args", section)[name] = copy.deepcopy(draw(WRONG))
     if draw(st.booleans()):
         content = draw(changed(st.just(content), WRONG))
     if draw(st.integers(0, 3)) == 0:
         key = draw(st.one_of(st.sampled_from([*GROUPS, "fit", "config", "subcommand"]), LEAVES))
-        content[key] = draw(WRONG)
+        content[key] = copy.deepcopy(draw(WRONG))
     return yaml.safe_dump(content, allow_unicode=draw(st.booleans())).encode()
 
 
