@@ -198,9 +198,11 @@ class GANCLI(LightningCLI):
         self.goes_on_in: Path | None = None
         self.goes_on_with: list[str] = []
         config = self.config[str(self.subcommand)]
+        if not isinstance(config.trainer, Namespace):
+            self.parser.error(f"trainer: expected options, got {config.trainer}")
         if self.subcommand == "fit":
             # A job that was put back has gone farther than what its command names.
-            run = requeue.remembered(Path(config.trainer.default_root_dir))
+            run = requeue.remembered(Path(config.trainer.default_root_dir or "."))
             if run is not None:
                 config.ckpt_path, self.goes_on_in = str(run.checkpoint), run.folder
         if (path := config.get("ckpt_path")) is None or path in LIGHTNINGS_CHECKPOINTS:
@@ -237,7 +239,7 @@ class GANCLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if config["logger"] in (None, True):
             name = f"{type(self.datamodule).__name__}-{type(self.model).__name__}"
-            root = Path(config["default_root_dir"])
+            root = Path(config["default_root_dir"] or ".")
             kwargs["logger"] = ContinuedCSVLogger(root, name, self._version(root / name))
         _continue_wandb(config["logger"], self.goes_on_with)
         given_plugins = config["plugins"] or []

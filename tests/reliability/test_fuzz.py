@@ -753,6 +753,8 @@ KNOWN_CONFIGS = [
     *(b"seed_everything: " + b"9" * 5000, b"model: !!timestamp 2001-99-99", b"model: !!int x"),
     b'model: WGANGP\ndata:\n  class_path: Ring\n  init_args: {"a\\nb\\u2028c": 1}\n',
     *(b"config: %b\nmodel: DCGAN\ndata: Ring\n" % value for value in (b"false", b"null", b"[a]")),
+    *(b"trainer: %b\nmodel: DCGAN\ndata: Ring\n" % value for value in (b".nan", b"null", b"[a]")),
+    b"trainer: {default_root_dir: null}\nmodel: DCGAN\ndata: Ring\n",
 ]
 
 
