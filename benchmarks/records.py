@@ -78,7 +78,6 @@ def record_path(results: Path, protocol: str, technique: str, seed: int) -> Path
 def write_record(record: Record, results: Path) -> Path:
     """Write a record at once or not at all."""
     path = record_path(results, record.protocol, record.technique, record.seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
     return path
 

@@ -29,7 +29,7 @@ from gan_lightning.checkpoints import (
     rewind_to_batch_end,
 )
 from gan_lightning.checks import at_least, checked_shape, one_of
-from gan_lightning.distributed import gather_rng_states, restore_rng_state
+from gan_lightning.distributed import RNGState, gather_rng_states, restore_rng_state
 from gan_lightning.divergence import DivergedError, FiniteIterations
 from gan_lightning.ema import update_average
 from gan_lightning.errors import WrongFileError
@@ -161,7 +161,7 @@ class GAN(pl.LightningModule, ABC):
         self._captured: CapturedIteration | None = None
         self._finite: FiniteIterations | None = None
         self._began = 0
-        self._rng_states: list[dict[str, Tensor]] | None = None
+        self._rng_states: list[RNGState] | None = None
         self._loaded_updates = 0
 
     # What a technique says.
