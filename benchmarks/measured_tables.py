@@ -1,13 +1,15 @@
-"""What ``benchmarks.throughput`` and ``benchmarks.sensitivity`` measured, as text."""
+"""What the programs that measure have found, as text."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.blocks import code, inert, markdown_table
 from benchmarks.reliability import EXPERIMENTS
 from gan_lightning.errors import WrongFileError, one_line
+
+T = TypeVar("T")
 
 
 def data_tables(folder: Path) -> str:
@@ -37,31 +39,22 @@ def evaluation_tables(folder: Path) -> str:
 
 def reliability_table(folder: Path) -> str:
     """What was tried, how often, and how often it failed, a row for each experiment."""
-    found = [
-        (path, json.loads(path.read_text()))
-        for name in EXPERIMENTS
-        if (path := folder / f"{name}.json").is_file()
-    ]
+    paths = [path for name in EXPERIMENTS if (path := folder / f"{name}.json").is_file()]
+    found = _of_each(_reliability_row, paths)
     if not found:
         return ""
-    rows = [
-        [
-            inert(result["title"])
-            + "".join(f"; {inert(name)} {value:.2g}" for name, value in result["largest"].items()),
-            f"{result['tried']:,}",
-            f"{result['failed']:,}",
-            f"{result['skipped']:,}",
-            f"{result['seconds'] / 60:.1f}",
-        ]
-        for _, result in found
-    ]
-    devices = sorted({result["device"] for _, result in found})
+    devices = sorted({device for device, _ in found})
     head = ["what was tried", "how often", "failed", "not tried", "minutes"]
-    return f"On {', '.join(map(inert, devices))}:\n\n{markdown_table(head, rows, words=[0])}"
+    table = markdown_table(head, [row for _, row in found], words=[0])
+    return f"On {', '.join(devices)}:\n\n{table}"
 
 
 def _each(table: Callable[[str, Any], str], paths: Iterable[Path]) -> str:
-    """The tables of files, in turn, each given the file's name and what it holds.
+    return "\n\n".join(_of_each(table, paths))
+
+
+def _of_each(said: Callable[[str, Any], T], paths: Iterable[Path]) -> list[T]:
+    """What is said of each file, given its name and what it holds.
 
     Raises:
         WrongFileError: one holds something else.
@@ -69,13 +62,24 @@ def _each(table: Callable[[str, Any], str], paths: Iterable[Path]) -> str:
     parts = []
     for path in paths:
         try:
-            parts.append(table(path.stem, json.loads(path.read_text())))
+            parts.append(said(path.stem, json.loads(path.read_text())))
         except Exception as error:
             # Whatever is taken of what is not there, or is of another type.
             raise WrongFileError(
                 f"{path} is not a measurement: {type(error).__name__} {one_line(str(error))}"
             ) from error
-    return "\n\n".join(parts)
+    return parts
+
+
+def _reliability_row(stem: str, result: dict[str, Any]) -> tuple[str, list[str]]:
+    largest = [f"; {inert(name)} {value:.2g}" for name, value in result["largest"].items()]
+    return inert(result["device"]), [
+        inert(result["title"]) + "".join(largest),
+        f"{result['tried']:,}",
+        f"{result['failed']:,}",
+        f"{result['skipped']:,}",
+        f"{result['seconds'] / 60:.1f}",
+    ]
 
 
 def _training_table(stem: str, result: dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ from gan_lightning.errors import UserError
 #: Of a rank's generators, by their kind; loads without pickle.
 RNGState = dict[str, Any]
 T = TypeVar("T")
+#: What no process can refuse.
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no other
 
 
 def end_with_parent() -> None:
@@ -44,7 +46,7 @@ def end_with_parent() -> None:
 def _end_after(parent: int) -> None:
     while os.getppid() == parent != 1:  # 1 has taken over from one that ended before
         time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    os.kill(os.getpid(), KILL)
 
 
 def several_ranks() -> bool:

@@ -9,12 +9,11 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
-from pytorch_lightning.trainer.connectors.signal_connector import _get_sigkill_signal
 from pytorch_lightning.trainer.states import TrainerFn
 
 from gan_lightning import requeue
 from gan_lightning.checkpoints import last_checkpoint
-from gan_lightning.distributed import max_over_ranks
+from gan_lightning.distributed import KILL, max_over_ranks
 from gan_lightning.errors import StoppedError, UserError
 
 
@@ -123,7 +122,7 @@ class StopOnSignal(pl.Callback):
         if isinstance(launcher, _SubprocessScriptLauncher) and not (
             isinstance(exception, UserError) and exception.on_all_ranks
         ):
-            launcher.kill(_get_sigkill_signal())
+            launcher.kill(KILL)
             # Or Lightning would see them dead, and kill this one before it has said why.
             launcher.procs.clear()
 

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import reliability
 from benchmarks.measured_tables import reliability_table
 from benchmarks.reliability import EXPERIMENTS, TESTS, Experiment, main
+from gan_lightning.errors import WrongFileError
 
 SOME = """
 import pytest
@@ -105,3 +106,11 @@ def test_the_table_has_a_row_for_each_in_their_order(some, tmp_path):
     assert lines[-2].startswith("| first; size 2 | 21,000 | 0 | 0 |")
     assert lines[-1].startswith("| some &#124; tests; size 2 | 3 | 0 | 0 |")
     assert reliability_table(tmp_path / "nowhere") == ""
+
+
+def test_a_file_that_is_no_measurement_is_named(tmp_path):
+    path = tmp_path / "killed.json"
+    for text in ("", "[]", '{"title": 3}'):
+        path.write_text(text)
+        with pytest.raises(WrongFileError, match=f"{path} is not a measurement"):
+            reliability_table(tmp_path)
