@@ -58,7 +58,8 @@ def test_devices_share_the_protocols_batch(command):
     assert command("digits", "sagan", devices=1)["trainer.devices"] == "1"
 
 
-def test_a_run_sees_the_gpus_of_its_slot_and_its_threads(tmp_path):
+def test_a_run_sees_the_gpus_of_its_slot_and_its_threads(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # a fit may have set it
     todo, options = Run(PROTOCOLS["folder"], "dcgan", 0), Options(tmp_path, tmp_path)
     seen = Attempt(todo, options, ["2", "GPU-3"])._environment()
     assert seen["CUDA_VISIBLE_DEVICES"] == "2,GPU-3"

@@ -73,12 +73,12 @@ def test_what_fails_is_counted_and_the_exit_code_tells(some):
 
 
 def test_what_is_good_exits_with_0(some):
-    found, code = some("good")
+    found, code = some("test_good")
     assert (found["tried"], found["failed"], code) == (3, 0, 0)
 
 
 def test_a_fuzz_test_counts_its_inputs(some):
-    found, _ = some("good", "test_fuzz.py")
+    found, _ = some("test_good", "test_fuzz.py")
     assert found["tried"] == 300
 
 
@@ -97,7 +97,7 @@ def test_every_experiment_has_tests():
 
 
 def test_the_table_has_a_row_for_each_in_their_order(some, tmp_path):
-    some("good")
+    some("test_good")
     folder = tmp_path / "results"
     one = json.loads((folder / "storage.json").read_text())
     (folder / "killed.json").write_text(json.dumps(one | {"title": "first", "tried": 21_000}))
