@@ -200,6 +200,9 @@ class GANCLI(LightningCLI):
         config = self.config[str(self.subcommand)]
         if not isinstance(config.trainer, Namespace):
             self.parser.error(f"trainer: expected options, got {config.trainer}")
+        for key, value in config.items():
+            if any("\0" in text for text in _texts(value)):
+                self.parser.error(f"{key}: no name holds a null character")
         if self.subcommand == "fit":
             # A job that was put back has gone farther than what its command names.
             run = requeue.remembered(Path(config.trainer.default_root_dir or "."))
@@ -354,6 +357,19 @@ def _continue_wandb(loggers: Any, runs: Sequence[str]) -> None:  # noqa: ANN401
         if logger._wandb_init.get("id") is None:
             logger._id = logger._wandb_init["id"] = run
             logger._wandb_init["resume"] = "allow"
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
+    """All texts in a value of a config."""
+    if isinstance(value, Namespace | dict):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple | set):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str | os.PathLike):
+        yield str(value)
 
 
 def _values(args: Sequence[str], *names: str) -> Iterator[str]:

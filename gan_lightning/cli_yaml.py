@@ -15,14 +15,14 @@ def load_yaml(text: str) -> Any:  # noqa: ANN401
     """What the text says.
 
     Raises:
-        YAMLError: it is not YAML, is nested too deeply, or holds itself, or a date that is none.
+        YAMLError: it is not YAML, is nested too deeply, holds itself, or a date that is none.
     """
     _check_nesting(text)
     try:
         return _load(text)
-    except ValueError as error:
-        # PyYAML's own readers of numbers and dates let Python's errors through.
-        raise yaml.YAMLError(str(error)) from error
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        # PyYAML's own readers of numbers, dates and the like let Python's errors through.
+        raise yaml.YAMLError(f"a value is not of its type: {error}") from error
 
 
 def _check_nesting(text: str) -> None:

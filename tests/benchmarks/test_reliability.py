@@ -19,6 +19,10 @@ def test_good(n, record_property):
 def test_bad():
     assert 1 + 1 == 3
 
+@pytest.mark.parametrize("inputs", [40, 2])
+def test_made_up(inputs, record_property):
+    record_property("inputs", inputs)
+
 @pytest.mark.skip
 def test_skipped():
     pass
@@ -41,12 +45,13 @@ def some(tmp_path, monkeypatch):
         "    parser.addoption('--examples')\n"
         "    parser.addoption('--thorough', action='store_true')\n"
     )
-    (tmp_path / "test_fuzz.py").write_text(SOME)
     (tmp_path / "test_some.py").write_text(SOME)
     monkeypatch.setattr(reliability, "TESTS", tmp_path)
 
-    def run(which, file="test_some.py"):
-        monkeypatch.setitem(EXPERIMENTS, "storage", Experiment("some | tests", (file, which)))
+    def run(which):
+        monkeypatch.setitem(
+            EXPERIMENTS, "storage", Experiment("some | tests", ("test_some.py", which))
+        )
         output = tmp_path / "results"
         code = 0
         try:
@@ -63,7 +68,7 @@ def test_what_fails_is_counted_and_the_exit_code_tells(some):
     found, code = some("test_")
     assert code == 1
     assert {name: found[name] for name in ("tried", "failed", "skipped")} == {
-        "tried": 5,
+        "tried": 5 + 42,
         "failed": 2,
         "skipped": 1,
     }
@@ -78,8 +83,9 @@ def test_what_is_good_exits_with_0(some):
 
 
 def test_a_fuzz_test_counts_its_inputs(some):
-    found, _ = some("test_good", "test_fuzz.py")
-    assert found["tried"] == 300
+    found, _ = some("test_good or test_made_up")
+    assert found["tried"] == 3 + 42
+    assert found["largest"] == {"size": 2}
 
 
 def test_no_test_is_no_result(some):

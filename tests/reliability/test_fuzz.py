@@ -50,10 +50,13 @@ FEW = 100
 def fuzz(request):
     """``fuzz(check, inputs, known)``: the check of inputs that are known, and of made-up ones."""
     count = request.config.getoption("--examples")
+    tried = 0
 
     def run(check, inputs, known=()):
         @given(inputs)
         def test(made_up):
+            nonlocal tried
+            tried += 1
             check(made_up)
 
         for one in known:
@@ -66,22 +69,27 @@ def fuzz(request):
             suppress_health_check=list(HealthCheck),
         )(test)()
 
-    return run
+    yield run
+    request.node.user_properties.append(("inputs", tried))
 
 
 # What inputs are made of
 
-#: Of what a shell hands over, and of what a program may be given in a file.
+#: Of what a shell hands over.
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+#: Of what a program may be given in a file.
+STRINGS = WORDS | st.text(st.characters(exclude_categories=["Cs"]) | st.just("\0"), max_size=12)
 NUMBERS = st.one_of(
     st.integers(-3, 70),
     st.sampled_from([2**31, 2**63, 10**12, -(10**12), 10**400, -(10**400)]),
     st.floats(),
 )
-LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, WORDS)
+LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, STRINGS)
 JSON = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(WORDS, inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(STRINGS, inner, max_size=3)
+    ),
     max_leaves=5,
 )
 DEEP = 100_000
@@ -755,6 +763,9 @@ KNOWN_CONFIGS = [
     *(b"config: %b\nmodel: DCGAN\ndata: Ring\n" % value for value in (b"false", b"null", b"[a]")),
     *(b"trainer: %b\nmodel: DCGAN\ndata: Ring\n" % value for value in (b".nan", b"null", b"[a]")),
     b"trainer: {default_root_dir: null}\nmodel: DCGAN\ndata: Ring\n",
+    *(b"model: !!%b" % value for value in (b"timestamp 2001-99-99#", b"bool x", b"int ''")),
+    b'trainer: {default_root_dir: "a\\0b"}\nmodel: DCGAN\ndata: Ring\n',
+    b'ckpt_path: "a\\0b"\nmodel: DCGAN\ndata: Ring\n',
 ]
 
 
