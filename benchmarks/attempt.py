@@ -24,6 +24,7 @@ from benchmarks.protocol import ROOT, Protocol
 from benchmarks.records import Record, Scores, Status, record_path, write_record, write_whole
 from gan_lightning import load
 from gan_lightning.divergence import DivergedError
+from gan_lightning.files import whole_file
 from gan_lightning.loggers import read_rows
 from gan_lightning.metrics.measures import is_full_name
 
@@ -162,6 +163,9 @@ class Attempt:
         history, (self.began, checkpoint) = self._history(), self._checkpoint()
         if checkpoint is not None:
             history.seconds += max(0.0, checkpoint.stat().st_mtime - history.started)
+        else:
+            # What is there cannot be gone on from.
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         history.started = time.time()
         history.processes += 1
         self._keep(history)
@@ -197,8 +201,8 @@ class Attempt:
         if not grids:
             return
         picture = record_path(self.options.results, *self.run.key).with_suffix(".png")
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(grids[-1], picture)
+        with whole_file(picture) as file:
+            file.write(grids[-1].read_bytes())
         if self.run.seed == self.run.protocol.seeds[0] and len(grids) > 1:
             film(grids, picture.with_suffix(".webp"))
 
@@ -479,12 +483,14 @@ def _scores(point: Scores, names: tuple[str, str]) -> Scores:
 def film(pictures: list[Path], path: Path) -> None:
     """The pictures in turn, the last one for longer, as one that moves."""
     frames = [Image.open(picture).convert("RGB") for picture in pictures]
-    frames[0].save(
-        path,
-        save_all=True,
-        append_images=frames[1:],
-        duration=[400] * (len(frames) - 1) + [2000],
-        loop=0,
-        quality=70,
-        method=6,
-    )
+    with whole_file(path) as file:
+        frames[0].save(
+            file,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=[400] * (len(frames) - 1) + [2000],
+            loop=0,
+            quality=70,
+            method=6,
+        )

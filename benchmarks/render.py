@@ -40,7 +40,7 @@ from benchmarks.published import (
     published_rows,
     read_reported,
 )
-from benchmarks.records import read_records
+from benchmarks.records import read_records, write_whole
 from benchmarks.table import Row, heads, rows, texts
 from benchmarks.technique_pages import technique_page
 from gan_lightning.errors import UserError
@@ -72,8 +72,7 @@ def main(args: Sequence[str] | None = None) -> None:
             raise SystemExit(f"{names}: not what the records give; run python -m benchmarks.render")
         return
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_whole(path, text)
     for protocol, table in tables:
         _print(protocol, table)
     print("\n".join(f"wrote {path}" for path in files))

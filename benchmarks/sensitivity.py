@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from benchmarks.environment import surroundings
 from benchmarks.protocol import SENSITIVITY
+from benchmarks.records import write_whole
 from gan_lightning.data import ImageFolder
 from gan_lightning.metrics import Extractor, Features, collect, load_extractor
 from gan_lightning.metrics.measures import MEASURES, measured, selected
@@ -70,8 +71,7 @@ def main(args: Sequence[str] | None = None) -> None:
         "rows": rows,
     }
     path = options.output / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(path, json.dumps(result, indent=1) + "\n")
     print(f"wrote {path}")
 
 

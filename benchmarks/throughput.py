@@ -19,6 +19,7 @@ import torch
 
 from benchmarks.environment import surroundings
 from benchmarks.protocol import THROUGHPUT
+from benchmarks.records import write_whole
 from benchmarks.speed.evaluation import evaluation
 from benchmarks.speed.loaders import first_and_second_start, loaders, stopwatch
 from benchmarks.speed.profiling import host_profile
@@ -46,8 +47,7 @@ def main(args: Sequence[str] | None = None) -> None:
         **result,
     }
     path = options.output / f"{name}-{device.type}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(path, json.dumps(result, indent=1) + "\n")
     print(f"wrote {path}")
 
 

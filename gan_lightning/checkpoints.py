@@ -21,6 +21,21 @@ from gan_lightning.files import whole_file
 FORMAT = 1
 #: What a checkpoint of a run holds.
 PARTS = ("state_dict", "global_step", "pytorch-lightning_version")
+#: Of these and of others, where they are there.
+TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "state_dict": dict,
+    "global_step": int,
+    "epoch": int,
+    "pytorch-lightning_version": str,
+    "technique": str,
+    "gan_lightning": dict,
+    "hyper_parameters": Mapping,
+    "loops": dict,
+    "callbacks": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "rng_states": list,
+}
 #: Seconds after which nobody writes to a file any more.
 ABANDONED = 3600
 #: In a file's name, the update that it is of.
@@ -119,8 +134,11 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
         ) from error
     if not isinstance(checkpoint, dict):
         raise WrongFileError(f"{path} is not a checkpoint")
+    for name, kind in TYPES.items():
+        if name in checkpoint and not isinstance(checkpoint[name], kind):
+            raise WrongFileError(f"{path} is not a checkpoint: its {name} is {checkpoint[name]!r}")
     written = checkpoint.get("gan_lightning", {})
-    if written.get("format", 0) > FORMAT:
+    if not isinstance(number := written.get("format", 0), int) or number > FORMAT:
         raise WrongFileError(
             f"{path} was written by gan_lightning {written.get('version')}, which this version "
             "cannot read: upgrade it"
@@ -223,8 +241,8 @@ def last_checkpoint(trainer: pl.Trainer) -> Path | None:
 
 def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | None:
     """The newest file in a folder that a checkpoint was written to whole."""
-    files = {file.resolve() for file in folder.glob("*.ckpt")}
-    files -= {other_than.resolve()} if other_than else set()
+    files = {_real(file) for file in folder.glob("*.ckpt")}
+    files -= {_real(other_than)} if other_than else set()
     whole = [file for file in files if zipfile.is_zipfile(file)]
     return max(whole, key=lambda file: file.stat().st_mtime, default=None)
 
@@ -232,10 +250,10 @@ def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | No
 def is_newest(path: Path) -> bool:
     """Whether no other checkpoint in its folder is of a later update, as their names tell."""
     folder = path.absolute().parent
-    if newest_checkpoint(folder) != path.resolve():
+    if newest_checkpoint(folder) != _real(path):
         return False
-    own = STEP.search(path.resolve().name)
-    others = (STEP.search(file.resolve().name) for file in folder.glob("*.ckpt"))
+    own = STEP.search(_real(path).name)
+    others = (STEP.search(_real(file).name) for file in folder.glob("*.ckpt"))
     return own is None or all(int(other[1]) <= int(own[1]) for other in others if other)
 
 
@@ -243,6 +261,11 @@ def beside(path: Path) -> str:
     """Words that name the newest checkpoint in the same folder, where there is another."""
     newest = newest_checkpoint(path.absolute().parent, other_than=path)
     return f"; the newest beside it is {newest}" if newest else ""
+
+
+def _real(path: Path) -> Path:
+    """Where links lead; Path's own ``resolve`` raises where they lead to each other."""
+    return Path(os.path.realpath(path))
 
 
 def _sweep(folder: Path) -> None:

@@ -4,14 +4,22 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 Choice = TypeVar("Choice", bound=str)
+Number = TypeVar("Number", int, float)
 
 
-def at_least(least: int, **named: int) -> int:
-    """The one named value; ValueError where it is smaller."""
+def at_least(least: Number, **named: Number) -> Number:
+    """The one named value; ValueError where it is smaller, or no number."""
     ((name, value),) = named.items()
-    if value < least:
+    if not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return value
+
+
+def checked_seed(seed: int) -> int:
+    """The seed; ValueError for one that torch's generators do not take."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2**63 - 1, got {seed}")
+    return seed
 
 
 def one_of(choices: Iterable[str], **named: Choice) -> Choice:

@@ -28,6 +28,7 @@ from pytorch_lightning.cli import (
 )
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins import CheckpointIO, LayerSync
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from gan_lightning import (
@@ -44,6 +45,7 @@ from gan_lightning.callbacks import (
     StepProgressBar,
     StopOnSignal,
     TrainingClock,
+    checkpoint_folder,
     run_dir,
 )
 from gan_lightning.checkpoints import (
@@ -52,10 +54,10 @@ from gan_lightning.checkpoints import (
     is_newest,
     read_checkpoint,
 )
-from gan_lightning.cli_errors import explain, root_message
+from gan_lightning.cli_errors import explain, misuse, root_message
 from gan_lightning.data import GANDataModule
 from gan_lightning.distributed import end_with_parent
-from gan_lightning.errors import UserError, one_line
+from gan_lightning.errors import ArgumentError, UserError, one_line
 from gan_lightning.files import whole_file
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
@@ -122,7 +124,7 @@ def main(args: Sequence[str] | None = None) -> None:
             args=args,
         )
     except UserError as error:
-        if error.on_all_ranks and getattr(rank_zero_only, "rank", None):
+        if error.on_all_ranks and _rank():
             raise SystemExit(0) from error
         _stop(str(error), error.exit_code)
     except OSError as error:
@@ -196,6 +198,7 @@ class GANCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Find what a fit goes on from, and have Weights & Biases go on in the same run."""
         self.goes_on_in: Path | None = None
+        self.goes_on_from: Path | None = None
         self.goes_on_with: list[str] = []
         config = self.config[str(self.subcommand)]
         if not isinstance(config.trainer, Namespace):
@@ -212,9 +215,12 @@ class GANCLI(LightningCLI):
             return
         checkpoint = Path(path)
         _check_checkpoint(checkpoint)
-        if self.subcommand != "fit" or not (self.goes_on_in or is_newest(checkpoint)):
+        if self.subcommand != "fit":
             return
-        self.goes_on_in = self.goes_on_in or checkpoint.absolute().parent.parent
+        self.goes_on_from = checkpoint.absolute().parent
+        if not (self.goes_on_in or is_newest(checkpoint)):
+            return
+        self.goes_on_in = self.goes_on_in or self.goes_on_from.parent
         if "WandbLogger" in str(config.trainer.logger):
             states = read_checkpoint(checkpoint).get("callbacks", {})
             self.goes_on_with = states.get(ContinueLogs.__name__, {}).get("wandb", [])
@@ -280,14 +286,37 @@ class GANCLI(LightningCLI):
         return int(found[1]) if found else None
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run; a checkpoint that Lightning is to find, and does not, is the user's mistake."""
+        """Run; what others refuse to do with their arguments is the command line's mistake."""
         try:
             super()._run_subcommand(subcommand)
-        except ValueError as error:
-            chosen = self._get(self.config, "ckpt_path") in LIGHTNINGS_CHECKPOINTS
-            if chosen and "ckpt_path=" in str(error):
-                self.parser.error(str(error))
+        except (UserError, OSError):
             raise
+        except Exception as error:
+            chosen = self._get(self.config, "ckpt_path") in LIGHTNINGS_CHECKPOINTS
+            if isinstance(error, ValueError) and chosen and "ckpt_path=" in str(error):
+                self.parser.error(str(error))
+            if said := misuse(error):
+                raise UserError(said) from error
+            raise
+
+    def before_fit(self) -> None:
+        """Refuse to write over another run's checkpoints, or to train where nothing could stop it.
+
+        Raises:
+            ArgumentError: there are some, or processes are to be forked or spawned.
+        """
+        if isinstance(self.trainer.strategy.launcher, _MultiProcessingLauncher):
+            raise ArgumentError("processes are started anew, not spawned or forked: take ddp")
+        for callback in self.trainer.checkpoint_callbacks:
+            if not isinstance(callback, ModelCheckpoint) or callback._enable_version_counter:
+                continue
+            place = checkpoint_folder(self.trainer, callback)
+            its_own = self.goes_on_from is not None and _same(place, self.goes_on_from)
+            if not its_own and any(place.glob("*.ckpt")) and not _rank():
+                raise ArgumentError(
+                    f"{place} holds checkpoints of another run, which this one would write over: "
+                    "name another place by --checkpoint.dirpath, or go on from one of them"
+                )
 
     def after_validate(self) -> None:
         """Keep the scores."""
@@ -347,6 +376,14 @@ def _check_checkpoint(path: Path) -> None:
         _stop(f"--ckpt_path: there is no file {path}{beside(path)}", code=2)
     if not zipfile.is_zipfile(path):
         _stop(f"--ckpt_path: {path} is not a checkpoint{beside(path)}", code=2)
+
+
+def _rank() -> int:
+    return getattr(rank_zero_only, "rank", None) or 0
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _continue_wandb(loggers: Any, runs: Sequence[str]) -> None:  # noqa: ANN401

@@ -2,9 +2,11 @@
 
 import inspect
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
+import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import Logger
@@ -19,6 +21,8 @@ KINDS: dict[str, type] = {
     "trainer.logger": Logger,
     "trainer.callbacks": Callback,
 }
+#: Packages that check what they are given.
+CHECKED = ("pytorch_lightning.", "lightning_fabric.", "torch.optim.")
 
 
 def explain(message: str, parser: LightningArgumentParser) -> str:
@@ -55,6 +59,27 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
         wanted = " or ".join(re.findall(r"<class '([\w.]+)'>", found[2]))
         return f"{found[1]}: expected {wanted.replace('NoneType', 'null')}, got {found[3].strip()}"
     return " ".join(message.split())
+
+
+def misuse(error: Exception) -> str | None:
+    """What an error says that is not of our code, but of what it was given; None of any other.
+
+    Errors in a technique or in a loader of one's own are not among these: they want a traceback.
+    """
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said:
+        return f"there is not enough memory: {said}" if said else "there is not enough memory"
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [str(frame.f_globals.get("__name__")) for frame in frames]
+    if any(
+        module == "pytorch_lightning.trainer.connectors.checkpoint_connector"
+        and re.search("restore|resume", frame.f_code.co_name)
+        for module, frame in zip(modules, frames, strict=True)
+    ):
+        return f"nothing can go on from the checkpoint ({type(error).__name__}: {said})"
+    if isinstance(error, ValueError | RuntimeError) and modules[-1].startswith(CHECKED):
+        return said
+    return None
 
 
 def root_message(error: BaseException) -> str:

@@ -18,18 +18,19 @@ from torch.distributed import (
     broadcast,
     broadcast_object_list,
     gather_object,
-    get_backend,
     get_rank,
     get_world_size,
     is_available,
     is_initialized,
 )
 
-from gan_lightning.errors import UserError
+from gan_lightning.errors import UserError, WrongFileError
 
 #: Of a rank's generators, by their kind; loads without pickle.
 RNGState = dict[str, Any]
 T = TypeVar("T")
+#: In the environment of ranks, the process that has started them.
+PARENT = "GAN_LIGHTNING_PARENT"
 #: What no process can refuse.
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no other
 
@@ -39,12 +40,17 @@ def end_with_parent() -> None:
 
     It would wait for it: for half an hour where they had not met yet.
     """
-    if int(os.environ.get("LOCAL_RANK") or 0):
-        threading.Thread(target=_end_after, args=[os.getppid()], daemon=True).start()
+    if not int(os.environ.get("LOCAL_RANK") or 0):
+        os.environ[PARENT] = str(os.getpid())  # for those that this one is to start
+        return
+    # torchrun starts all of them, and another takes over from a parent that has ended before.
+    known = None if "TORCHELASTIC_RUN_ID" in os.environ else os.environ.get(PARENT)
+    parent = int(known or os.getppid())
+    threading.Thread(target=_end_after, args=[parent], daemon=True).start()
 
 
 def _end_after(parent: int) -> None:
-    while os.getppid() == parent != 1:  # 1 has taken over from one that ended before
+    while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), KILL)
 
@@ -67,14 +73,12 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     return sum_over_ranks(x) / get_world_size() if several_ranks() else x
 
 
-def max_over_ranks(number: int) -> int:
-    """The largest of every rank's numbers."""
-    if not several_ranks():
-        return number
-    device = "cuda" if get_backend() == "nccl" else "cpu"
-    largest = torch.tensor(number, device=device)
-    all_reduce(largest, op=ReduceOp.MAX)
-    return int(largest)
+def max_over_ranks(x: Tensor) -> Tensor:
+    """The largest of every rank's ``x``, of any shape."""
+    if several_ranks():
+        x = x.clone()
+        all_reduce(x, op=ReduceOp.MAX)
+    return x
 
 
 def share_buffers(module: nn.Module) -> None:
@@ -128,7 +132,21 @@ def gather_rng_states() -> list[RNGState]:
 
 
 def restore_rng_state(state: RNGState) -> None:
-    """Set this rank's generators to a state that ``gather_rng_states`` returned."""
+    """Set this rank's generators to a state that ``gather_rng_states`` returned.
+
+    Raises:
+        WrongFileError: it is none.
+    """
+    try:
+        _restore(state)
+    except Exception as error:
+        # The generators of Python, NumPy and torch raise what they please.
+        raise WrongFileError(
+            f"the checkpoint holds no random state to go on from ({type(error).__name__})"
+        ) from error
+
+
+def _restore(state: RNGState) -> None:
     # torch 2.15 crashes on a view with a storage offset, which a loaded tensor can be.
     torch.set_rng_state(state["cpu"].cpu().clone())
     if "cuda" in state and torch.cuda.is_available():

@@ -1,7 +1,6 @@
 """Seeing that a run has diverged, without waiting for the device that it runs on."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch.nn.utils import get_total_norm
 
 from gan_lightning.distributed import sum_over_ranks
 from gan_lightning.errors import UserError
+from gan_lightning.late import LateNumbers
 
 
 class DivergedError(UserError):
@@ -34,11 +34,9 @@ class FiniteIterations:
         # Nothing, or from the first value on that is not finite, no number.
         self._fault = torch.zeros((), device=device)
         self._count = torch.zeros((), dtype=torch.int64, device=device)
-        self._made = 0
+        self._counts = LateNumbers(device)
+        self._read = 0
         self._found: int | None = None
-        self._pending: deque[tuple[int, Tensor, Callable[[], None]]] = deque()
-        #: Iterations until a count is read: a GPU is never so far behind, but for small networks.
-        self.later = 8 if device.type == "cuda" else 0
 
     def add(self, losses: Sequence[Tensor]) -> None:
         """One iteration's; what is computed on the device stays there."""
@@ -48,36 +46,17 @@ class FiniteIterations:
 
     def faulty(self) -> int | None:
         """After an iteration: the number of the first, from 0, that was not finite, if known."""
-        self._made += 1
-        self._pending.append((self._made, *self._copied()))
-        if len(self._pending) > self.later:
-            self._read()
-        return self._found
+        self._counts.add(self._count)
+        return self._compared(self._counts.due())
 
     def settled(self) -> int | None:
         """The same of all iterations so far, which it waits for."""
-        while self._pending:
-            self._read()
+        return self._compared(self._counts.rest())
+
+    def _compared(self, counts: Iterable[int]) -> int | None:
+        """Each count with that of the iterations made by then."""
+        for count in counts:
+            self._read += 1
+            if count < self._read and self._found is None:
+                self._found = count
         return self._found
-
-    def _copied(self) -> tuple[Tensor, Callable[[], None]]:
-        """The count on the host, and what waits for it to be there."""
-        if self._count.device.type != "cuda":
-            return self._count.to("cpu", copy=True), _do_nothing
-        copy = torch.empty_like(self._count, device="cpu", pin_memory=True)
-        copy.copy_(self._count, non_blocking=True)
-        copied = torch.cuda.Event()
-        copied.record()
-        return copy, copied.synchronize
-
-    def _read(self) -> None:
-        made, copy, wait = self._pending.popleft()
-        wait()
-        # By way of NumPy: torch's values are not to be read in a step.
-        count = int(copy.numpy())
-        if count < made and self._found is None:
-            self._found = count
-
-
-def _do_nothing() -> None:
-    pass

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,10 +10,13 @@ from gan_lightning.errors import StorageError
 
 
 @contextmanager
-def whole_file(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
-    """A file to write to, which takes its place when it is on the disk.
+def whole_file(
+    path: Path, mode: str = "wb", *, flushed: bool = True, **options: Any
+) -> Iterator[IO[Any]]:
+    """A file to write to, which takes its place when it is whole.
 
-    A process that is killed, or a disk that is full, leaves what was there before. ``options`` are
+    A process that is killed, or a disk that is full, leaves what was there before; so does a
+    machine that loses its power, where the file is ``flushed`` to the disk first. ``options`` are
     those of ``open``.
 
     Raises:
@@ -27,10 +30,12 @@ def whole_file(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]
             # One of its own: not through a link that lies in its place.
             with part.open(mode.replace("w", "x"), **options) as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+                if flushed:
+                    file.flush()
+                    os.fsync(file.fileno())
             part.replace(path)
-            _sync_folder(path.parent)
+            if flushed:
+                _sync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -61,14 +66,14 @@ def _told(path: Path, left: str) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the renaming, too, outlive a machine that loses its power."""
-    if os.name == "nt":
-        return  # which opens no folders
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Have the renaming, too, outlive a machine that loses its power, where the system can."""
+    # Some open no folders, or flush none; the file itself is in its place.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -8,6 +8,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from gan_lightning.files import whole_file
+
 
 def to_uint8(x: Tensor) -> Tensor:
     """Images in [-1, 1] to uint8: scaled to [0, 255], rounded once, clamped.
@@ -17,11 +19,15 @@ def to_uint8(x: Tensor) -> Tensor:
     return x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def save_image(image: Tensor, path: Path) -> None:
-    """Write a uint8 image ``(C, H, W)``, C 1 or 3, as a PNG."""
+def save_image(image: Tensor, path: Path, *, flushed: bool = True) -> None:
+    """Write a uint8 image ``(C, H, W)``, C 1 or 3, as a PNG; ``flushed`` to the disk, or not yet.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     pixels = image.cpu().permute(1, 2, 0).squeeze(2).contiguous().numpy()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    with whole_file(path, flushed=flushed) as file:
+        Image.fromarray(pixels).save(file, "PNG")
 
 
 def image_grid(x: Tensor, columns: int) -> Tensor:
@@ -35,7 +41,11 @@ def image_grid(x: Tensor, columns: int) -> Tensor:
 
 
 def scatter_plot(real: Tensor, fake: Tensor, path: Path) -> None:
-    """Write the first two coordinates of real and generated vectors ``(N, D)`` as a PNG."""
+    """Write the first two coordinates of real and generated vectors ``(N, D)`` as a PNG.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4, 4), dpi=100, layout="tight")
@@ -44,5 +54,5 @@ def scatter_plot(real: Tensor, fake: Tensor, path: Path) -> None:
         second = points[:, min(1, points.shape[1] - 1)]
         axes.scatter(points[:, 0].cpu(), second.cpu(), s=3, alpha=0.5, linewidths=0, label=label)
     axes.legend(loc="upper right", markerscale=4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ class ContinuedCSVLogger(loggers.CSVLogger):
     def count(self) -> int:
         """Rows that are in the file."""
         return self._experiment.count if isinstance(self._experiment, _Writer) else 0
+
+    def flush(self) -> None:
+        """Have the rows outlive a machine that loses its power."""
+        if isinstance(self._experiment, _Writer) and self._experiment.count:
+            with appending(Path(self._experiment.metrics_file_path)) as file:
+                os.fsync(file.fileno())
 
     @property
     @rank_zero_experiment

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
@@ -32,7 +33,7 @@ from gan_lightning.checks import at_least, checked_shape, one_of
 from gan_lightning.distributed import RNGState, gather_rng_states, restore_rng_state
 from gan_lightning.divergence import DivergedError, FiniteIterations
 from gan_lightning.ema import update_average
-from gan_lightning.errors import WrongFileError
+from gan_lightning.errors import ArgumentError, WrongFileError
 from gan_lightning.networks import FAMILIES, MLP, Norm
 from gan_lightning.speed import (
     CapturedIteration,
@@ -130,8 +131,10 @@ class GAN(pl.LightningModule, ABC):
         self.num_classes = at_least(0, num_classes=num_classes)
         self.latent_dim = at_least(1, latent_dim=latent_dim)
         self.n_critic = at_least(1, n_critic=n_critic)
-        self.critic_lr = critic_lr
-        self.generator_lr = generator_lr
+        self.critic_lr = at_least(0.0, critic_lr=critic_lr)
+        self.generator_lr = at_least(0.0, generator_lr=generator_lr)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
         self.betas = (betas[0], betas[1])
         family = one_of(FAMILIES, network=network)
         self.family = FAMILIES[family] if len(self.shape) == 3 else MLP
@@ -474,11 +477,14 @@ class GAN(pl.LightningModule, ABC):
         if self._trainer is not None:
             check_fits(checkpoint, self, _class_name(type(self)))
             fitting = self.trainer.state.fn == TrainerFn.FITTING
-            if fitting and "optimizer_states" not in checkpoint:
+            if fitting and not checkpoint.get("optimizer_states"):
                 raise WrongFileError(
                     "the checkpoint holds weights alone: a fit cannot go on from it"
                 )
         self._rng_states = checkpoint.get("rng_states")
+        if self._trainer is not None and fitting:
+            with isolate_rng():
+                self._go_on_drawing()
         self._loaded_updates = checkpoint["global_step"]
         if "loops" in checkpoint:
             rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
@@ -495,7 +501,7 @@ class GAN(pl.LightningModule, ABC):
     def on_fit_start(self) -> None:
         """Refuse a precision whose loss scaling two optimisers would share, and a futile graph."""
         if self.trainer.precision in ("16-mixed", "16-true"):
-            raise ValueError(
+            raise ArgumentError(
                 f"precision {self.trainer.precision} is not supported: use bf16-mixed or 32-true"
             )
         if self.cuda_graph:
@@ -503,17 +509,20 @@ class GAN(pl.LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Restore the random state of a checkpoint, or give each rank noise of its own."""
-        rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        if self._rng_states is not None and len(self._rng_states) == world_size:
-            restore_rng_state(self._rng_states[rank])
-        elif world_size > 1:
-            torch.manual_seed(torch.initial_seed() + rank)
+        self._go_on_drawing()
         self._rng_states = None
         for optimizer in self._optimizers():
             lay_out_as_parameters(optimizer.optimizer)
         weights = [*self.critic.parameters(), *self.generator.parameters()]
         self._finite, self._began = FiniteIterations(weights), self.global_step
         self._captured = self._capture() if self.cuda_graph else None
+
+    def _go_on_drawing(self) -> None:
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        if self._rng_states is not None and len(self._rng_states) == world_size:
+            restore_rng_state(self._rng_states[rank])
+        elif world_size > 1:
+            torch.manual_seed(torch.initial_seed() + rank)
 
     def on_fit_end(self) -> None:
         """Tell of the last updates, and free the graph."""

@@ -14,7 +14,7 @@ from formats import encoded, picture
 from helpers import CONDITIONAL, differences
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gan_lightning import GAN, TECHNIQUES
+from gan_lightning import DCGAN, GAN, TECHNIQUES
 from gan_lightning import data as data_modules
 from gan_lightning.cli import main
 from gan_lightning.data import GANDataModule
@@ -392,6 +392,28 @@ def test_an_option_of_another_technique_is_not_suggested_to_itself(answer):
             id="a misspelt network",
         ),
         pytest.param(
+            [*FIT, "--model.critic_lr=-1"], ["critic_lr must be at least 0"], id="a negative rate"
+        ),
+        pytest.param(
+            [*FIT, "--model.generator_lr=nan"], ["generator_lr", "expected float"], id="no rate"
+        ),
+        pytest.param(
+            [*FIT, "--model.betas=[0.5,1]"],
+            ["betas", "two numbers in [0, 1)"],
+            id="a large beta",
+        ),
+        pytest.param([*FIT, "--model.betas=[0.5]"], ["betas", "2 elements"], id="one beta"),
+        pytest.param(
+            [*FIT, "--trainer.precision=16-true"],
+            ["precision 16-true is not supported: use bf16-mixed"],
+            id="a precision that two optimisers cannot share",
+        ),
+        pytest.param([*FIT, f"--evaluate.seed={10**30}"], ["seed", "2**63"], id="a large seed"),
+        pytest.param([*FIT, "--diversity.seed=-1"], ["seed", "from 0"], id="a seed below 0"),
+        pytest.param(
+            [*FIT, "--trainer.strategy=ddp_spawn"], ["not spawned", "ddp"], id="spawned processes"
+        ),
+        pytest.param(
             [*FIT, "--model.critic_norm=batch"],
             ["critic_norm must be none or layer"],
             id="batch normalisation under a gradient penalty",
@@ -418,6 +440,45 @@ def test_a_mistake_gets_one_line(answer, arguments, words):
     assert code == 2
     assert [word for word in words if word not in line] == []
     assert "NestedArg" not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--checkpoint.filename=a{"], ["'{'"]),
+        ([f"--evaluate.num_samples={10**15}"], ["not enough memory"]),
+        (
+            ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=nothing"],
+            ["nothing", "not available"],
+        ),
+        (
+            [
+                "--trainer.callbacks=GradientAccumulationScheduler",
+                "--trainer.callbacks.scheduling={0: 2}",
+            ],
+            ["manual optimization"],
+        ),
+    ],
+)
+def test_what_shows_to_be_wrong_when_it_runs_gets_one_line(capfd, arguments, words):
+    with pytest.raises(SystemExit) as stopped:
+        main([*FIT, "--trainer.accelerator=cpu", *arguments])
+    assert stopped.value.code == 1
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert line.startswith("gan-lightning: ")
+    assert [word for word in words if word not in line] == []
+
+
+class Broken(DCGAN):
+    """A technique that has a fault."""
+
+    def generator_loss(self, fake):
+        return fake.view(3, 3, 3).mean()
+
+
+def test_a_fault_of_ones_own_code_keeps_its_traceback(fit):
+    with pytest.raises(RuntimeError, match=r"shape '\[3, 3, 3\]' is invalid"):
+        fit(f"--model={__name__}.Broken", DIGITS, "--trainer.max_steps=1")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from gan_lightning.callbacks.samples import count_in_grid, grid_samples
+from gan_lightning.checks import checked_seed
 from gan_lightning.distributed import from_first
 from gan_lightning.metrics.diversity import nearest_distance
 from gan_lightning.module import GAN, Batch
@@ -29,7 +30,7 @@ class Diversity(pl.Callback):
 
     def __init__(self, least: float = 0.5, seed: int = 0) -> None:
         self.least = least
-        self.seed = seed
+        self.seed = checked_seed(seed)
         self._real: float | None = None
         self._kept: list[Tensor] = []
         self._warned = False
@@ -57,6 +58,7 @@ class Diversity(pl.Callback):
             numbers = torch.arange(min(len(batch[0]), count - sum(map(len, self._kept))))
         else:
             share = int(count * (batch_idx + 1) // batches - count * batch_idx // batches)
+            share = min(share, len(batch[0]))  # of several ranks, the last may have none
             numbers = torch.linspace(0, len(batch[0]) - 1, share).long()
         self._kept.append(batch[0][numbers.to(batch[0].device)].cpu())
 

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
-from gan_lightning.checks import at_least
+from gan_lightning.checks import at_least, checked_seed
 from gan_lightning.data.base import GANDataModule
 from gan_lightning.distributed import from_first, share_buffers
 from gan_lightning.errors import ArgumentError
@@ -110,7 +110,7 @@ class Evaluate(pl.Callback):
         self.metrics = metrics.replace(",", " ").split() if isinstance(metrics, str) else metrics
         self.num_samples = num_samples
         self.batch_size = at_least(1, batch_size=batch_size)
-        self.seed = seed
+        self.seed = checked_seed(seed)
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self._plan: _Plan | None = None
         self._diverged = False

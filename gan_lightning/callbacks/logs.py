@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import WandbLogger
 
 from gan_lightning import requeue
-from gan_lightning.callbacks.paths import run_dir
+from gan_lightning.callbacks.paths import checkpoint_folder, run_dir
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
 
@@ -31,17 +31,20 @@ class ContinueLogs(pl.Callback):
             str(logger.version) for logger in trainer.loggers if isinstance(logger, WandbLogger)
         ]
         if trainer.is_global_zero:
-            kept = getattr(trainer.checkpoint_callback, "dirpath", None)
-            run = run_dir(trainer)
-            place = Path(kept) if kept else run / "checkpoints"
-            requeue.remember(Path(trainer.default_root_dir), run, place)
+            place = checkpoint_folder(trainer, trainer.checkpoint_callback)
+            requeue.remember(Path(trainer.default_root_dir), run_dir(trainer), place)
         done = pl_module.updates if isinstance(pl_module, GAN) and trainer.ckpt_path else -1
         self._csv = [each for each in trainer.loggers if isinstance(each, ContinuedCSVLogger)]
         for i, logger in enumerate(self._csv):
             logger.go_on_after(done, self._rows[i] if i < len(self._rows) else None)
 
     def state_dict(self) -> dict[str, Any]:
-        """The runs of W&B, and how many rows each CSV has, in the order of their loggers."""
+        """The runs of W&B, and how many rows each CSV has, in the order of their loggers.
+
+        The rows are on the disk before the checkpoint that counts them is.
+        """
+        for logger in self._csv:
+            logger.flush()
         return {"wandb": self._wandb, "rows": [logger.count for logger in self._csv]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

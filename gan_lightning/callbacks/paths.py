@@ -3,6 +3,13 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+
+def checkpoint_folder(trainer: pl.Trainer, callback: Checkpoint | None) -> Path:
+    """Where a ``ModelCheckpoint`` of the trainer writes."""
+    given = getattr(callback, "dirpath", None)
+    return Path(given) if given else run_dir(trainer) / "checkpoints"
 
 
 def run_dir(trainer: pl.Trainer) -> Path:

@@ -13,6 +13,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from gan_lightning.callbacks.paths import run_dir
+from gan_lightning.checks import checked_seed
+from gan_lightning.files import appending
 from gan_lightning.images import image_grid, save_image, scatter_plot, to_uint8
 from gan_lightning.module import GAN, Batch
 
@@ -34,7 +36,7 @@ class SampleGrid(pl.Callback):
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        self.seed = checked_seed(seed)
         self._real: Tensor | None = None
 
     def on_validation_batch_end(
@@ -123,13 +125,13 @@ class SampleWriter(BasePredictionWriter):
         folder = self._folder(trainer)
         if prediction.dim() == 2:
             folder.mkdir(parents=True, exist_ok=True)
-            with self._table(trainer).open("a") as file:
+            with appending(self._table(trainer)) as file:
                 file.writelines(",".join(map(str, row)) + "\n" for row in prediction.tolist())
             self._written += len(prediction)
             return
         for image in to_uint8(prediction):
             number = self._written * trainer.world_size + trainer.global_rank
-            save_image(image, folder / f"{number:06d}.png")
+            save_image(image, folder / f"{number:06d}.png", flushed=False)
             self._written += 1
         if sum(map(len, self._first)) < ROWS * COLUMNS:
             self._first.append(prediction)

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.states import TrainerFn
@@ -15,12 +16,14 @@ from gan_lightning import requeue
 from gan_lightning.checkpoints import last_checkpoint
 from gan_lightning.distributed import KILL, max_over_ranks
 from gan_lightning.errors import StoppedError, UserError
+from gan_lightning.late import LateNumbers
 
 
 class StopOnSignal(pl.Callback):
     """Ends a fit between two updates, with a checkpoint, on SIGTERM, SIGINT and SLURM's SIGUSR1.
 
-    All ranks stop after the same update, whichever of them the signal reached. Where an evaluation
+    All ranks stop after the same update, whichever of them the signal reached: several GPUs some
+    updates later, so that no step waits for what the others have received. Where an evaluation
     is due, or runs, it ends first: what is logged has no gap when the run goes on. A second SIGINT
     stops at once, with what was saved before; so does any signal where nothing is trained. On
     SIGUSR1 the SLURM job is put back in the queue; our command line then goes on by itself, a
@@ -32,10 +35,12 @@ class StopOnSignal(pl.Callback):
 
     def __init__(self) -> None:
         self._received = 0
+        self._of_all: LateNumbers | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget what an earlier fit was told."""
         self._received = 0
+        self._of_all = LateNumbers(pl_module.device) if trainer.world_size > 1 else None
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen."""
@@ -88,16 +93,16 @@ class StopOnSignal(pl.Callback):
         """Stop, but before an evaluation that is due."""
         loop = trainer.fit_loop
         if not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):  # type: ignore[arg-type]
-            self._stop_if_asked(trainer)
+            self._stop_if_asked(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop, with the scores logged."""
-        self._stop_if_asked(trainer)
+        self._stop_if_asked(trainer, pl_module)
 
-    def _stop_if_asked(self, trainer: pl.Trainer) -> None:
+    def _stop_if_asked(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        number = max_over_ranks(self._received)
+        number = self._asked(pl_module.device)
         if not number or trainer.global_step == trainer.max_steps:
             return
         self._received = 0
@@ -114,6 +119,13 @@ class StopOnSignal(pl.Callback):
             on_all_ranks=True,
         )
 
+    def _asked(self, device: torch.device) -> int:
+        """The signal that any rank has received, or 0; on all ranks the same."""
+        if self._of_all is None:
+            return self._received
+        self._of_all.add(max_over_ranks(torch.full((), self._received, device=device)))
+        return max(self._of_all.due(), default=0)
+
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
@@ -128,9 +140,10 @@ class StopOnSignal(pl.Callback):
 
 
 def _has_nothing_to_save(trainer: pl.Trainer) -> bool:
-    """Whether no other rank has to be waited for, either."""
-    idle = trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking
-    return idle and trainer.world_size == 1
+    """Whether nothing is trained; in a fit, other ranks are to stop with this one."""
+    if trainer.state.fn != TrainerFn.FITTING:
+        return True
+    return trainer.sanity_checking and trainer.world_size == 1
 
 
 def _save(trainer: pl.Trainer) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_lightning.errors import TooFewSamplesError
+from gan_lightning.errors import TooFewSamplesError, WrongFileError
 
 Batch = tuple[Tensor, Tensor | None]
 Gathered = tuple[Tensor, Tensor, Tensor | None]
@@ -90,9 +90,16 @@ class Loader(ABC):
         return {"epoch": self._epoch, "position": self._position}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from ``state`` at the next iteration."""
-        self._epoch, self._position = state["epoch"], state["position"]
-        self._resumed = True
+        """Go on from ``state`` at the next iteration.
+
+        Raises:
+            WrongFileError: it is not one that ``state_dict`` has returned.
+        """
+        match state:
+            case {"epoch": int(epoch), "position": int(position)} if position >= 0:
+                self._epoch, self._position, self._resumed = epoch, position, True
+            case _:
+                raise WrongFileError(f"the checkpoint is of another loader, with {state}")
 
     def _draw(self, epoch: int) -> tuple[Tensor, Tensor | None]:
         """The order of the samples, and which of them are mirrored, each ``(N,)``."""

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lightning.callbacks import Diversity
 from gan_lightning.data import Digits, Ring
+from gan_lightning.data.loader import TensorLoader
 from gan_lightning.metrics.diversity import nearest_distance
 
 COLLAPSED = "may have collapsed"
@@ -93,6 +94,12 @@ def test_training_draws_the_same_numbers_with_it_and_without(make_trainer):
         trainer.fit(model, batches(IMAGE), batches(IMAGE))
         ended.append(model.generator.state_dict())
     assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
+
+
+def test_a_batch_that_has_nothing_for_a_rank_is_no_fault(make_trainer):
+    loader = TensorLoader(*samples(IMAGE, 129), 64, rank=1, world_size=2)
+    assert [len(x) for x, _ in loader] == [64, 0]
+    make_trainer(Diversity(), max_steps=1).fit(tiny("dcgan", IMAGE), batches(IMAGE), loader)
 
 
 @pytest.mark.parametrize(("data", "name"), [("Digits", "DCGAN"), ("Ring", "WGANGP")])

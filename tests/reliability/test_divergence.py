@@ -9,8 +9,9 @@ from helpers import IMAGE, SILENT, batches, tiny, train
 from killable import checkpoints, rows, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from gan_lightning import TECHNIQUES, divergence, load
-from gan_lightning.divergence import DivergedError, FiniteIterations
+from gan_lightning import TECHNIQUES, load
+from gan_lightning.divergence import DivergedError
+from gan_lightning.late import LateNumbers
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 
@@ -91,13 +92,13 @@ def test_a_run_that_goes_on_counts_from_its_beginning(tmp_path):
 
 def later(monkeypatch, iterations):
     """Counts are read as late as those of a GPU are."""
-    init = FiniteIterations.__init__
+    init = LateNumbers.__init__
 
-    def slow(self, weights):
-        init(self, weights)
+    def slow(self, device):
+        init(self, device)
         self.later = iterations
 
-    monkeypatch.setattr(divergence.FiniteIterations, "__init__", slow)
+    monkeypatch.setattr(LateNumbers, "__init__", slow)
 
 
 def test_a_count_that_is_read_later_names_the_same_update(monkeypatch):

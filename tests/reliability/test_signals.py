@@ -2,17 +2,22 @@
 
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from helpers import IMAGE, SILENT, batches, tiny
 from killable import LONG, assert_same, checkpoints, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from gan_lightning.callbacks import StopOnSignal
+from gan_lightning.callbacks import StopOnSignal, signals
 from gan_lightning.errors import StoppedError
+from gan_lightning.late import LateNumbers
 from gan_lightning.loggers import read_rows
 
 #: A job of SLURM with one task.
@@ -116,24 +121,59 @@ def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("when", ["the first evaluation", "validate"])
-def test_a_signal_stops_what_trains_nothing_at_once(program, tmp_path, number, when, fit):
+@pytest.mark.parametrize(
+    ("when", "devices"),
+    [("the first evaluation", 1), ("validate", 1), ("validate", 2), ("predict", 2)],
+)
+def test_a_signal_stops_what_trains_nothing_at_once(program, tmp_path, number, when, devices, fit):
     endless = "--evaluate.num_samples=3000000"
-    if when == "validate":
+    if when == "predict":
+        endless = "--data.predict_samples=3000000"
+    if when in ("validate", "predict"):
         trained = fit("--model=DCGAN", "--data=Ring", "--trainer.max_steps=1")
         kept = trained / "checkpoints" / "last.ckpt"
-        run = program(f"--ckpt_path={kept}", endless, command="validate")
+        run = program(f"--ckpt_path={kept}", endless, command=when, devices=devices)
     else:
         run = program(*ARGUMENTS, endless)
     # It says so before it begins.
-    run.until(lambda: "Loaded model" in (said := run.said.read_text()) or "TPU" in said)
+    sign = "TPU" if when == "the first evaluation" else "Loaded model"
+    run.until(lambda: sign in run.said.read_text())
     time.sleep(3)
     os.kill(run.process.pid, number)
     code, said = run.ended(within=20)
     assert code == 128 + number, said
     assert last_line(said) == f"gan-lightning: stopped by {number.name}"
     assert "Traceback" not in said
+    run.assert_all_ended()
     assert checkpoints(tmp_path / "Digits-SNGAN") == []
+
+
+NEW_PROCESSES = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(
+    not shutil.which("unshare") or bool(subprocess.run([*NEW_PROCESSES, "true"]).returncode),
+    reason="this system gives no process numbers of one's own",
+)
+def test_two_processes_train_where_the_first_has_the_number_1(tmp_path):
+    train = [
+        *(sys.executable, "-m", "gan_lightning", "fit", *ARGUMENTS, "--trainer.max_steps=10"),
+        *("--trainer.accelerator=cpu", "--trainer.devices=2"),
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    done = subprocess.run([*NEW_PROCESSES, *train], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert checkpoints(tmp_path) == [10]
+
+
+def test_what_another_rank_has_received_is_known_some_updates_later(monkeypatch):
+    stop, device = StopOnSignal(), torch.device("cpu")
+    stop._of_all = LateNumbers(device)
+    stop._of_all.later = 3
+    told = iter([0, 15, 15, 15, 15])
+    monkeypatch.setattr(signals, "max_over_ranks", lambda x: torch.tensor(next(told)))
+    assert [stop._asked(device) for _ in range(5)] == [0, 0, 0, 0, 15]
 
 
 @pytest.mark.timeout(300)

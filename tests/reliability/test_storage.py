@@ -1,5 +1,6 @@
 """Disks that are full or read-only, torn files, and files of other models and versions."""
 
+import errno
 import os
 import resource
 import shutil
@@ -225,6 +226,79 @@ def test_a_checkpoint_of_another_model_is_told_from_it(answer, trained, given, w
 def test_a_checkpoint_of_another_version_is_told_from_it(answer, trained, change, words):
     path = changed(trained / "checkpoints" / "step=4.ckpt", change)
     assert words in answer("fit", *FIT, f"--ckpt_path={path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("gan_lightning", value) for value in ([1], {"format": "x"})),
+        *(("technique", 3), ("state_dict", 3), ("state_dict", {3: 4}), ("loops", {})),
+        *(("optimizer_states", value) for value in ([], [3, 3], 3)),
+        *(("callbacks", value) for value in ([1], {"ContinueLogs": 3})),
+        *(("global_step", value) for value in ("a", None)),
+        *(("pytorch-lightning_version", value) for value in (3, "")),
+        *(("rng_states", value) for value in (3, [3], [{"cpu": torch.zeros(3)}])),
+        *(("hyper_parameters", 3), ("lr_schedulers", 3), ("loops", {"fit_loop": {}})),
+    ],
+    ids=repr,
+)
+def test_a_checkpoint_of_other_types_is_refused(answer, trained, name, value):
+    path = changed(trained / "checkpoints" / "step=4.ckpt", lambda c: c.update({name: value}))
+    assert "checkpoint" in answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
+
+
+@pytest.mark.parametrize("state", [{}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}])
+def test_a_place_in_the_data_that_is_none_is_refused(answer, trained, state):
+    def change(content):
+        content["loops"]["fit_loop"]["state_dict"]["combined_loader"] = [state]
+
+    path = changed(trained / "checkpoints" / "step=4.ckpt", change)
+    said = answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
+    assert "the checkpoint is of another loader" in said
+
+
+@pytest.mark.parametrize("place", ["--checkpoint.dirpath=kept", "--trainer.logger=false"])
+def test_the_checkpoints_of_another_run_are_not_written_over(answer, fit, tmp_path, place):
+    root = f"--trainer.default_root_dir={tmp_path / 'runs'}"
+    fit(*FIT, place)
+    said = answer("fit", *FIT, "--model=WGAN", place, root, code=2)
+    assert "holds checkpoints of another run" in said
+    (last,) = tmp_path.rglob("last.ckpt")
+    fit(*FIT, place, "--trainer.max_steps=6", f"--ckpt_path={last}")
+    assert checkpoints(tmp_path) == [6]
+    fit(*FIT, "--model=WGAN", place, "--checkpoint.enable_version_counter=true")
+    assert {path.name for path in tmp_path.rglob("*.ckpt")} >= {"step=6.ckpt", "step=4.ckpt"}
+    assert load(next(tmp_path.rglob("step=6.ckpt"))).__class__.__name__ == "DCGAN"
+
+
+@pytest.mark.parametrize("name", ["step=4.ckpt", "other.ckpt"])
+def test_links_that_lead_to_each_other_are_no_checkpoint(answer, trained, name):
+    path = trained / "checkpoints" / "round.ckpt"
+    path.symlink_to(path)
+    if name == "other.ckpt":
+        assert "there is no file" in answer("fit", *FIT, f"--ckpt_path={path}", code=2)
+    else:
+        wrong = ("--model=WGAN", f"--ckpt_path={path.with_name(name)}")
+        assert "the checkpoint is of DCGAN" in answer("fit", *FIT, *wrong)
+
+
+def test_a_folder_that_cannot_be_flushed_fails_no_checkpoint(fit, monkeypatch):
+    flush = os.fsync
+
+    def refuse(handle):
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.EINVAL, "no folders")
+        flush(handle)
+
+    monkeypatch.setattr("os.fsync", refuse)
+    assert checkpoints(fit(*FIT)) == [4]
+
+
+def test_a_picture_that_cannot_be_written_is_named(answer, trained):
+    path = trained / "checkpoints" / "last.ckpt"
+    (trained / "samples" / "000000.png").mkdir(parents=True)
+    said = answer("predict", f"--ckpt_path={path}", f"--samples.output={trained}/samples")
+    assert "samples/000000.png cannot be written (Is a directory)" in said
 
 
 def test_a_checkpoint_of_the_first_versions_still_goes_on(fit, trained):
