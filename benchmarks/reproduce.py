@@ -24,6 +24,7 @@ from benchmarks.environment import commit, devices, versions
 from benchmarks.protocol import PLACES, ROOT
 from benchmarks.records import Record, read_record
 from gan_lightning.errors import UserError
+from gan_lightning.files import user_path
 from gan_lightning.loggers import read_rows
 
 #: What git could take for an option is none.
@@ -47,7 +48,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if record.commit.endswith("-dirty"):
         raise SystemExit(f"{options.record} is of changed code, which no commit has")
     places = {
-        option: str(Path(place).expanduser().resolve())
+        option: str(user_path(place).resolve())
         for option, place in zip(PLACES, (options.data_dir, options.weights), strict=True)
         if place is not None
     }

@@ -22,6 +22,7 @@ from benchmarks.claims import LEASE, claim
 from benchmarks.protocol import PLACES, PROTOCOLS, RESULTS
 from benchmarks.records import Record, read_record, record_path
 from gan_lightning import TECHNIQUES
+from gan_lightning.files import user_path
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -30,7 +31,7 @@ def main(args: Sequence[str] | None = None) -> None:
     options = parser.parse_args(args)
     protocol = PROTOCOLS[options.protocol]
     places = {
-        option: str(Path(place).expanduser().resolve())
+        option: str(user_path(place).resolve())
         for option, place in (
             ("data.data_dir", options.data_dir),
             ("evaluate.weights", options.weights),

@@ -1,4 +1,4 @@
-"""Files that are written at once or not at all."""
+"""Paths as users write them, and files that are written at once or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from gan_lightning.errors import StorageError
+
+
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """The path, with ``~`` and ``~user`` as a shell has them: of nobody, as it stands."""
+    return Path(os.path.expanduser(text))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.errors import ArgumentError, TooFewSamplesError, WrongFileError
+from gan_lightning.files import user_path
 from gan_lightning.metrics import (
     EXTRACTORS,
     Extractor,
@@ -88,15 +89,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="gan-lightning score",
         description="Compare the images of two folders, or zip archives, on a network's features.",
     )
-    parser.add_argument("--real", type=_path, required=True, help="the folder of real images")
-    parser.add_argument("--fake", type=_path, required=True, help="the folder of generated images")
+    parser.add_argument("--real", type=user_path, required=True, help="the folder of real images")
+    parser.add_argument(
+        "--fake", type=user_path, required=True, help="the folder of generated images"
+    )
     parser.add_argument(
         "--extractor",
         default="inception",
         help=f"{', '.join(EXTRACTORS)}, a DINOv2 such as dinov2_vit_b_14, or a network of "
         "torchvision such as mobilenet_v2 (default: inception)",
     )
-    parser.add_argument("--weights", type=_path, help="the file of the extractor's weights")
+    parser.add_argument("--weights", type=user_path, help="the file of the extractor's weights")
     parser.add_argument(
         "--metrics",
         nargs="+",
@@ -109,10 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="such as cpu or cuda:1; by default a GPU if there is one")
     parser.add_argument("--json", action="store_true", help="print one JSON object of name: value")
     return parser
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
 
 
 def _device(name: str | None) -> torch.device:

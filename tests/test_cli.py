@@ -446,6 +446,10 @@ def test_a_mistake_gets_one_line(answer, arguments, words):
     ("arguments", "words"),
     [
         (["--checkpoint.filename=a{"], ["'{'"]),
+        (
+            ["--evaluate.extractor=mobilenet_v2", "--evaluate.weights=~nobody0/w.pth"],
+            ["~nobody0/w.pth"],
+        ),
         ([f"--evaluate.num_samples={10**15}"], ["not enough memory"]),
         (
             ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=nothing"],

@@ -16,6 +16,7 @@ from gan_lightning.checks import at_least, checked_seed
 from gan_lightning.data.base import GANDataModule
 from gan_lightning.distributed import from_first, share_buffers
 from gan_lightning.errors import ArgumentError
+from gan_lightning.files import user_path
 from gan_lightning.metrics import Extractor, Features, Pool, extract, load_extractor
 from gan_lightning.metrics.measures import (
     MEASURES,
@@ -111,7 +112,7 @@ class Evaluate(pl.Callback):
         self.num_samples = num_samples
         self.batch_size = at_least(1, batch_size=batch_size)
         self.seed = checked_seed(seed)
-        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        self.cache_dir = None if cache_dir is None else user_path(cache_dir)
         self._plan: _Plan | None = None
         self._diverged = False
         self._pool: Pool | None = None

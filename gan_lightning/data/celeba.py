@@ -9,6 +9,7 @@ from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.sources import FilesSource, FolderSource, Selection, Source, ZipSource
 from gan_lightning.errors import ArgumentError, MissingFileError, WrongFileError
+from gan_lightning.files import user_path
 
 IMAGES, PARTITION, ATTRIBUTES = (
     "img_align_celeba",
@@ -54,7 +55,7 @@ class CelebA(CachedDataModule):
         self.classes = 2 if attribute else 0
         super().__init__(size=size, **options)
         self.attribute = attribute
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = user_path(data_dir)
 
     def download(self) -> None:
         """Download unless the files are found."""

@@ -1,12 +1,12 @@
 """A folder of one's own images."""
 
-from pathlib import Path
 from typing import Any
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule, colour
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.errors import MissingFileError
+from gan_lightning.files import user_path
 
 
 class ImageFolder(CachedDataModule):
@@ -31,7 +31,7 @@ class ImageFolder(CachedDataModule):
     def __init__(
         self, data_dir: str, size: int = 64, background: str = "white", **options: Any
     ) -> None:
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = user_path(data_dir)
         self.background = colour(background)
         self._class_names: list[str] | None = None
         if options.get("conditional"):

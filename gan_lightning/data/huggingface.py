@@ -18,6 +18,7 @@ from gan_lightning.errors import (
     MissingPackageError,
     SourceChangedError,
 )
+from gan_lightning.files import user_path
 
 
 class HuggingFaceImages(CachedDataModule):
@@ -107,7 +108,7 @@ class HuggingFaceImages(CachedDataModule):
                     "HuggingFaceImages needs the package datasets: "
                     "pip install 'gan-lightning[huggingface]'"
                 ) from error
-            folder = Path(self.path).expanduser()
+            folder = user_path(self.path)
             saved = any((folder / file).is_file() for file in ("state.json", "dataset_dict.json"))
             try:
                 if saved:

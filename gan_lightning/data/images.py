@@ -16,6 +16,7 @@ from gan_lightning.data.cache import Cache, open_cache
 from gan_lightning.data.pixels import Colour, Form
 from gan_lightning.data.sources import Source
 from gan_lightning.errors import MissingFileError
+from gan_lightning.files import user_path
 
 
 class ImageDataModule(GANDataModule):
@@ -102,7 +103,7 @@ class CachedDataModule(ImageDataModule):
         self, cache_dir: str = "~/.cache/gan_lightning", strict: bool = False, **options: Any
     ) -> None:
         super().__init__(**options)
-        self.cache_dir = Path(cache_dir).expanduser()
+        self.cache_dir = user_path(cache_dir)
         self.strict = strict
         self._caches: dict[Split, Cache] = {}
 

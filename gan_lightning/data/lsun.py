@@ -19,6 +19,7 @@ from gan_lightning.errors import (
     SourceChangedError,
     WrongFileError,
 )
+from gan_lightning.files import user_path
 
 
 class LSUN(CachedDataModule):
@@ -51,7 +52,7 @@ class LSUN(CachedDataModule):
         **options: Any,
     ) -> None:
         super().__init__(size=size, **options)
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = user_path(data_dir)
         self.category = category
 
     def download(self) -> None:

@@ -13,6 +13,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
 from gan_lightning.errors import MissingFileError, WrongFileError
+from gan_lightning.files import user_path
 
 NAMES = {"train": "train", "test": "t10k"}
 #: What reading a broken file raises.
@@ -44,7 +45,7 @@ class MNIST(ImageDataModule):
         self, data_dir: str = "data", size: int = 28, channels: int = 1, **options: Any
     ) -> None:
         super().__init__(size, channels, **options)
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = user_path(data_dir)
 
     def download(self) -> None:
         """Download unless all four files are found."""

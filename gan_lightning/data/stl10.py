@@ -14,6 +14,7 @@ from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.sources import Source, stat_fingerprint
 from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFileError
+from gan_lightning.files import user_path
 
 Part = Literal["unlabeled", "train", "train+unlabeled"]
 
@@ -48,7 +49,7 @@ class STL10(CachedDataModule):
             raise ValueError(f"the part {part} of STL10 has no labels, --data.part train has")
         self.classes = 10
         super().__init__(size=size, **options)
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = user_path(data_dir)
 
     def download(self) -> None:
         """Download, or unpack the archive, unless the folder is there."""

@@ -1,6 +1,5 @@
 """House numbers seen from the street."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torchvision import datasets
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
+from gan_lightning.files import user_path
 
 
 class SVHN(ImageDataModule):
@@ -30,7 +30,7 @@ class SVHN(ImageDataModule):
 
     def __init__(self, data_dir: str = "data", size: int = 32, **options: Any) -> None:
         super().__init__(size, **options)
-        self.data_dir = Path(data_dir).expanduser()
+        self.data_dir = user_path(data_dir)
 
     def download(self) -> None:
         """Download unless both files are there and whole."""

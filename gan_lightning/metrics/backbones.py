@@ -9,6 +9,7 @@ from torchvision import models
 from torchvision.transforms.v2 import functional as TF
 
 from gan_lightning.errors import MissingFileError, WrongFileError
+from gan_lightning.files import user_path
 
 
 class Backbone(nn.Module):
@@ -30,7 +31,7 @@ class Backbone(nn.Module):
                 f"{name} needs its weights in a file: name it with --evaluate.weights, score's "
                 "--weights"
             )
-        path = Path(weights).expanduser()
+        path = user_path(weights)
         if not os.path.isfile(path):
             raise MissingFileError(f"the weights {path} do not exist")
         self.net = models.get_model(name, weights=None)

@@ -21,6 +21,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
 from torchvision import models
 
 from gan_lightning.errors import ArgumentError, MissingFileError, WrongFileError
+from gan_lightning.files import user_path
 from gan_lightning.metrics.backbones import Backbone
 from gan_lightning.metrics.classifier import full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
@@ -155,7 +156,7 @@ def _classifier(weights: str | Path | None) -> Extractor:
         raise ArgumentError(
             "the extractor classifier is a file: name it with --evaluate.weights, score's --weights"
         )
-    path = Path(weights).expanduser()
+    path = user_path(weights)
     network, said = load_classifier(path)
     name = full_name(said, path)
     return Extractor(name, network, network.num_features, True, "none", 256, said.shape)
@@ -221,7 +222,7 @@ def _inception_weights(weights: str | Path | None) -> Path:
     """The file given, or named by the environment, or downloaded into torch's cache."""
     name = Path(URL_INCEPTION_V3).name
     given = weights or os.environ.get(INCEPTION_VARIABLE)
-    path = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
+    path = user_path(given) if given else Path(torch.hub.get_dir()) / "checkpoints" / name
     if not os.path.isfile(path):
         if given:
             raise MissingFileError(f"the Inception weights {path} do not exist: {_NAME_A_FILE}")

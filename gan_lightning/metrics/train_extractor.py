@@ -19,6 +19,7 @@ from torch import Tensor
 from gan_lightning.checks import at_least
 from gan_lightning.data import GANDataModule
 from gan_lightning.errors import UserError
+from gan_lightning.files import user_path
 from gan_lightning.metrics.classifier import (
     Classifier,
     Description,
@@ -131,7 +132,7 @@ def _plain(options: Any) -> dict[str, Any]:  # noqa: ANN401
     init_args = {
         key: value
         for key, value in options.data.init_args.as_dict().items()
-        if not isinstance(value, str) or not Path(value).expanduser().exists()
+        if not isinstance(value, str) or not user_path(value).exists()
     }
     name = options.data.class_path.rsplit(".", 1)[-1]
     return {"data": name, "init_args": init_args, "epochs": options.epochs, "seed": options.seed}

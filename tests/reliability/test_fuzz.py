@@ -672,6 +672,7 @@ SCORED = ["score", "--real=images", "--fake=images"]
 #: What ended with a traceback, or not at all.
 KNOWN_COMMAND_LINES = {
     "a path that is too long to look at": ["fit", *TRAIN, f"--ckpt_path={LONG}"],
+    "images of a user who is none": ["score", "--real=~nobody0/x", "--fake=images"],
     "images at a path that is too long": ["score", f"--real={LONG}", "--fake=images"],
     "weights at a path that is too long": [*SCORED, f"--weights={LONG}"],
     "a classifier of that sort": [*SCORED, "--extractor=classifier", f"--weights={LONG}"],
