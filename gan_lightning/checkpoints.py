@@ -22,7 +22,7 @@ FORMAT = 1
 #: What a checkpoint of a run holds.
 PARTS = ("state_dict", "global_step", "pytorch-lightning_version")
 #: Of these and of others, where they are there.
-TYPES: Mapping[str, type | tuple[type, ...]] = {
+TYPES: Mapping[str, type] = {
     "state_dict": dict,
     "global_step": int,
     "epoch": int,
@@ -136,7 +136,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
         raise WrongFileError(f"{path} is not a checkpoint")
     for name, kind in TYPES.items():
         if name in checkpoint and not isinstance(checkpoint[name], kind):
-            raise WrongFileError(f"{path} is not a checkpoint: its {name} is {checkpoint[name]!r}")
+            theirs = type(checkpoint[name]).__name__
+            raise WrongFileError(f"{path} is not a checkpoint: its {name} is of type {theirs}")
     written = checkpoint.get("gan_lightning", {})
     if not isinstance(number := written.get("format", 0), int) or number > FORMAT:
         raise WrongFileError(

@@ -125,7 +125,11 @@ def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
     ("when", "devices"),
     [("the first evaluation", 1), ("validate", 1), ("validate", 2), ("predict", 2)],
 )
-def test_a_signal_stops_what_trains_nothing_at_once(program, tmp_path, number, when, devices, fit):
+def test_a_signal_stops_what_trains_nothing_at_once(
+    program, tmp_path, number, when, devices, fit, thorough
+):
+    if not thorough and number == signal.SIGINT and when != "the first evaluation":
+        pytest.skip("each signal with --thorough")
     endless = "--evaluate.num_samples=3000000"
     if when == "predict":
         endless = "--data.predict_samples=3000000"
