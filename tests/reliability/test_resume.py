@@ -46,7 +46,7 @@ def test_a_killed_run_goes_on_exactly(program, tmp_path, name, time):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", TECHNIQUES)
 def test_two_killed_processes_go_on_exactly(program, tmp_path, name, time, thorough):
-    if not thorough and name not in ("began", "sngan"):
+    if not thorough and name != "sngan":
         pytest.skip("all techniques with --thorough")
     arguments = (f"--model={CLASSES[name]}", *LONG)
     whole = program(*arguments, root=tmp_path / "whole", devices=2)

@@ -53,7 +53,11 @@ def last_line(said):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_a_run_that_goes_on_exactly(program, whole, tmp_path, number, devices):
+def test_a_signal_stops_a_run_that_goes_on_exactly(
+    program, whole, tmp_path, number, devices, thorough
+):
+    if not thorough and (number, devices) in ((signal.SIGTERM, 1), (signal.SIGINT, 2)):
+        pytest.skip("each signal on each number of devices with --thorough")
     root = tmp_path / "stopped"
     run = program(*ARGUMENTS, root=root, devices=devices)
     run.until(trains(root))
