@@ -15,7 +15,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from gan_lightning.errors import WrongFileError
-from gan_lightning.files import whole_file
+from gan_lightning.files import real_path, whole_file
 
 #: Of what ``GAN`` adds to Lightning's checkpoints; a later one is not read.
 FORMAT = 1
@@ -242,8 +242,8 @@ def last_checkpoint(trainer: pl.Trainer) -> Path | None:
 
 def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | None:
     """The newest file in a folder that a checkpoint was written to whole."""
-    files = {_real(file) for file in folder.glob("*.ckpt")}
-    files -= {_real(other_than)} if other_than else set()
+    files = {real_path(file) for file in folder.glob("*.ckpt")}
+    files -= {real_path(other_than)} if other_than else set()
     whole = [file for file in files if zipfile.is_zipfile(file)]
     return max(whole, key=lambda file: file.stat().st_mtime, default=None)
 
@@ -251,10 +251,10 @@ def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | No
 def is_newest(path: Path) -> bool:
     """Whether no other checkpoint in its folder is of a later update, as their names tell."""
     folder = path.absolute().parent
-    if newest_checkpoint(folder) != _real(path):
+    if newest_checkpoint(folder) != real_path(path):
         return False
-    own = STEP.search(_real(path).name)
-    others = (STEP.search(_real(file).name) for file in folder.glob("*.ckpt"))
+    own = STEP.search(real_path(path).name)
+    others = (STEP.search(real_path(file).name) for file in folder.glob("*.ckpt"))
     return own is None or all(int(other[1]) <= int(own[1]) for other in others if other)
 
 
@@ -262,11 +262,6 @@ def beside(path: Path) -> str:
     """Words that name the newest checkpoint in the same folder, where there is another."""
     newest = newest_checkpoint(path.absolute().parent, other_than=path)
     return f"; the newest beside it is {newest}" if newest else ""
-
-
-def _real(path: Path) -> Path:
-    """Where links lead; Path's own ``resolve`` raises where they lead to each other."""
-    return Path(os.path.realpath(path))
 
 
 def _sweep(folder: Path) -> None:

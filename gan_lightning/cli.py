@@ -58,7 +58,7 @@ from gan_lightning.cli_errors import explain, misuse, root_message
 from gan_lightning.data import GANDataModule
 from gan_lightning.distributed import end_with_parent
 from gan_lightning.errors import ArgumentError, UserError, one_line
-from gan_lightning.files import whole_file
+from gan_lightning.files import real_path, whole_file
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
 from gan_lightning.speed import look_for_gpus_once
@@ -311,8 +311,9 @@ class GANCLI(LightningCLI):
             if not isinstance(callback, ModelCheckpoint) or callback._enable_version_counter:
                 continue
             place = checkpoint_folder(self.trainer, callback)
-            its_own = self.goes_on_from is not None and _same(place, self.goes_on_from)
-            if not its_own and any(place.glob("*.ckpt")) and not _rank():
+            if self.goes_on_from and real_path(place) == real_path(self.goes_on_from):
+                continue
+            if any(place.glob("*.ckpt")) and not _rank():
                 raise ArgumentError(
                     f"{place} holds checkpoints of another run, which this one would write over: "
                     "name another place by --checkpoint.dirpath, or go on from one of them"
@@ -380,10 +381,6 @@ def _check_checkpoint(path: Path) -> None:
 
 def _rank() -> int:
     return getattr(rank_zero_only, "rank", None) or 0
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _continue_wandb(loggers: Any, runs: Sequence[str]) -> None:  # noqa: ANN401

@@ -14,6 +14,11 @@ def user_path(text: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def real_path(path: Path) -> Path:
+    """Where links lead; Path's own ``resolve`` raises where they lead to each other."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def whole_file(
     path: Path, mode: str = "wb", *, flushed: bool = True, **options: Any

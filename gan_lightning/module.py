@@ -471,20 +471,19 @@ class GAN(pl.LightningModule, ABC):
 
         Raises:
             WrongFileError: a trainer reads it for a model that it is not of, or for a fit, and it
-                holds weights alone.
+                holds weights alone or no random state.
         """
         forget_foreign_paths(checkpoint)
+        self._rng_states = checkpoint.get("rng_states")
         if self._trainer is not None:
             check_fits(checkpoint, self, _class_name(type(self)))
-            fitting = self.trainer.state.fn == TrainerFn.FITTING
-            if fitting and not checkpoint.get("optimizer_states"):
-                raise WrongFileError(
-                    "the checkpoint holds weights alone: a fit cannot go on from it"
-                )
-        self._rng_states = checkpoint.get("rng_states")
-        if self._trainer is not None and fitting:
-            with isolate_rng():
-                self._go_on_drawing()
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                if not checkpoint.get("optimizer_states"):
+                    raise WrongFileError(
+                        "the checkpoint holds weights alone: a fit cannot go on from it"
+                    )
+                with isolate_rng():  # whether it can, before anything is written
+                    self._go_on_drawing()
         self._loaded_updates = checkpoint["global_step"]
         if "loops" in checkpoint:
             rewind_to_batch_end(checkpoint["loops"]["fit_loop"])

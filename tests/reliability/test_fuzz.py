@@ -47,7 +47,7 @@ FEW = 100
 
 
 @pytest.fixture
-def fuzz(request):
+def fuzz(request, record_property):
     """``fuzz(check, inputs, known)``: the check of inputs that are known, and of made-up ones."""
     count = request.config.getoption("--examples")
     tried = 0
@@ -70,7 +70,7 @@ def fuzz(request):
         )(test)()
 
     yield run
-    request.node.user_properties.append(("inputs", tried))
+    record_property("inputs", tried)
 
 
 # What inputs are made of
