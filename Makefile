@@ -3,14 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := runs/leaderboard
 
-.PHONY: leaderboard test check clean
+# Two workers on two cores; the command line of pytest adds to it: make test PYTEST=-x
+PYTEST :=
+
+.PHONY: leaderboard test test-slow test-all check clean
 
 leaderboard: .venv/installed  ## train seven techniques on digits, one seed, and print the table
 	$(BIN)/python -m benchmarks.run --protocol digits --seeds 0 --results $(RESULTS)
 	$(BIN)/python -m benchmarks.render --results $(RESULTS) --output $(RESULTS)
 
-test: .venv/installed  ## the tests
-	$(BIN)/python -m pytest
+test: .venv/installed  ## the tests to run between two edits
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(PYTEST)
+
+test-slow: .venv/installed  ## the others
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(PYTEST)
+
+test-all: .venv/installed  ## all of them
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
 
 check: .venv/installed  ## what CI asks beside the tests
 	$(BIN)/ruff check .

@@ -1,10 +1,8 @@
 """Checkpoints on disk: whole, or as they were; and read only where they fit."""
 
-import contextlib
 import os
 import pickle
 import re
-import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from gan_lightning.errors import WrongFileError
-from gan_lightning.files import real_path, whole_file
+from gan_lightning.files import real_path, remove_abandoned, whole_file
 
 #: Of what ``GAN`` adds to Lightning's checkpoints; a later one is not read.
 FORMAT = 1
@@ -36,8 +34,6 @@ TYPES: Mapping[str, type] = {
     "lr_schedulers": list,
     "rng_states": list,
 }
-#: Seconds after which nobody writes to a file any more.
-ABANDONED = 3600
 #: In a file's name, the update that it is of.
 STEP = re.compile(r"step=(\d+)")
 #: In the state of ``ModelCheckpoint``: paths, and scores by path.
@@ -80,7 +76,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         with whole_file(Path(path)) as file:
             torch.save(checkpoint, file)
-        _sweep(Path(path).parent)
+        remove_abandoned(Path(path).parent)
 
     def load_checkpoint(
         self,
@@ -262,14 +258,6 @@ def beside(path: Path) -> str:
     """Words that name the newest checkpoint in the same folder, where there is another."""
     newest = newest_checkpoint(path.absolute().parent, other_than=path)
     return f"; the newest beside it is {newest}" if newest else ""
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote a checkpoint have left."""
-    for part in folder.glob("*.ckpt.*.part"):
-        with contextlib.suppress(OSError):  # another process was faster
-            if time.time() - part.stat().st_mtime > ABANDONED:
-                part.unlink()
 
 
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...] | None:

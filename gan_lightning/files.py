@@ -1,12 +1,16 @@
 """Paths as users write them, and files that are written at once or not at all."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from gan_lightning.errors import StorageError
+
+#: Seconds after which nobody writes to a file any more.
+ABANDONED = 3600
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
@@ -48,6 +52,15 @@ def whole_file(
                 _sync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes left, here and one folder down, that were killed while they wrote."""
+    name = "*.[0-9]*.part"
+    for part in [*folder.glob(name), *folder.glob(f"*/{name}")]:
+        with suppress(OSError):  # another process was faster
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                part.unlink()
 
 
 @contextmanager

@@ -2,15 +2,20 @@
 
 import csv
 import os
+import shutil
 import socket
+from pathlib import Path
 from urllib.error import URLError
 
+import processes
 import pytest
 import pytorch_lightning as pl
 import torch
 import wandb
 from formats import WRITERS
 from helpers import SILENT
+from program import Program
+from ranks import Ranks
 from torch import nn
 from torch_fidelity import feature_extractor_inceptionv3 as torch_fidelity
 
@@ -22,16 +27,65 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
+#: Inputs that a fuzz test makes up between two edits, and when there is time for slow tests.
+FEW, MANY = 10, 100
+
+
 def pytest_addoption(parser):
     parser.addoption("--times", type=int, default=1, help="how often a test of reliability runs")
-    parser.addoption("--thorough", action="store_true", help="what takes too long for every day")
-    parser.addoption("--examples", type=int, default=100, help="inputs that a fuzz test makes up")
+    parser.addoption(
+        "--examples", type=int, help=f"inputs that a fuzz test makes up, in place of {FEW} or {MANY}"
+    )
+    parser.addoption(
+        "--fast", type=float, default=5, help="seconds that a test has which is not marked as slow"
+    )
+
+
+def pytest_sessionstart(session):
+    """Start the server of processes where tests run: not where they are only handed out."""
+    if hasattr(session.config, "workerinput") or not session.config.getoption("-n", None):
+        processes.start()
+
+
+def pytest_runtestloop():
+    """No test waits for the server."""
+    processes.wait()
+
+
+def pytest_sessionfinish():
+    """End the server."""
+    processes.stop()
+
+
+def pytest_collection_modifyitems(items):
+    """Without a GPU, the tests that need one say that they did not run."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="NOT TESTED: there is no GPU here"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that takes too long to run between two edits fails, or is marked as slow."""
+    report, fast = (yield), item.config.getoption("--fast")
+    if report.passed and call.duration > fast and not item.get_closest_marker("slow"):
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{call.when} took {call.duration:.1f} s, and a test that is not marked as slow has "
+            f"{fast:g}: shorten it, or mark it"
+        )
+    return report
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes ``time`` runs again and again."""
+    """A test that takes ``time`` runs again and again; one that takes ``examples`` makes them up."""
     if "time" in metafunc.fixturenames:
-        metafunc.parametrize("time", range(metafunc.config.getoption("times")))
+        metafunc.parametrize("time", range(metafunc.config.getoption("--times")))
+    if "examples" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--examples")
+        slow = pytest.param(MANY, marks=pytest.mark.slow)
+        metafunc.parametrize("examples", [FEW, slow] if given is None else [given])
 
 
 @pytest.fixture(autouse=True)
@@ -44,17 +98,60 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def thorough(pytestconfig):
-    """Whether there is time for everything."""
-    return pytestconfig.getoption("--thorough")
+def forked(monkeypatch):
+    """What this process starts is forked from a process that has imported the package."""
+    monkeypatch.setattr("subprocess.Popen", processes.Popen)
+
+
+@pytest.fixture(scope="session")
+def ranks():
+    """``ranks(function, *args, **kwargs)``: what it returns on each of two ranks."""
+    pool = Ranks()
+    yield pool
+    pool.end()
 
 
 @pytest.fixture
-def fit(tmp_path):
-    """``fit(*arguments)`` calls the command line and returns the run's folder."""
+def start(tmp_path):
+    """``start(*arguments, folder=..., **environment)`` starts Python; it ends with the test."""
+    started = []
+
+    def begin(*arguments, folder=tmp_path, anew=False, **environment):
+        folder.mkdir(exist_ok=True)
+        started.append(Program(folder, *arguments, anew=anew, **environment))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.kill()
+        each.process.wait()
+
+
+@pytest.fixture
+def program(start, tmp_path):
+    """``program(*arguments, root=..., devices=1, **environment)`` starts a fit on the CPU.
+
+    Another ``command`` is taken from the checkpoint that it is given.
+    """
+
+    def begin(*arguments, root=tmp_path, devices=1, command="fit", anew=False, **environment):
+        return start(
+            *("-m", "gan_lightning", command, "--trainer.accelerator=cpu"),
+            *(f"--trainer.devices={devices}", f"--trainer.default_root_dir={root}"),
+            *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
+            *arguments,
+            folder=root,
+            anew=anew,
+            **environment,
+        )
+
+    return begin
+
+
+def fit_in(root):
+    """``fit(*arguments)`` of runs below a folder."""
 
     def call(*arguments, command="fit"):
-        root = tmp_path / "runs"
         before = set(root.glob("*/version_*"))
         main(
             [
@@ -70,6 +167,32 @@ def fit(tmp_path):
         return new.pop() if new else None
 
     return call
+
+
+@pytest.fixture
+def fit(tmp_path):
+    """``fit(*arguments)`` calls the command line and returns the run's folder."""
+    return fit_in(tmp_path / "runs")
+
+
+@pytest.fixture(scope="session")
+def fit_once(tmp_path_factory):
+    """``fit`` for runs that several tests read; what changes them takes a copy."""
+    return lambda *arguments: fit_in(tmp_path_factory.mktemp("once") / "runs")(*arguments)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """``copied(run)``: a copy of a run's folder, where ``fit`` has its runs."""
+
+    def copy(run):
+        root = tmp_path / "runs"
+        place = Path(shutil.copytree(run, root / run.parent.name / run.name, symlinks=True))
+        config = place / "config.yaml"
+        config.write_text(config.read_text().replace(str(run.parents[1]), str(root)))
+        return place
+
+    return copy
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Small models, and a bare trainer to run them in."""
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -25,6 +26,15 @@ CASES = [
     for shape in (VECTOR, IMAGE)
     for num_classes in ((0, CLASSES) if name in CONDITIONAL else (0,))
 ]
+
+
+def techniques(*fast):
+    """All of them, those that are not named marked as slow: of each kind one is enough for a day.
+
+    What is a property of each technique runs on all of them.
+    """
+    assert set(fast) <= set(TECHNIQUES)
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in TECHNIQUES]
 
 
 def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):

@@ -104,10 +104,15 @@ def test_began_refuses_labels(answer):
 # A checkpoint alone
 
 
+@pytest.fixture(scope="module")
+def trained_once(fit_once):
+    return fit_once(MODEL, DIGITS, *TINY, "--model.ema_decay=0.5", "--model.latent_dim=6")
+
+
 @pytest.fixture
-def trained(fit):
+def trained(trained_once, copied):
     """A run whose checkpoint needs its own config: the defaults would not load it."""
-    return fit(MODEL, DIGITS, *TINY, "--model.ema_decay=0.5", "--model.latent_dim=6")
+    return copied(trained_once)
 
 
 def test_validate_and_test_measure_what_the_fit_ended_with(fit, metrics, trained):
@@ -607,6 +612,7 @@ def test_too_few_samples_get_one_line(answer):
 # The process
 
 
+@pytest.mark.slow
 def test_the_program_has_three_names():
     scripts = [Path(sys.executable).with_name(name) for name in ("gan-lightning", "lightning")]
     if missing := [script.name for script in scripts if not script.is_file()]:

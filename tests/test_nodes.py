@@ -15,7 +15,7 @@ def free_port():
         return some.getsockname()[1]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_two_nodes_train_one_model(tmp_path):
     port = free_port()
     nodes = [

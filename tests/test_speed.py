@@ -17,9 +17,6 @@ from gan_lightning.errors import UserError
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
-on_a_gpu = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="CUDA graphs are NOT TESTED: there is no GPU here"
-)
 
 
 def fixed(n_critic, batch_size=4):
@@ -63,7 +60,7 @@ def test_a_step_reads_no_value_from_the_device(name, shape, num_classes, monkeyp
     assert len(made) == 3
 
 
-@on_a_gpu
+@pytest.mark.gpu
 @every_case
 def test_a_step_does_not_wait_for_the_gpu(name, shape, num_classes, monkeypatch):
     model = tiny(name, shape, num_classes, decay_steps=10, ema_decay=0.9)
@@ -113,7 +110,31 @@ def test_nothing_that_a_step_computes_outlives_it(name, shape, num_classes):
 # Compiled objectives.
 
 
-@pytest.mark.timeout(300)
+@pytest.fixture
+def traced(monkeypatch):
+    """Objectives are compiled as they are for kernels, which are not generated: that takes long."""
+    compile_ = torch.compile
+
+    def trace(function, *, options, **arguments):
+        return compile_(function, **arguments, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", trace)
+    speed.compiled.cache_clear()
+    torch._dynamo.reset()
+    yield
+    speed.compiled.cache_clear()
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", ["dcgan", "wgan_gp"])
+def test_a_traced_run_equals_one_that_is_not(name, tmp_path, traced):
+    torch._dynamo.utils.counters.clear()
+    compiled = run(name, tmp_path, False, compile=True)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    assert_close(run(name, tmp_path, False), compiled, 1e-5)
+
+
+@pytest.mark.slow
 @every_technique
 def test_compiled_objectives_equal_the_others(name):
     torch._dynamo.reset()
@@ -346,7 +367,7 @@ def assert_as_close_as_rounding_lets(as_is, other, disturbed):
     assert as_is[2][0][1] == pytest.approx(other[2][0][1], rel=1e-2, abs=1e-2)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wgan_gp", "sngan"])
 def test_a_compiled_run_compiles_once_and_its_checkpoint_is_as_any(name, tmp_path):
     torch._dynamo.reset()
@@ -371,7 +392,7 @@ def test_the_bound_tells_another_rate_from_rounding(name, tmp_path):
     assert drift(as_is, slower) > 5 * drift(as_is, disturbed)
 
 
-@on_a_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("options", [{}, {"compile": True}, {"channels_last": True}])
 @every_technique
 def test_on_a_gpu_a_captured_run_equals_one_that_is_not(name, options, tmp_path, exact):
@@ -384,7 +405,7 @@ def test_on_a_gpu_a_captured_run_equals_one_that_is_not(name, options, tmp_path,
     )
 
 
-@on_a_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -401,7 +422,7 @@ def test_on_a_gpu_long_phases_and_halving_are_as_without_a_graph(name, options, 
     )
 
 
-@on_a_gpu
+@pytest.mark.gpu
 @every_technique
 def test_on_a_gpu_a_captured_run_resumes(name, tmp_path, exact):
     whole = run(name, tmp_path, True, device="gpu")
@@ -415,7 +436,7 @@ def test_on_a_gpu_a_captured_run_resumes(name, tmp_path, exact):
         )
 
 
-@on_a_gpu
+@pytest.mark.gpu
 @every_technique
 def test_on_a_gpu_a_captured_run_trains_in_bfloat16(name, tmp_path):
     model = tiny(name, IMAGE, cuda_graph=True, channels_last=True)

@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 from gan_lightning import requeue
 from gan_lightning.callbacks.paths import checkpoint_folder, run_dir
+from gan_lightning.files import remove_abandoned
 from gan_lightning.loggers import ContinuedCSVLogger
 from gan_lightning.module import GAN
 
@@ -32,7 +33,10 @@ class ContinueLogs(pl.Callback):
         ]
         if trainer.is_global_zero:
             place = checkpoint_folder(trainer, trainer.checkpoint_callback)
-            requeue.remember(Path(trainer.default_root_dir), run_dir(trainer), place)
+            run = run_dir(trainer)
+            requeue.remember(Path(trainer.default_root_dir), run, place)
+            if trainer.ckpt_path:
+                remove_abandoned(run)
         done = pl_module.updates if isinstance(pl_module, GAN) and trainer.ckpt_path else -1
         self._csv = [each for each in trainer.loggers if isinstance(each, ContinuedCSVLogger)]
         for i, logger in enumerate(self._csv):

@@ -20,6 +20,9 @@ from gan_lightning.metrics.classifier import load_classifier
 from gan_lightning.metrics.extractors import load_extractor
 
 
+pytestmark = pytest.mark.usefixtures("forked")
+
+
 @pytest.fixture
 def command(tmp_path):
     """``command(protocol, technique, **options)``: the arguments of its process, by name."""
@@ -165,7 +168,7 @@ def test_a_protocol_scores_on_the_classifier_that_lies_beside_it(name):
     assert description.accuracy > 0.7
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.slow
 def test_a_folder_of_ones_own_is_made_under_its_own_scores(tmp_path, data_files, monkeypatch):
     files = data_files("ImageFolder")
     folder = PROTOCOLS["folder"]
@@ -195,7 +198,6 @@ def test_a_folder_of_ones_own_is_made_under_its_own_scores(tmp_path, data_files,
     assert str(tmp_path) not in json.dumps(dataclasses.asdict(record))
 
 
-@pytest.mark.timeout(200)
 def test_a_run_is_logged_to_wandb_in_the_group_of_its_protocol(server, tmp_path, monkeypatch):
     config = {
         "model": {"class_path": "WGAN", "init_args": {"generator_width": 4, "critic_width": 4}},

@@ -43,7 +43,7 @@ def some(tmp_path, monkeypatch):
         "def pytest_addoption(parser):\n"
         "    parser.addoption('--times')\n"
         "    parser.addoption('--examples')\n"
-        "    parser.addoption('--thorough', action='store_true')\n"
+        "    parser.addoption('--fast')\n"
     )
     (tmp_path / "test_some.py").write_text(SOME)
     monkeypatch.setattr(reliability, "TESTS", tmp_path)

@@ -10,6 +10,8 @@ from benchmarks.environment import processor, versions
 from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import read_record, record_path, write_record
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 TINY = {
     "model": {"class_path": "WGAN", "init_args": {"generator_width": 4, "critic_width": 4}},
     "data": {"class_path": "Digits", "init_args": {"batch_size": 8}},
@@ -33,7 +35,6 @@ def made(tmp_path, monkeypatch):
     return path
 
 
-@pytest.mark.timeout(200)
 def test_a_run_made_again_has_the_same_bits(made, tmp_path, capfd):
     reproduce.main([str(made), "--work", str(tmp_path / "again")])
     assert "the same to the last bit" in capfd.readouterr().out

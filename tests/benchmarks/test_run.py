@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from processes import SERVER
+from program import running
+
 from benchmarks import run
 from benchmarks.attempt import Attempt, Options, Run
 from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import read_record, record_path, write_record
+
+pytestmark = pytest.mark.usefixtures("forked")
 
 TINY = {
     "model": {
@@ -39,7 +44,6 @@ def _run(tmp_path, *arguments):
     return results
 
 
-@pytest.mark.timeout(120)
 def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
     results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
     path = record_path(results, "digits", "wgan", 5)
@@ -66,7 +70,6 @@ def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
     assert "1 of 1 runs have a record" in capfd.readouterr().out
 
 
-@pytest.mark.timeout(120)
 def test_a_run_on_two_devices_is_of_the_same_batches(tiny, tmp_path):
     results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5", "--devices", "2")
     record = read_record(record_path(results, "digits", "wgan", 5))
@@ -77,7 +80,6 @@ def test_a_run_on_two_devices_is_of_the_same_batches(tiny, tmp_path):
     assert [point["update"] for point in record.curve] == [0, 2, 4]
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are NOT FOLLOWED: no /proc here")
 def test_when_the_first_of_two_processes_is_killed_the_other_ends_too(tiny, tmp_path):
     tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"trainer": {"max_steps": 10**6}}))
@@ -87,22 +89,17 @@ def test_when_the_first_of_two_processes_is_killed_the_other_ends_too(tiny, tmp_
 
     def kill_the_first(update, scores):
         first = attempt._process.pid
-        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-        others.extend(
-            pid
-            for pid in children
-            if b"benchmarks.train" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
+        children = (each for each in running() if each.parent == first)
+        others.extend(each.number for each in children if each.name != SERVER)
         os.kill(first, signal.SIGKILL)
 
     record = attempt.make(kill_the_first)
     assert record.status == "failed"
     assert record.message.startswith("killed by signal 9")
     assert len(others) == 1
-    assert not Path(f"/proc/{others[0]}").exists()
+    assert others[0] not in [each.number for each in running()]
 
 
-@pytest.mark.timeout(120)
 def test_a_failing_run_is_recorded_and_the_exit_code_tells(tiny, tmp_path):
     broken = TINY | {"data": {"class_path": "Digits", "init_args": {"batch_size": 5000}}}
     tiny.config("wgan").write_text(yaml.safe_dump(broken))
@@ -115,7 +112,6 @@ def test_a_failing_run_is_recorded_and_the_exit_code_tells(tiny, tmp_path):
     assert record.last == {}
 
 
-@pytest.mark.timeout(120)
 def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
     wild = {"class_path": "DCGAN", "init_args": {"generator_lr": 1e30, "critic_lr": 1e30}}
     tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"model": wild}))
@@ -128,7 +124,6 @@ def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
     assert record.untrained["fd1797_digits_cnn"] > 0
 
 
-@pytest.mark.timeout(120)
 def test_a_failed_run_is_made_again_where_that_is_asked_for(tiny, tmp_path, record):
     results = tmp_path / "results"
     failed = dataclasses.replace(record, technique="wgan", status="failed", message="no luck")
@@ -141,7 +136,6 @@ def test_a_failed_run_is_made_again_where_that_is_asked_for(tiny, tmp_path, reco
     assert read_record(record_path(results, "digits", "wgan", 0)).status == "finished"
 
 
-@pytest.mark.timeout(120)
 def test_a_record_of_an_older_version_is_made_again(tiny, tmp_path, record):
     write_record(
         dataclasses.replace(record, technique="wgan", protocol_version=0), tmp_path / "results"

@@ -468,31 +468,24 @@ print(len(opened.images))
 """
 
 
-def build_slowly(images, parent, each=0.1):
-    """A process that decodes, with ``each`` seconds for an image."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(images), str(parent), str(each)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell that runs the tests in the background has interrupts ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+@pytest.fixture
+def build_slowly(start, images, parent):
+    """``build_slowly(each=0.1)``: a process that decodes, with so many seconds for an image."""
+    return lambda each=0.1: start("-c", SLOW, images, parent, each)
 
 
-def wait_for(condition, seconds=60):
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
+def decoded(parent, size):
+    """Whether the journal of a cache that is being built has more bytes than that."""
+    return lambda: any(path.stat().st_size > size for path in parent.glob(f"*.part/{CHUNKS}"))
 
 
-def test_a_killed_process_leaves_what_it_decoded_and_no_lock(images, parent, monkeypatch):
-    process = build_slowly(images, parent, each=0.5)
-    wait_for(lambda: any(path.stat().st_size > 200 for path in parent.glob(f"*.part/{CHUNKS}")))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def test_a_killed_process_leaves_what_it_decoded_and_no_lock(
+    build_slowly, images, parent, monkeypatch
+):
+    running = build_slowly(each=0.5)
+    running.until(decoded(parent, 200))
+    running.kill()
+    running.process.wait()
     read = []
     monkeypatch.setattr(FolderSource, "__getitem__", _noting(read, FolderSource.__getitem__))
     monkeypatch.setattr(workers_module, "WORKERS", 0)
@@ -516,24 +509,22 @@ def test_a_worker_that_is_killed_is_said_and_nothing_is_lost(images, parent, mon
     assert torch.equal(opened(images, parent).images, expected(images))
 
 
-def test_an_interrupt_is_the_first_process_alone(images, parent):
-    process = build_slowly(images, parent, each=0.5)  # far from done, however late we are
-    wait_for(lambda: any(path.stat().st_size > 100 for path in parent.glob(f"*.part/{CHUNKS}")))
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+def test_an_interrupt_is_the_first_process_alone(build_slowly, images, parent):
+    running = build_slowly(each=0.5)  # far from done, however late we are
+    running.until(decoded(parent, 100))
+    running.kill(signal.SIGINT)
+    _, errors = running.ended(within=60)
     assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1
     assert torch.equal(opened(images, parent).images, expected(images))
 
 
-def test_two_processes_build_it_once(images, parent):
-    processes = [build_slowly(images, parent)]
-    wait_for(lambda: list(parent.glob("*.part")))
-    processes.append(build_slowly(images, parent))
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [out.strip() for out, _ in outputs] == [str(COUNT)] * 2
+def test_two_processes_build_it_once(build_slowly, images, parent):
+    first = build_slowly()
+    first.until(lambda: list(parent.glob("*.part")))
+    ended = [running.ended(within=120) for running in (first, build_slowly())]
+    assert [(code, said.strip().splitlines()[-1]) for code, said in ended] == [(0, str(COUNT))] * 2
     assert len([path for path in parent.iterdir() if path.is_dir()]) == 1
-    errors = "".join(error for _, error in outputs)
-    assert errors.count("decoding 20 images") == 1
+    assert "".join(said for _, said in ended).count("decoding 20 images") == 1
 
 
 def test_the_journal_says_what_the_file_holds(images, parent):

@@ -60,7 +60,7 @@ def test_nothing_is_nothing(keep):
     assert gathered.logits is None
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_gpu_does_not_fill_up_with_features(every, monkeypatch):
     monkeypatch.setattr(pool, "ON_DEVICE_BYTES", 100)
     on_gpu = [part.cuda() for part in every]

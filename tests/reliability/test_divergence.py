@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import IMAGE, SILENT, batches, tiny, train
-from killable import checkpoints, rows, run_of
+from program import checkpoints, rows, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning import TECHNIQUES, load
@@ -141,9 +141,7 @@ def test_nothing_saves_what_has_diverged(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step=2.ckpt"]
 
 
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="counts of a GPU are NOT TESTED: there is none here"
-)
+@pytest.mark.gpu
 @pytest.mark.parametrize("cuda_graph", [False, True])
 def test_a_gpu_stops_at_the_same_update(cuda_graph):
     model = tiny("dcgan", IMAGE, cuda_graph=cuda_graph)
@@ -172,7 +170,6 @@ class Spoil(pl.Callback):
 """
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_command_line_says_so_and_ends(program, tmp_path, devices):
     (tmp_path / "spoil.py").write_text(SPOIL)

@@ -1,16 +1,15 @@
 """Two processes train as one does on all of their samples."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+import pytorch_lightning as pl
 import torch
+from helpers import SILENT, techniques
 
 from gan_lightning import TECHNIQUES
+from gan_lightning.data import Digits, Ring
+from gan_lightning.sync_batch_norm import SyncBatchNorm
 
-SCRIPT = Path(__file__).with_name("train_on_devices.py")
+TOGETHER = 16
 #: Hyperparameters that have more than one update of the critic, and everything that evolves.
 EVERYTHING = {
     "dcgan": {"n_critic": 2},
@@ -20,24 +19,56 @@ EVERYTHING = {
 }
 
 
-def train(path, **said):
-    """What each rank ends with."""
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), json.dumps(said | {"path": str(path)})],
-        cwd=path.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
+class SameNoise(pl.Callback):
+    """Each rank draws the noise of all ranks' samples, and keeps that of its own."""
+
+    def __init__(self):
+        self.draws = {name: getattr(torch, name) for name in ("rand", "randn")}
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        torch.manual_seed(trainer.global_step)
+        for name, draw in self.draws.items():
+            setattr(torch, name, self.shares(draw, trainer.global_rank, trainer.world_size))
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        for name, draw in self.draws.items():
+            setattr(torch, name, draw)
+
+    @staticmethod
+    def shares(draw, rank, world_size):
+        def share(*size, **options):
+            count, *rest = size[0] if isinstance(size[0], torch.Size) else size
+            return draw(count * world_size, *rest, **options)[rank::world_size].contiguous()
+
+        return share
+
+
+def weights(
+    name, devices, points=False, classes=False, updates=20, synchronised=True, **arguments
+):
+    """What a run ends with that draws the same noise for the same samples on any devices."""
+    pl.seed_everything(0, verbose=False)
+    data = (Ring if points else Digits)(batch_size=TOGETHER // devices, conditional=classes)
+    defaults = {"latent_dim": 8, "generator_width": 8, "critic_width": 8, "ema_decay": 0.9}
+    options = defaults | EVERYTHING.get(name, {})
+    model = TECHNIQUES[name](data.shape, data.num_classes, **options)
+    trainer = pl.Trainer(
+        devices=devices,
+        max_steps=updates,
+        limit_val_batches=0,
+        plugins=SyncBatchNorm() if synchronised else None,
+        callbacks=[SameNoise()],
+        **SILENT,
+        **arguments,
     )
-    assert done.returncode == 0, done.stderr
-    return [torch.load(f"{path}.{rank}") for rank in range(said["devices"])]
+    trainer.fit(model, data)
+    return model.state_dict()
 
 
-def assert_equal(tmp_path, measured, name, **said):
+def assert_equal(ranks, measured, name, **options):
     """Measures the largest difference of a tensor, relative to its own largest value."""
-    said |= {"name": name, "model": EVERYTHING.get(name, {})}
-    (one,) = train(tmp_path / "one", devices=1, **said)
-    both = train(tmp_path / "two", devices=2, **said)
+    both = ranks(weights, name, 2, **options)
+    one = weights(name, 1, **options)
     assert one.keys() == both[0].keys()
     largest = 0.0
     for key, expected in one.items():
@@ -53,42 +84,32 @@ def assert_equal(tmp_path, measured, name, **said):
     measured("largest relative difference", largest)
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("name", TECHNIQUES)
-def test_two_processes_end_with_the_weights_of_one(name, tmp_path, record_property):
+@pytest.mark.parametrize("name", techniques("dcgan", "began"))
+def test_two_processes_end_with_the_weights_of_one(name, ranks, record_property):
     # In float64: in float32 Adam makes full steps of gradients that are nothing but rounding.
-    assert_equal(tmp_path, record_property, name, precision="64-true")
+    assert_equal(ranks, record_property, name, precision="64-true")
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    ("name", "points"),
-    # There is no conditional BEGAN.
-    [
-        (name, points)
-        for name in TECHNIQUES
-        for points in (True, False)
-        if points or name != "began"
-    ],
-)
-def test_they_do_on_points_and_with_labels_too(name, points, tmp_path, thorough, record_property):
-    if not thorough and name != "wgan_gp":
-        pytest.skip("all techniques with --thorough")
-    said = {"precision": "64-true", "points": points, "classes": not points}
-    assert_equal(tmp_path, record_property, name, **said)
+@pytest.mark.parametrize("name", techniques("wgan_gp", "sngan"))
+def test_they_do_on_points_too(name, ranks, record_property):
+    assert_equal(ranks, record_property, name, precision="64-true", points=True)
 
 
-@pytest.mark.timeout(400)
+# There is no conditional BEGAN.
+@pytest.mark.parametrize("name", techniques("sagan")[:4] + techniques("sagan")[5:])
+def test_they_do_with_labels_too(name, ranks, record_property):
+    assert_equal(ranks, record_property, name, precision="64-true", classes=True)
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
-def test_no_strategy_of_ddp_needs_to_be_told_of_unused_parameters(strategy, tmp_path):
-    train(tmp_path / "two", name="wgan_gp", devices=2, updates=2, strategy=strategy)
+def test_no_strategy_of_ddp_needs_to_be_told_of_unused_parameters(strategy, ranks):
+    ranks(weights, "wgan_gp", 2, updates=2, strategy=strategy)
 
 
-@pytest.mark.timeout(200)
-def test_without_synchronisation_batch_statistics_are_each_ranks_own(tmp_path):
-    said = {"name": "dcgan", "precision": "64-true", "updates": 2, "synchronised": False}
-    (one,) = train(tmp_path / "one", devices=1, **said)
-    two, _ = train(tmp_path / "two", devices=2, **said)
+def test_without_synchronisation_batch_statistics_are_each_ranks_own(ranks):
+    options = {"precision": "64-true", "updates": 2, "synchronised": False}
+    two, _ = ranks(weights, "dcgan", 2, **options)
+    one = weights("dcgan", 1, **options)
     name = "critic.features.net.2.weight"
     assert float((one[name] - two[name]).abs().max()) > 1e-4
 

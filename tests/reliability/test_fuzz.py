@@ -43,13 +43,12 @@ from gan_lightning.metrics import Features, Pool
 from gan_lightning.metrics.statistics import read_statistics, write_statistics
 
 #: Up to so many, the same at every call.
-FEW = 100
+SAME = 100
 
 
 @pytest.fixture
-def fuzz(request, record_property):
+def fuzz(examples, record_property):
     """``fuzz(check, inputs, known)``: the check of inputs that are known, and of made-up ones."""
-    count = request.config.getoption("--examples")
     tried = 0
 
     def run(check, inputs, known=()):
@@ -62,8 +61,8 @@ def fuzz(request, record_property):
         for one in known:
             test = example(one)(test)
         settings(
-            max_examples=count,
-            derandomize=count <= FEW,
+            max_examples=examples,
+            derandomize=examples <= SAME,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -7,7 +7,8 @@ import time as clock
 import pytest
 import torch
 import yaml
-from killable import LONG, assert_same, checkpoints, rows, run_of
+from helpers import techniques
+from program import LONG, assert_same, checkpoints, rows, run_of
 from wandb_log import read, records
 
 from gan_lightning import TECHNIQUES
@@ -30,8 +31,7 @@ def killed(program, arguments, root, moment, number=signal.SIGKILL, **options):
     return f"--config={folder / 'config.yaml'}", f"--ckpt_path={newest}"
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", TECHNIQUES)
+@pytest.mark.parametrize("name", techniques("dcgan"))
 def test_a_killed_run_goes_on_exactly(program, tmp_path, name, time):
     arguments = (f"--model={CLASSES[name]}", *LONG)
     whole = program(*arguments, root=tmp_path / "whole")
@@ -43,11 +43,9 @@ def test_a_killed_run_goes_on_exactly(program, tmp_path, name, time):
     assert_same(run_of(tmp_path / "killed"), run_of(tmp_path / "whole"))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TECHNIQUES)
-def test_two_killed_processes_go_on_exactly(program, tmp_path, name, time, thorough):
-    if not thorough and name != "sngan":
-        pytest.skip("all techniques with --thorough")
+def test_two_killed_processes_go_on_exactly(program, tmp_path, name, time):
     arguments = (f"--model={CLASSES[name]}", *LONG)
     whole = program(*arguments, root=tmp_path / "whole", devices=2)
     code, said = whole.ended()
@@ -59,11 +57,10 @@ def test_two_killed_processes_go_on_exactly(program, tmp_path, name, time, thoro
     assert_same(run_of(tmp_path / "killed"), run_of(tmp_path / "whole"))
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("met", [False, True])
 def test_a_rank_whose_first_one_is_killed_ends_too(program, tmp_path, met):
     run = program("--model=DCGAN", *LONG, "--trainer.max_steps=100000", devices=2)
-    run.until(lambda: len(run.left()) > 1 and (not met or checkpoints(tmp_path)))
+    run.until(lambda: len(run.ranks()) > 1 and (not met or checkpoints(tmp_path)))
     run.process.kill()
     run.assert_all_ended(within=20)
 
@@ -79,7 +76,6 @@ def history(root):
     return found
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_all_logs_of_a_run_go_on(program, server, tmp_path, number):
     loggers = [

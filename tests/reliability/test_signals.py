@@ -12,7 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import IMAGE, SILENT, batches, tiny
-from killable import LONG, assert_same, checkpoints, run_of
+from program import LONG, assert_same, checkpoints, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning.callbacks import StopOnSignal, signals
@@ -30,7 +30,7 @@ JOB = {
     "SLURM_NODEID": "0",
     "SLURM_NODELIST": "127.0.0.1",
 }
-ARGUMENTS = ("--model=SNGAN", *LONG)
+ARGUMENTS = ("--model=DCGAN", *LONG)
 
 
 @pytest.fixture
@@ -50,14 +50,16 @@ def last_line(said):
     return said.strip().splitlines()[-1]
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("devices", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_a_run_that_goes_on_exactly(
-    program, whole, tmp_path, number, devices, thorough
-):
-    if not thorough and (number, devices) in ((signal.SIGTERM, 1), (signal.SIGINT, 2)):
-        pytest.skip("each signal on each number of devices with --thorough")
+@pytest.mark.parametrize(
+    ("number", "devices"),
+    [
+        (signal.SIGINT, 1),
+        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_stops_a_run_that_goes_on_exactly(program, whole, tmp_path, number, devices):
     root = tmp_path / "stopped"
     run = program(*ARGUMENTS, root=root, devices=devices)
     run.until(trains(root))
@@ -83,7 +85,6 @@ def test_a_signal_stops_a_run_that_goes_on_exactly(
     assert_same(run_of(root), run_of(tmp_path / "whole"))
 
 
-@pytest.mark.timeout(120)
 def test_a_second_interrupt_stops_at_once(program, tmp_path):
     # An evaluation that takes a while.
     run = program(*ARGUMENTS, "--trainer.num_sanity_val_steps=0", "--evaluate.num_samples=300000")
@@ -123,17 +124,13 @@ def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
     assert again.global_step == 8
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("when", "devices"),
     [("the first evaluation", 1), ("validate", 1), ("validate", 2), ("predict", 2)],
 )
-def test_a_signal_stops_what_trains_nothing_at_once(
-    program, tmp_path, number, when, devices, fit, thorough
-):
-    if not thorough and number == signal.SIGINT and when != "the first evaluation":
-        pytest.skip("each signal with --thorough")
+def test_a_signal_stops_what_trains_nothing_at_once(program, tmp_path, number, when, devices, fit):
     endless = "--evaluate.num_samples=3000000"
     if when == "predict":
         endless = "--data.predict_samples=3000000"
@@ -153,13 +150,13 @@ def test_a_signal_stops_what_trains_nothing_at_once(
     assert last_line(said) == f"gan-lightning: stopped by {number.name}"
     assert "Traceback" not in said
     run.assert_all_ended()
-    assert checkpoints(tmp_path / "Digits-SNGAN") == []
+    assert checkpoints(tmp_path / "Digits-DCGAN") == []
 
 
 NEW_PROCESSES = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("unshare") or bool(subprocess.run([*NEW_PROCESSES, "true"]).returncode),
     reason="this system gives no process numbers of one's own",
@@ -184,7 +181,6 @@ def test_what_another_rank_has_received_is_known_some_updates_later(monkeypatch)
     assert [stop._asked(device) for _ in range(5)] == [0, 0, 0, 0, 15]
 
 
-@pytest.mark.timeout(300)
 def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):
     root = tmp_path / "job"
     commands = tmp_path / "bin"
@@ -208,7 +204,6 @@ def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):
     assert_same(run_of(root), run_of(tmp_path / "whole"))
 
 
-@pytest.mark.timeout(200)
 def test_each_command_of_a_job_goes_on_in_its_own_run(program, tmp_path):
     runs = {}
     for seed in (0, 1):
@@ -229,7 +224,6 @@ def test_each_command_of_a_job_goes_on_in_its_own_run(program, tmp_path):
     assert set(tmp_path.glob("*/version_*")) == set(runs.values())
 
 
-@pytest.mark.timeout(120)
 def test_another_job_in_the_same_place_starts_anew(program, tmp_path):
     first = program(*ARGUMENTS, "--trainer.max_steps=10", **JOB)
     assert first.ended()[0] == 0

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 import yaml
-from killable import LONG, assert_same, checkpoints, run_of
+from program import LONG, assert_same, checkpoints, run_of
 
 from gan_lightning import load
 from gan_lightning.cli import main
@@ -23,7 +23,6 @@ ARGUMENTS = ("--model=DCGAN", *LONG)
 # A disk that is full
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("limit", "file"), [(60_000, "checkpoints/step="), (1_500, "metrics.csv")], ids=["big", "small"]
 )
@@ -88,8 +87,8 @@ needs_a_mount = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_a_mount
-@pytest.mark.timeout(200)
 def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(tmp_path):
     # Two checkpoints need more than it holds, and one does not.
     kept, done = on_a_disk(tmp_path, "size=400k", "--trainer.log_every_n_steps=50")
@@ -103,8 +102,8 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(tmp_path):
         assert all(weight.isfinite().all() for weight in load(path).parameters())
 
 
+@pytest.mark.slow
 @needs_a_mount
-@pytest.mark.timeout(200)
 def test_a_disk_that_is_read_only_is_said_to_be_before_anything_is_trained(tmp_path):
     kept, done = on_a_disk(tmp_path, "ro")
     assert done.returncode == 1, done.stderr
@@ -138,10 +137,15 @@ def answer(capfd, tmp_path):
 FIT = ("--model=DCGAN", "--data=Digits", *TINY, "--trainer.max_steps=4")
 
 
+@pytest.fixture(scope="module")
+def trained_once(fit_once):
+    return fit_once(*FIT, "--trainer.val_check_interval=2", "--checkpoint.save_top_k=-1")
+
+
 @pytest.fixture
-def trained(fit):
+def trained(trained_once, copied):
     """The folder of a run with two checkpoints."""
-    return fit(*FIT, "--trainer.val_check_interval=2", "--checkpoint.save_top_k=-1")
+    return copied(trained_once)
 
 
 def torn(content):

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, which can be killed."""
+"""Programs in processes of their own, which can be killed, and what their runs leave."""
 
 import contextlib
 import csv
@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
+import processes
 import torch
 from helpers import differences
 
@@ -19,26 +21,30 @@ LONG = (
     *("--trainer.max_steps=60", "--trainer.val_check_interval=10", "--evaluate.num_samples=50"),
     *("--trainer.log_every_n_steps=1", "--evaluate.cache_dir=null"),
 )
-#: What a run that was killed has beside what it would have.
-LEFT = re.compile(r"step=\d+\.ckpt(\.\d+\.part)?$")
+#: What a run that was killed has beside what it would have: the checkpoint that it went on from, and
+#: the file that it was writing.
+LEFT = re.compile(r"(step=\d+\.ckpt|\.\d+\.part)$")
 
 
 class Program:
-    """The command line in a process of its own, and those that it starts."""
+    """``python`` with these arguments in a process of its own, and those that it starts.
 
-    def __init__(self, folder, *arguments, **environment):
-        command = [sys.executable, "-m", "gan_lightning", *map(str, arguments)]
+    It is forked from a process that has imported the package, or, with ``anew``, a new Python.
+    """
+
+    def __init__(self, folder, *arguments, anew=False, **environment):
+        forked = processes.forks() and not anew
         self.said = folder / f"said-{time.monotonic_ns()}.txt"
         with self.said.open("w") as said:
-            self.process = subprocess.Popen(
-                command,
+            self.process = (processes.Popen if forked else processes.STANDARD)(
+                [sys.executable, *map(str, arguments)],
                 cwd=folder,
                 env=os.environ | environment,
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 # A background job ignores it, and so would its processes.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                preexec_fn=None if forked else hear_interrupts,
             )
 
     def ended(self, within=150):
@@ -58,13 +64,11 @@ class Program:
     def left(self):
         """Those of its processes that are still there."""
         self.process.poll()
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
-                if int(group) == self.process.pid and state != "Z":
-                    found.append(int(stat.parent.name))
-        return found
+        return [each for each in running() if each.group == self.process.pid]
+
+    def ranks(self):
+        """Those of its processes that train."""
+        return [each for each in self.left() if each.name != processes.SERVER]
 
     def assert_all_ended(self, within=10):
         """None of its processes is left behind."""
@@ -80,6 +84,32 @@ class Program:
             assert self.process.poll() is None, self.said.read_text()[-2000:]
             assert time.monotonic() < deadline, "it takes too long"
             time.sleep(0.01)
+
+
+class Running(NamedTuple):
+    """A process that has not ended."""
+
+    number: int
+    name: str
+    parent: int
+    group: int
+
+
+def running():
+    """All of them."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            name, _, rest = stat.read_text().rpartition(")")
+            state, parent, group = rest.split()[:3]
+            if state != "Z":
+                number = int(stat.parent.name)
+                found.append(Running(number, name.partition("(")[2], int(parent), int(group)))
+    return found
+
+
+def hear_interrupts():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_of(root):
@@ -113,6 +143,5 @@ def assert_same(run, whole):
     drawn = [{p.name: p.read_bytes() for p in r.glob("grids/*.png")} for r in (run, whole)]
     assert drawn[0] == drawn[1]
     names = [{str(path.relative_to(r)) for path in r.rglob("*")} for r in (run, whole)]
-    # The checkpoint that a run went on from, and one that was being written when it was killed.
     assert {name for name in names[0] - names[1] if not LEFT.search(name)} == set()
     assert names[0] >= names[1]

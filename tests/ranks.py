@@ -1,0 +1,108 @@
+"""Two processes with one process group, for all tests of a session that need two ranks."""
+
+import contextlib
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import traceback
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+
+import torch
+from program import Program
+
+SIZE = 2
+
+
+class Ranks:
+    """``ranks(function, *args, **kwargs)``: what the function returns, or raises, on each rank.
+
+    It is a function of a module, for it is found by its name. Lightning finds the process group
+    made, as a launcher from outside would have made it. A rank that does not answer ends the pool,
+    and the next call starts another one.
+    """
+
+    def __init__(self):
+        self._folder = None
+
+    def __call__(self, function, *args, within=60, **kwargs):
+        if self._folder is None:
+            self._start()
+        for connection in self._connections:
+            connection.send((sys.path, str(Path.cwd()), dict(os.environ)))
+            connection.send((function, args, kwargs))
+        answers = [self._answer(rank, connection, within) for rank, connection in self._numbered()]
+        for rank, (result, error) in enumerate(answers):
+            assert error is None, f"rank {rank}: {error}"
+        return [result for result, _ in answers]
+
+    def _start(self):
+        self._folder = Path(tempfile.mkdtemp())
+        address = str(self._folder / "socket")
+        with Listener(address, "AF_UNIX") as listener:
+            self._programs = [
+                Program(
+                    self._folder,
+                    *(__file__, address),
+                    LOCAL_RANK=str(rank),
+                    WORLD_SIZE=str(SIZE),
+                    GLOO_SOCKET_IFNAME="lo",
+                )
+                for rank in range(SIZE)
+            ]
+            connections = [listener.accept() for _ in range(SIZE)]
+        self._connections = [c for _, c in sorted((c.recv(), c) for c in connections)]
+
+    def _numbered(self):
+        return enumerate(self._connections)
+
+    def _answer(self, rank, connection, within):
+        try:
+            if connection.poll(within):
+                return pickle.loads(connection.recv_bytes())
+        except EOFError:
+            pass
+        said = "\n".join(program.said.read_text()[-2000:] for program in self._programs)
+        self.end()
+        raise AssertionError(f"rank {rank} does not answer: {said}")
+
+    def end(self):
+        """Kill them."""
+        if self._folder is None:
+            return
+        for program in self._programs:
+            program.kill()
+            program.process.wait()
+        shutil.rmtree(self._folder)
+        self._folder = None
+
+
+def serve(address):
+    """Be one of them, until the test process is gone."""
+    rank = int(os.environ["LOCAL_RANK"])
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{address}.store", rank=rank, world_size=SIZE
+    )
+    mine = {name: os.environ[name] for name in ("LOCAL_RANK", "WORLD_SIZE", "GLOO_SOCKET_IFNAME")}
+    connection = Client(address, "AF_UNIX")
+    connection.send(rank)
+    with contextlib.suppress(EOFError):
+        while True:
+            sys.path, folder, environment = connection.recv()
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(environment | mine)
+            function, args, kwargs = connection.recv()
+            try:
+                answer = function(*args, **kwargs), None
+            except BaseException:
+                answer = None, traceback.format_exc()
+            # Not ``send``, which shares the memory of tensors between processes.
+            connection.send_bytes(pickle.dumps(answer))
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
