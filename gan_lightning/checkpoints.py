@@ -214,17 +214,20 @@ def rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
             epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
 
 
-def have_validation_run(fit_loop: dict[str, Any]) -> None:
+def have_validation_run(fit_loop: dict[str, Any]) -> dict[str, int]:
     """Where a checkpoint was written at a batch's end, have a validation that is due there run.
 
     Lightning takes it for done, and its scores would be lost where the process was killed in it.
+    Returns the batches that were validated before, which are to be restored when training starts.
     """
     batches = fit_loop["epoch_loop.batch_progress"]["total"]
+    validated = fit_loop["epoch_loop.val_loop.batch_progress"]
+    before = dict(validated["total"])
     if batches["completed"] == batches["processed"] - 1:
-        validated = fit_loop["epoch_loop.val_loop.batch_progress"]
         # As in the first of its batches: from there, it starts again.
         validated["total"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
         validated["current"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    return before
 
 
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:

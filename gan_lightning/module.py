@@ -165,6 +165,7 @@ class GAN(pl.LightningModule, ABC):
         self._finite: FiniteIterations | None = None
         self._began = 0
         self._rng_states: list[RNGState] | None = None
+        self._validated: dict[str, int] | None = None
         self._loaded_updates = 0
 
     # What a technique says.
@@ -487,7 +488,7 @@ class GAN(pl.LightningModule, ABC):
         self._loaded_updates = checkpoint["global_step"]
         if "loops" in checkpoint:
             rewind_to_batch_end(checkpoint["loops"]["fit_loop"])
-            have_validation_run(checkpoint["loops"]["fit_loop"])
+            self._validated = have_validation_run(checkpoint["loops"]["fit_loop"])
 
     def setup(self, stage: str) -> None:
         """Let DDP, which would not, accept that each update leaves the other network alone."""
@@ -509,7 +510,10 @@ class GAN(pl.LightningModule, ABC):
     def on_train_start(self) -> None:
         """Restore the random state of a checkpoint, or give each rank noise of its own."""
         self._go_on_drawing()
-        self._rng_states = None
+        if self._validated is not None:
+            loop = self.trainer.fit_loop.epoch_loop.val_loop
+            loop.batch_progress.total.load_state_dict(self._validated)
+        self._rng_states = self._validated = None
         for optimizer in self._optimizers():
             lay_out_as_parameters(optimizer.optimizer)
         weights = [*self.critic.parameters(), *self.generator.parameters()]

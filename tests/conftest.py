@@ -47,6 +47,7 @@ def pytest_sessionstart(session):
         processes.start()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop():
     """No test waits for the server."""
     processes.wait()

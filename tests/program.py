@@ -138,7 +138,8 @@ def content(run):
 
 def assert_same(run, whole):
     """Two runs ended with the same bits, and have logged and drawn the same."""
-    assert differences(content(run), content(whole)) == []
+    changed = differences(content(run), content(whole))
+    assert changed == [], changed
     assert rows(run) == rows(whole)
     drawn = [{p.name: p.read_bytes() for p in r.glob("grids/*.png")} for r in (run, whole)]
     assert drawn[0] == drawn[1]

@@ -98,7 +98,7 @@ def test_all_images_of_a_folder_count_whatever_its_sub_folders_are_called(
     assert score(*arguments(together, together / "test", classifier)) != apart
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
 def test_fid_and_inception_score_are_torch_fidelitys_own(score, tmp_path, inception_file):
     """On the same files, at 32 pixels, with the same weights, which nothing trained."""
     real, fake = write(tmp_path / "real", 64, 0, size=32), write(tmp_path / "fake", 50, 1, size=32)
@@ -120,11 +120,12 @@ def test_fid_and_inception_score_are_torch_fidelitys_own(score, tmp_path, incept
     assert ours["is"] == pytest.approx(theirs["inception_score_mean"], rel=1e-4)
 
 
-def test_a_network_of_torchvision_from_a_file(score, tmp_path, folders):
+def test_a_network_of_torchvision_from_a_file(score, tmp_path):
     torch.manual_seed(0)
     network = models.resnet18(weights=None)
     torch.save(network.state_dict(), tmp_path / "whole.pt")
-    options = ["--real", folders[0], "--fake", folders[1], "--extractor", "resnet18"]
+    real, fake = write(tmp_path / "real", 12, seed=0), write(tmp_path / "fake", 10, seed=1)
+    options = ["--real", real, "--fake", fake, "--extractor", "resnet18"]
     options += ["--metrics", "fd", "--weights"]
     whole = score(*options, tmp_path / "whole.pt")
     # Without the layer that gives the classes, the features are the same.
