@@ -34,7 +34,9 @@ FEW, MANY = 10, 100
 def pytest_addoption(parser):
     parser.addoption("--times", type=int, default=1, help="how often a test of reliability runs")
     parser.addoption(
-        "--examples", type=int, help=f"inputs that a fuzz test makes up, in place of {FEW} or {MANY}"
+        "--examples",
+        type=int,
+        help=f"inputs that a fuzz test makes up (default: {FEW} or {MANY})",
     )
     parser.addoption(
         "--fast", type=float, default=5, help="seconds that a test has which is not marked as slow"
@@ -80,7 +82,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes ``time`` runs again and again; one that takes ``examples`` makes them up."""
+    """Runs a test that takes ``time`` repeatedly, and says how many ``examples`` one makes up."""
     if "time" in metafunc.fixturenames:
         metafunc.parametrize("time", range(metafunc.config.getoption("--times")))
     if "examples" in metafunc.fixturenames:

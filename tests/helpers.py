@@ -28,13 +28,30 @@ CASES = [
 ]
 
 
-def techniques(*fast):
-    """All of them, those that are not named marked as slow: of each kind one is enough for a day.
+#: One technique of each kind: with batch statistics in its critic, with weights that are clipped,
+#: with a penalty, with a state and a critic that reconstructs, and with spectral normalisation.
+KINDS = ("dcgan", "wgan", "wgan_gp", "began", "sngan")
 
-    What is a property of each technique runs on all of them.
-    """
+
+def slow_but(fast, cases):
+    """Parameters of a test, those of techniques that are not named marked as slow."""
     assert set(fast) <= set(TECHNIQUES)
-    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in TECHNIQUES]
+    slow = pytest.mark.slow
+    split = ((case if isinstance(case, tuple) else (case,)) for case in cases)
+    return [pytest.param(*case, marks=() if case[0] in fast else slow) for case in split]
+
+
+def techniques(*fast):
+    """All of them, for a test of what is no property of each."""
+    return slow_but(fast, TECHNIQUES)
+
+
+every_technique = pytest.mark.parametrize("name", TECHNIQUES)
+every_kind = pytest.mark.parametrize("name", techniques(*KINDS))
+every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
+every_case_of_a_kind = pytest.mark.parametrize(
+    ("name", "shape", "num_classes"), slow_but(KINDS, CASES)
+)
 
 
 def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):

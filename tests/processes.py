@@ -184,7 +184,7 @@ def run(descriptors, arguments, cwd, environment, new_session):
     for standard, fd in enumerate(descriptors):
         os.dup2(fd, standard)
         os.close(fd)
-    sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
     _prctl(SET_NAME, ctypes.create_string_buffer(b"python"))
     if new_session:
         os.setsid()

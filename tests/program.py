@@ -21,8 +21,7 @@ LONG = (
     *("--trainer.max_steps=60", "--trainer.val_check_interval=10", "--evaluate.num_samples=50"),
     *("--trainer.log_every_n_steps=1", "--evaluate.cache_dir=null"),
 )
-#: What a run that was killed has beside what it would have: the checkpoint that it went on from, and
-#: the file that it was writing.
+#: What else a killed run has: the checkpoint that it resumed from, and a file it was writing.
 LEFT = re.compile(r"(step=\d+\.ckpt|\.\d+\.part)$")
 
 

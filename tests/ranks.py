@@ -33,9 +33,9 @@ class Ranks:
         for connection in self._connections:
             connection.send((sys.path, str(Path.cwd()), dict(os.environ)))
             connection.send((function, args, kwargs))
-        answers = [self._answer(rank, connection, within) for rank, connection in self._numbered()]
-        for rank, (result, error) in enumerate(answers):
-            assert error is None, f"rank {rank}: {error}"
+        answers = [self._answer(rank, within) for rank in range(SIZE)]
+        errors = [f"rank {rank}: {error}" for rank, (_, error) in enumerate(answers) if error]
+        assert not errors, "\n".join(errors)
         return [result for result, _ in answers]
 
     def _start(self):
@@ -55,13 +55,10 @@ class Ranks:
             connections = [listener.accept() for _ in range(SIZE)]
         self._connections = [c for _, c in sorted((c.recv(), c) for c in connections)]
 
-    def _numbered(self):
-        return enumerate(self._connections)
-
-    def _answer(self, rank, connection, within):
+    def _answer(self, rank, within):
         try:
-            if connection.poll(within):
-                return pickle.loads(connection.recv_bytes())
+            if self._connections[rank].poll(within):
+                return pickle.loads(self._connections[rank].recv_bytes())
         except EOFError:
             pass
         said = "\n".join(program.said.read_text()[-2000:] for program in self._programs)

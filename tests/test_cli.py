@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from formats import encoded, picture
-from helpers import CONDITIONAL, differences
+from helpers import CONDITIONAL, KINDS, differences
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gan_lightning import DCGAN, GAN, TECHNIQUES
@@ -28,7 +28,11 @@ SORTS = {
     "labelled images": ["--data=Digits", "--data.conditional=true"],
 }
 CASES = [
-    pytest.param(name, sort, id=f"{name} on {sort}")
+    pytest.param(
+        *(name, sort),
+        id=f"{name} on {sort}",
+        marks=() if name in KINDS or sort == "images" else pytest.mark.slow,
+    )
     for name in TECHNIQUES
     for sort in SORTS
     if name in CONDITIONAL or sort != "labelled images"

@@ -11,11 +11,17 @@ from helpers import (
     CLASSES,
     CONDITIONAL,
     IMAGE,
+    KINDS,
     VECTOR,
     batches,
     differences,
+    every_case,
+    every_case_of_a_kind,
+    every_kind,
+    every_technique,
     given,
     samples,
+    slow_but,
     state,
     tiny,
     train,
@@ -37,9 +43,7 @@ WATCHED = {
     "began": ("k", "convergence"),
 }
 
-every_technique = pytest.mark.parametrize("name", TECHNIQUES)
-every_conditional = pytest.mark.parametrize("name", CONDITIONAL)
-every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
+every_conditional = pytest.mark.parametrize("name", slow_but(KINDS, CONDITIONAL))
 
 
 def classes_of(name):
@@ -99,7 +103,7 @@ class StepRecorder(pl.Callback):
 
 
 @pytest.mark.parametrize("n_critic", [1, 3])
-@every_technique
+@every_kind
 def test_a_step_is_one_generator_update(name, n_critic):
     model = tiny(name, n_critic=n_critic)
     trainer = train(model, batches(), max_steps=5)
@@ -112,7 +116,7 @@ def test_a_step_is_one_generator_update(name, n_critic):
         assert {optimizer.state[p]["step"].item() for p in network.parameters()} == {steps}
 
 
-@every_case
+@every_case_of_a_kind
 def test_each_step_changes_its_own_network_alone(name, shape, num_classes):
     model = tiny(name, shape, num_classes, n_critic=2)
     recorder = StepRecorder()
@@ -126,7 +130,7 @@ def test_each_step_changes_its_own_network_alone(name, shape, num_classes):
         assert not all(step[f"{step['whose']} unchanged"])
 
 
-@every_technique
+@every_kind
 def test_each_step_follows_the_gradient_of_its_own_loss_alone(name, monkeypatch):
     model = tiny(name, n_critic=2)
     expected, taken = [], []
@@ -157,7 +161,7 @@ def test_each_step_follows_the_gradient_of_its_own_loss_alone(name, monkeypatch)
         torch.testing.assert_close(gradients, list(of_loss))
 
 
-@every_technique
+@every_kind
 def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
     model = tiny(name, num_classes=classes_of(name), n_critic=3)
     shares, generator_calls = [], []
@@ -189,7 +193,7 @@ def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
     assert len(latents.unique(dim=0)) == len(latents)
 
 
-@every_technique
+@every_kind
 def test_real_images_alone_get_the_noise_asked_for(name, monkeypatch):
     for shape in (VECTOR, IMAGE):
         model = tiny(name, shape, dequantize=True, n_critic=2)
@@ -215,7 +219,7 @@ def test_real_images_alone_get_the_noise_asked_for(name, monkeypatch):
             assert ((noise * 127.5).abs() <= 0.5 + 1e-5).all()
 
 
-@every_technique
+@every_kind
 def test_every_family_of_networks_carries_every_technique(name):
     for network in FAMILIES:
         model = tiny(name, IMAGE, classes_of(name), network=network)
@@ -233,7 +237,7 @@ def test_an_unknown_network_is_refused_with_those_there_are():
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-@every_technique
+@every_kind
 def test_without_classes_the_networks_see_no_labels(name, labelled):
     model = tiny(name)
     seen = []
@@ -284,7 +288,7 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
     torch.testing.assert_close(terms["loss/generator"], expected.detach())
 
 
-@every_case
+@every_case_of_a_kind
 def test_real_and_generated_samples_are_told_apart_in_one_pass_or_two(name, shape, num_classes):
     model = tiny(name, shape, num_classes).eval()  # nothing that a pass would move
     x, y = samples(shape, 6)
@@ -349,7 +353,7 @@ class RateRecorder(pl.Callback):
 @pytest.mark.parametrize(
     ("decay_steps", "factors"), [(4, [1, 0.75, 0.5, 0.25, 0, 0]), (0, [1] * 6)]
 )
-@every_technique
+@every_kind
 def test_the_rates_fall_linearly_over_generator_updates(name, decay_steps, factors):
     rates = {"critic_lr": 0.25, "generator_lr": 0.125}
     model = tiny(name, n_critic=2, decay_steps=decay_steps, **rates)
@@ -398,7 +402,7 @@ def test_logs_are_at_the_number_of_generator_updates(name, tmp_path):
 # The average.
 
 
-@every_technique
+@every_kind
 def test_the_average_follows_each_generator_update(name):
     model = tiny(name, IMAGE, ema_decay=0.75, n_critic=2)
     start = state(model.generator)
@@ -410,7 +414,7 @@ def test_the_average_follows_each_generator_update(name):
     assert differences(start, state(model.generator_ema))
 
 
-@every_technique
+@every_kind
 def test_the_average_is_not_trained(name):
     model = tiny(name, ema_decay=0.5)
     assert not any(p.requires_grad for p in model.generator_ema.parameters())
@@ -571,7 +575,7 @@ def test_half_precision_is_refused(message, arguments):
 @pytest.mark.parametrize(
     "shape", [(), (0,), (2, 8, 8), (3, 8, 9), (3, 7, 7), (3, 129, 129), (3, 8), (1, 3, 8, 8)]
 )
-@every_technique
+@every_kind
 def test_a_shape_that_no_network_fits_is_refused(name, shape):
     with pytest.raises(ValueError, match="shape must be"):
         tiny(name, shape)
@@ -589,13 +593,13 @@ def test_a_shape_that_no_network_fits_is_refused(name, shape):
         ("ema_decay", -0.1),
     ],
 )
-@every_technique
+@every_kind
 def test_a_hyperparameter_out_of_its_range_is_refused(name, argument, value):
     with pytest.raises(ValueError, match=f"{argument} must be .* got {value}"):
         tiny(name, **{argument: value})
 
 
-@every_technique
+@every_kind
 def test_a_negative_number_of_classes_is_refused(name):
     with pytest.raises(ValueError, match=r"num_classes must be .* got -1"):
         tiny(name, num_classes=-1)
@@ -621,7 +625,7 @@ X, Y = samples()
         ((X[:3], Y[:3]), ValueError, "feeds 4 critic updates and holds only 3 samples"),
     ],
 )
-@every_technique
+@every_kind
 def test_a_wrong_batch_is_refused(name, batch, error, message):
     with pytest.raises(error, match=message):
         train(tiny(name, n_critic=4), given(batch), 1)
@@ -643,7 +647,7 @@ def spread(module):
     return module
 
 
-@every_case
+@every_case_of_a_kind
 def test_samples_have_the_models_shape_and_no_gradient(name, shape, num_classes):
     x = tiny(name, shape, num_classes).sample(5)
     assert x.shape == (5, *shape)
@@ -652,7 +656,7 @@ def test_samples_have_the_models_shape_and_no_gradient(name, shape, num_classes)
     assert len(x.flatten(1).unique(dim=0)) == 5
 
 
-@every_technique
+@every_kind
 def test_images_are_in_range_and_vectors_anywhere(name):
     assert spread(tiny(name, IMAGE)).sample(16).abs().max() == 1
     assert spread(tiny(name, VECTOR)).sample(16).abs().max() > 1
@@ -660,7 +664,7 @@ def test_images_are_in_range_and_vectors_anywhere(name):
 
 @pytest.mark.parametrize("ema_decay", [0, 0.5], ids=["without average", "with average"])
 @pytest.mark.parametrize("training", [True, False])
-@every_technique
+@every_kind
 def test_sampling_is_in_eval_mode_and_puts_the_mode_back(name, training, ema_decay):
     model = tiny(name, IMAGE, ema_decay=ema_decay).train(training)
     drawing = model.generator_ema if ema_decay else model.generator
@@ -689,7 +693,7 @@ def test_a_label_of_no_class_is_refused(name, label):
         model.sample(2, torch.tensor([0, label]))
 
 
-@every_technique
+@every_kind
 def test_samples_are_drawn_from_the_average(name):
     model = tiny(name, ema_decay=0.5)
     spread(model.generator_ema)
@@ -722,7 +726,7 @@ def test_labels_are_drawn_evenly_where_none_are_given(name):
     assert seen[0].max() < CLASSES
 
 
-@every_technique
+@every_kind
 def test_predict_draws_as_many_as_it_is_told(name):
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     drawn = trainer.predict(tiny(name), [4, 1])

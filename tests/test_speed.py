@@ -8,15 +8,26 @@ import weakref
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import CASES, IMAGE, SILENT, VECTOR, batches, differences, samples, state, tiny, train
+from helpers import (
+    IMAGE,
+    SILENT,
+    VECTOR,
+    batches,
+    differences,
+    every_case,
+    every_case_of_a_kind,
+    every_kind,
+    every_technique,
+    samples,
+    state,
+    tiny,
+    train,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_lightning import DCGAN, TECHNIQUES, load, speed
+from gan_lightning import DCGAN, load, speed
 from gan_lightning.data import Digits, TensorLoader
 from gan_lightning.errors import UserError
-
-every_technique = pytest.mark.parametrize("name", TECHNIQUES)
-every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
 
 
 def fixed(n_critic, batch_size=4):
@@ -86,7 +97,7 @@ def test_a_batch_that_is_there_is_not_moved():
     assert moved.device == labels.device == torch.device("meta")
 
 
-@every_case
+@every_case_of_a_kind
 def test_nothing_that_a_step_computes_outlives_it(name, shape, num_classes):
     model = tiny(name, shape, num_classes, ema_decay=0.9)
     computed, alive = [], []
@@ -255,7 +266,7 @@ def test_a_captured_run_equals_one_that_is_not(name, tmp_path, as_if_captured):
     assert_close(as_is, captured, 1e-5)
 
 
-@every_technique
+@every_kind
 def test_a_captured_run_resumes_and_its_checkpoint_is_as_any(name, tmp_path, as_if_captured):
     whole = run(name, tmp_path, True)
     run(name, tmp_path, True, max_steps=6)
@@ -383,7 +394,7 @@ def test_a_compiled_run_compiles_once_and_its_checkpoint_is_as_any(name, tmp_pat
     assert checkpoint["state_dict"].keys() == as_is[0].state_dict().keys()
 
 
-@every_technique
+@every_kind
 def test_the_bound_tells_another_rate_from_rounding(name, tmp_path):
     as_is, disturbed, slower = (
         run(name, tmp_path, False, 20, **options)
@@ -449,7 +460,7 @@ def test_on_a_gpu_a_captured_run_trains_in_bfloat16(name, tmp_path):
 # Maps with their channels innermost.
 
 
-@every_technique
+@every_kind
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_checkpoint_goes_on_with_its_channels_elsewhere(name, channels_last, tmp_path):
     # The optimisers' moments are to be laid out as the weights are now.
@@ -471,7 +482,7 @@ def test_a_checkpoint_goes_on_with_its_channels_elsewhere(name, channels_last, t
     assert apart < 4e-4
 
 
-@every_technique
+@every_kind
 def test_channels_last_is_the_same_in_another_order(name):
     torch.manual_seed(0)
     as_is = tiny(name, (3, 8, 8))

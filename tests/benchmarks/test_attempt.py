@@ -19,7 +19,6 @@ from gan_lightning import TECHNIQUES
 from gan_lightning.metrics.classifier import load_classifier
 from gan_lightning.metrics.extractors import load_extractor
 
-
 pytestmark = pytest.mark.usefixtures("forked")
 
 

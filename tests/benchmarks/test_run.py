@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from processes import SERVER
 from program import running
 

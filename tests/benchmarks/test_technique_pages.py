@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 import yaml
+from helpers import every_technique
 
 from benchmarks import render
 from benchmarks.blocks import fill, markdown_table
@@ -24,7 +25,6 @@ HEADINGS = [
     "Train it",
     "Our results",
 ]
-every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 
 
 def test_every_technique_has_a_page():

@@ -5,15 +5,13 @@ import math
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import IMAGE, SILENT, batches, tiny, train
+from helpers import IMAGE, SILENT, batches, every_kind, tiny, train
 from program import checkpoints, rows, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from gan_lightning import TECHNIQUES, load
+from gan_lightning import load
 from gan_lightning.divergence import DivergedError
 from gan_lightning.late import LateNumbers
-
-every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 
 
 class Spoil(pl.Callback):
@@ -43,7 +41,7 @@ def assert_good(path):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("network", ["critic", "generator"])
-@every_technique
+@every_kind
 def test_a_weight_that_is_not_finite_stops_the_next_update(name, network, value, tmp_path):
     arguments = keeping(tmp_path)
     arguments["callbacks"].insert(0, Spoil(network, value))
@@ -60,7 +58,7 @@ def test_a_weight_that_is_not_finite_stops_the_next_update(name, network, value,
 
 
 @pytest.mark.parametrize("which", ["critic_loss", "generator_loss"])
-@every_technique
+@every_kind
 def test_a_loss_that_is_not_finite_stops_that_update(name, which, monkeypatch):
     model = tiny(name, IMAGE)
     cls, seen = type(model), []

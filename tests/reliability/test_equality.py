@@ -3,7 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import SILENT, techniques
+from helpers import CONDITIONAL, SILENT, slow_but, techniques
 
 from gan_lightning import TECHNIQUES
 from gan_lightning.data import Digits, Ring
@@ -43,9 +43,7 @@ class SameNoise(pl.Callback):
         return share
 
 
-def weights(
-    name, devices, points=False, classes=False, updates=20, synchronised=True, **arguments
-):
+def weights(name, devices, points=False, classes=False, updates=20, synchronised=True, **arguments):
     """What a run ends with that draws the same noise for the same samples on any devices."""
     pl.seed_everything(0, verbose=False)
     data = (Ring if points else Digits)(batch_size=TOGETHER // devices, conditional=classes)
@@ -95,8 +93,7 @@ def test_they_do_on_points_too(name, ranks, record_property):
     assert_equal(ranks, record_property, name, precision="64-true", points=True)
 
 
-# There is no conditional BEGAN.
-@pytest.mark.parametrize("name", techniques("sagan")[:4] + techniques("sagan")[5:])
+@pytest.mark.parametrize("name", slow_but(["sagan"], CONDITIONAL))
 def test_they_do_with_labels_too(name, ranks, record_property):
     assert_equal(ranks, record_property, name, precision="64-true", classes=True)
 

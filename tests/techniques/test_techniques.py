@@ -5,7 +5,18 @@ import inspect
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import CASES, CLASSES, CONDITIONAL, IMAGE, VECTOR, batches, state, tiny, train
+from helpers import (
+    CASES,
+    CLASSES,
+    CONDITIONAL,
+    IMAGE,
+    VECTOR,
+    batches,
+    every_technique,
+    state,
+    tiny,
+    train,
+)
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.data import DataLoader, TensorDataset
@@ -17,7 +28,6 @@ from gan_lightning.networks.autoencoder import TwoConvs
 from gan_lightning.penalties import gradient_penalty
 from gan_lightning.techniques import began
 
-every_technique = pytest.mark.parametrize("name", TECHNIQUES)
 SHAPES = [VECTOR, IMAGE]
 CLASSES_TOO = [0, CLASSES]
 
