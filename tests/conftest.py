@@ -1,6 +1,7 @@
 """What all tests share: one thread, a folder of their own, and data sets on disk."""
 
 import csv
+import importlib
 import os
 import shutil
 import socket
@@ -50,9 +51,11 @@ def pytest_sessionstart(session):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop():
-    """No test waits for the server."""
-    processes.wait()
+def pytest_runtestloop(session):
+    """No test waits for the server, or for what the first one to compile would import."""
+    if session.items and not session.config.getoption("collectonly"):
+        importlib.import_module("torch._dynamo")
+        processes.wait()
 
 
 def pytest_sessionfinish():

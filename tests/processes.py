@@ -251,6 +251,8 @@ def _execute(arguments):
 if __name__ == "__main__":
     # One module, whether it is imported or run.
     this = importlib.import_module("processes")
+    # What the tests import, wherever else it is installed.
+    sys.path.insert(1, os.getcwd())
     for name in PRELOADED:
         importlib.import_module(name)
     connection = socket.socket(fileno=int(sys.argv[1]))

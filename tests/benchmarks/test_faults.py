@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from benchmarks.claims import claim
 from benchmarks.protocol import ROOT
 from benchmarks.records import read_record, record_path
 
@@ -29,15 +30,17 @@ run.main(sys.argv[2:])
 
 
 class Size(NamedTuple):
-    """Of a grid, how long each run is, and how often it is killed."""
+    """Of a grid: its runs, how long each is, how often it is killed, and how claims last."""
 
     techniques: tuple[str, ...]
     seeds: tuple[int, ...]
     updates: int
     kills: int
+    lease: int
 
 
-LARGE = Size(("dcgan", "began"), (0, 1), updates=300, kills=10)
+ONE = Size(("dcgan",), (0,), updates=60, kills=0, lease=1)
+LARGE = Size(("dcgan", "began"), (0, 1), updates=300, kills=10, lease=5)
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ def work(configs, start, size):
     def begin(place):
         return start(
             *("-c", SMALL, configs, "--protocol", "digits", "--techniques", *size.techniques),
-            *("--seeds", *size.seeds, "--parallel", "1", "--lease", "5"),
+            *("--seeds", *size.seeds, "--parallel", "1", "--lease", size.lease),
             *("--results", configs / place / "results", "--work", configs / place / "w"),
         )
 
@@ -121,13 +124,29 @@ def test_a_grid_that_is_killed_ends_as_one_that_is_not(work, configs, size):
     assert records(configs / "disturbed", size) == records(configs / "undisturbed", size)
 
 
-@pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param(Size(("dcgan",), (0,), updates=60, kills=0), id="one run"),
-        pytest.param(LARGE, id="four runs", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("size", [ONE])
+def test_what_a_killed_worker_has_started_ends_with_it(work, size):
+    worker = work("place")
+    worker.until(says(worker, size.updates // 6))
+    assert len(worker.ranks()) == 2
+    worker.process.kill()
+    worker.assert_all_ended()
+
+
+@pytest.mark.parametrize("size", [ONE])
+def test_a_run_that_another_worker_has_is_left_to_it(work, configs, size):
+    path = record_path(configs / "place" / "results", "digits", "dcgan", 0)
+    held = claim(path.parent, path.stem, lambda: None, lease=60)
+    worker = work("place")
+    worker.until(lambda: "0 of 1 runs have a record" in worker.said.read_text())
+    time.sleep(1)
+    assert len(worker.ranks()) == 1
+    held.release()
+    finish(worker)
+    assert read_record(path).status == "finished"
+
+
+@pytest.mark.parametrize("size", [ONE, pytest.param(LARGE, marks=pytest.mark.slow)])
 def test_an_interrupt_ends_a_grid_in_order_and_it_goes_on(work, configs, size):
     worker = work("place")
     worker.until(says(worker, size.updates // 3))

@@ -76,7 +76,9 @@ def history(root):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_all_logs_of_a_run_go_on(program, server, tmp_path, number):
     loggers = [
         {
