@@ -124,10 +124,10 @@ def test_a_grid_that_is_killed_ends_as_one_that_is_not(work, configs, size):
     assert records(configs / "disturbed", size) == records(configs / "undisturbed", size)
 
 
-@pytest.mark.parametrize("size", [ONE])
+@pytest.mark.parametrize("size", [ONE._replace(updates=10**6)])
 def test_what_a_killed_worker_has_started_ends_with_it(work, size):
     worker = work("place")
-    worker.until(says(worker, size.updates // 6))
+    worker.until(says(worker, 0))
     assert len(worker.ranks()) == 2
     worker.process.kill()
     worker.assert_all_ended()
@@ -136,7 +136,7 @@ def test_what_a_killed_worker_has_started_ends_with_it(work, size):
 @pytest.mark.parametrize("size", [ONE])
 def test_a_run_that_another_worker_has_is_left_to_it(work, configs, size):
     path = record_path(configs / "place" / "results", "digits", "dcgan", 0)
-    held = claim(path.parent, path.stem, lambda: None, lease=60)
+    held = claim(path.parent, path.stem, lambda: None, size.lease)
     worker = work("place")
     worker.until(lambda: "0 of 1 runs have a record" in worker.said.read_text())
     time.sleep(1)
