@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := runs/leaderboard
 
-# Two workers on two cores; the command line of pytest adds to it: make test PYTEST=-x
+# More options for pytest: make test PYTEST="-x -k resume"
 PYTEST :=
+TESTS := $(BIN)/python -m pytest -n auto --dist worksteal --disable-warnings
 
 .PHONY: leaderboard test test-slow test-all check clean
 
@@ -13,13 +14,13 @@ leaderboard: .venv/installed  ## train seven techniques on digits, one seed, and
 	$(BIN)/python -m benchmarks.render --results $(RESULTS) --output $(RESULTS)
 
 test: .venv/installed  ## the tests to run between two edits
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(PYTEST)
+	$(TESTS) -m "not slow" $(PYTEST)
 
 test-slow: .venv/installed  ## the others
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(PYTEST)
+	$(TESTS) -m slow $(PYTEST)
 
 test-all: .venv/installed  ## all of them
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
+	$(TESTS) $(PYTEST)
 
 check: .venv/installed  ## what CI asks beside the tests
 	$(BIN)/ruff check .
