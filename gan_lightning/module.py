@@ -4,10 +4,11 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, NamedTuple, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -16,7 +17,6 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -34,10 +34,14 @@ from gan_lightning.distributed import RNGState, gather_rng_states, restore_rng_s
 from gan_lightning.divergence import DivergedError, FiniteIterations
 from gan_lightning.ema import update_average
 from gan_lightning.errors import ArgumentError, WrongFileError
-from gan_lightning.networks import FAMILIES, MLP, Norm
+from gan_lightning.hyperparameters import Hyperparameters
+from gan_lightning.networks import FAMILIES, MLP, Norm, mixes_samples
 from gan_lightning.speed import (
     CapturedIteration,
+    Iteration,
+    Kind,
     Objective,
+    Update,
     as_usual,
     check_one_gpu,
     compiled,
@@ -47,14 +51,27 @@ from gan_lightning.speed import (
 
 Terms = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor | None]
-#: Makes the critic's update, 0, or the generator's, 1, with a loss.
-Update = Callable[[int, Tensor], None]
-
+#: Those ``(N,)`` of real and of generated samples.
+Scores = tuple[Tensor, Tensor]
 #: One of 256, for images in [-1, 1].
 GREY_LEVEL = 2 / 255
 
 
-class GAN(pl.LightningModule, ABC):
+class Regularizer(NamedTuple):
+    """A term of a network's loss, and how often it counts.
+
+    Args:
+        term: returns its weighted value, a scalar, and what to log. The critic's takes real
+            samples ``x``, their labels ``y`` and generated samples of the same labels; the
+            generator's takes labels ``y`` and latents ``z``.
+        every: in every so many generator updates, then so many times as large.
+    """
+
+    term: Callable[..., tuple[Tensor, Terms]]
+    every: int = 1
+
+
+class GAN(Hyperparameters, pl.LightningModule, ABC):
     """A critic ``(x, y) -> (N,)`` and a generator ``(z, y) -> x``, trained in turn.
 
     Samples ``x`` are images ``(N, C, H, W)`` in [-1, 1] or vectors ``(N, D)``; labels ``y`` are
@@ -65,9 +82,9 @@ class GAN(pl.LightningModule, ABC):
     ``max_steps``, ``global_step``, the loggers' axis and a checkpoint's step count generator
     updates.
 
-    A technique is a subclass with its two losses and its paper's hyperparameters as defaults;
-    ``penalty``, ``watch``, ``after_critic_step``, ``critic_updates``, ``draw_latents``,
-    ``make_optimizer`` and ``build_networks`` are there for those that need them.
+    A technique is a subclass with its two losses and its paper's hyperparameters as annotated
+    attributes; the other methods up to ``make_optimizer`` are there for those that need them. One
+    that trains on more than scores overrides an objective.
 
     Args:
         shape: of one sample: ``(C, size, size)`` with C 1 or 3 and size 8 to 128, or ``(D,)``.
@@ -99,91 +116,104 @@ class GAN(pl.LightningModule, ABC):
         ValueError: no network fits ``shape``, or a hyperparameter is out of its range.
     """
 
-    #: Arguments that a subclass does not take but passes on itself: a checkpoint leaves them out.
-    fixed: ClassVar[tuple[str, ...]] = ()
+    shape: tuple[int, ...] = field(kw_only=False)
+    num_classes: int = field(default=0, kw_only=False)
+    latent_dim: int
+    n_critic: int
+    critic_lr: float
+    generator_lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    network: str = "dcgan"
+    generator_width: int | None = None
+    critic_width: int | None = None
+    critic_norm: Norm = "none"
+    generator_batch: int = 1
+    dequantize: bool = False
+    ema_decay: float = 0.0
+    decay_steps: int = 0
+    channels_last: bool = False
+    compile: bool = False  # type: ignore[assignment]
+    cuda_graph: bool = False
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        latent_dim: int,
-        n_critic: int,
-        critic_lr: float,
-        generator_lr: float,
-        betas: Sequence[float] = (0.9, 0.999),
-        network: str = "dcgan",
-        generator_width: int | None = None,
-        critic_width: int | None = None,
-        critic_norm: Norm = "none",
-        generator_batch: int = 1,
-        dequantize: bool = False,
-        ema_decay: float = 0.0,
-        decay_steps: int = 0,
-        channels_last: bool = False,
-        compile: bool = False,
-        cuda_graph: bool = False,
-    ) -> None:
+    #: Whether the generator's loss sees the scores of real samples too.
+    pairs: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=list(self.fixed))
+        self.save_arguments()
         self.automatic_optimization = False
-        self.shape = checked_shape(shape)
-        self.num_classes = at_least(0, num_classes=num_classes)
-        self.latent_dim = at_least(1, latent_dim=latent_dim)
-        self.n_critic = at_least(1, n_critic=n_critic)
-        self.critic_lr = at_least(0.0, critic_lr=critic_lr)
-        self.generator_lr = at_least(0.0, generator_lr=generator_lr)
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
-        self.betas = (betas[0], betas[1])
-        family = one_of(FAMILIES, network=network)
-        self.family = FAMILIES[family] if len(self.shape) == 3 else MLP
+        self._check_arguments()
+        is_image = len(self.shape) == 3
+        self.family = FAMILIES[self.network] if is_image else MLP
         published = self.family.widths_at(self.shape[-1])
-        generator_width = published[0] if generator_width is None else generator_width
-        critic_width = published[1] if critic_width is None else critic_width
-        self.generator_width = at_least(1, generator_width=generator_width)
-        self.critic_width = at_least(1, critic_width=critic_width)
-        self.critic_norm: Norm = one_of(get_args(Norm), critic_norm=critic_norm)
-        self.generator_batch = at_least(1, generator_batch=generator_batch)
-        self.dequantize = dequantize and len(self.shape) == 3
-        if not 0 <= ema_decay < 1:
-            raise ValueError(f"ema_decay must be in [0, 1), got {ema_decay}")
-        self.ema_decay = ema_decay
-        self.decay_steps = at_least(0, decay_steps=decay_steps)
-        self.channels_last = channels_last and len(self.shape) == 3
-        self.compiled = compile
-        self.cuda_graph = cuda_graph
+        given = self.generator_width, self.critic_width
+        self.widths = tuple(p if g is None else g for p, g in zip(published, given, strict=True))
+        self.generator_width, self.critic_width = self.widths
+        self.dequantize = self.dequantize and is_image
+        self.channels_last = self.channels_last and is_image
+        # The argument's name is that of a method of modules.
+        self.compiled: bool = vars(self).pop("compile")
 
         self.generator, self.critic = self.build_networks()
+        self.augment = self.build_augment()
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
-        self._has_batch_statistics = any(isinstance(m, _BatchNorm) for m in self.critic.modules())
+        self._mixes_samples = mixes_samples(self.critic)
+        #: Of networks that grow, set by ``on_update``; a captured graph is of one level.
+        self.level = 0
         self.generator_ema: nn.Module | None = None
-        if ema_decay:
+        if self.ema_decay:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
-        self._captured: CapturedIteration | None = None
+        self._iteration: Iteration | None = None
         self._finite: FiniteIterations | None = None
         self._began = 0
         self._rng_states: list[RNGState] | None = None
         self._validated: dict[str, int] | None = None
         self._loaded_updates = 0
 
+    def _check_arguments(self) -> None:
+        self.shape = checked_shape(self.shape)
+        for least, names in (
+            (0, ("num_classes", "decay_steps")),
+            (0.0, ("critic_lr", "generator_lr")),
+            (1, ("latent_dim", "n_critic", "generator_batch")),
+        ):
+            for name in names:
+                at_least(least, **{name: getattr(self, name)})
+        for name in ("generator_width", "critic_width"):
+            if (width := getattr(self, name)) is not None:
+                at_least(1, **{name: width})
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}")
+        self.betas = (self.betas[0], self.betas[1])
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
+        one_of(FAMILIES, network=self.network)
+        one_of(get_args(Norm), critic_norm=self.critic_norm)
+
     # What a technique says.
 
     @abstractmethod
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The critic's loss, a scalar, of its numbers ``(N,)`` on real and generated samples."""
+        """The critic's loss, a scalar, of its scores ``(N,)`` of real and generated samples."""
 
     @abstractmethod
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        """The generator's loss, a scalar, of the critic's numbers ``(N,)`` on its samples."""
+    def generator_loss(self, fake: Tensor, /) -> Tensor:
+        """The generator's loss, a scalar, of the scores ``(N,)`` of its samples.
 
-    def penalty(self, x: Tensor, y: Tensor | None, fake: Tensor) -> tuple[Tensor, Terms] | None:
-        """What the critic's loss gets on top, weighted, and what to log of it; None for nothing."""
-        return None
+        With ``pairs`` it takes the scores of as many real samples too: ``(fake, real)``.
+        """
+
+    def critic_regularizers(self) -> Sequence[Regularizer]:
+        """Terms of the critic's loss beside its scores: penalties."""
+        return ()
+
+    def generator_regularizers(self) -> Sequence[Regularizer]:
+        """Terms of the generator's loss beside its scores."""
+        return ()
 
     def watch(self, real: Tensor, fake: Tensor) -> Terms:
-        """What the paper says one can watch, of the critic's numbers ``(N,)``; scalars to log."""
+        """What the paper says one can watch, of the scores ``(N,)``; scalars to log."""
         return {}
 
     def critic_updates(self, update: int) -> int:
@@ -191,68 +221,121 @@ class GAN(pl.LightningModule, ABC):
         return self.n_critic
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """The generator and the critic for ``self.shape``, initialised."""
+        """The generator and the critic for ``self.shape``, initialised.
+
+        A layer of a critic whose output for a sample depends on the others has an attribute
+        ``mixes_samples``, which is true; batch normalisation is known.
+        """
+        widths = self.widths
         return (
-            self.family.make_generator(
-                self.shape, self.latent_dim, self.num_classes, self.generator_width
-            ),
-            self.family.make_critic(
-                self.shape, self.num_classes, self.critic_width, self.critic_norm
-            ),
+            self.family.make_generator(self.shape, self.latent_dim, self.num_classes, widths[0]),
+            self.family.make_critic(self.shape, self.num_classes, widths[1], self.critic_norm),
         )
 
+    def build_augment(self) -> nn.Module | None:
+        """What real and generated samples pass on their way to the critic; None for nothing."""
+        return None
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Real samples as the critic is shown them."""
+        if not self.dequantize:
+            return x
+        # Of a shape alone: in each order of memory the noise is the same.
+        noise = torch.rand(x.shape, dtype=x.dtype, device=x.device)
+        return x + (noise - 0.5) * GREY_LEVEL
+
+    def on_update(self, update: int) -> None:
+        """Called on the host before generator update ``update``, from 0, and its critic updates."""
+
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
-        """Called after each critic update, with the mean scores (scalars) that led to it."""
+        """Called after each critic update, with the scores ``(N,)`` that led to it."""
 
     def draw_latents(self, n: int) -> Tensor:
         """``(n, latent_dim)`` latents, standard normal."""
         return torch.randn(n, self.latent_dim, device=self.device)
 
-    def make_optimizer(self, parameters: Iterator[nn.Parameter], lr: float) -> Optimizer:
+    def make_optimizer(self, network: nn.Module, lr: float) -> Optimizer:
         """The optimiser of one network: Adam with ``self.betas``."""
-        return torch.optim.Adam(parameters, lr=lr, betas=self.betas, fused=True)
+        return torch.optim.Adam(network.parameters(), lr=lr, betas=self.betas, fused=True)
+
+    # The critic on samples.
+
+    def score(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """The critic's scores ``(N,)`` of augmented samples, in float32 at least."""
+        return _exactly(self.critic(self._augmented(x), y))
+
+    def features(self, x: Tensor) -> Tensor:
+        """The critic's features of augmented samples, ``(N, ...)``, before its last layer."""
+        return self.critic.features(self._augmented(x))  # type: ignore[operator]
+
+    def compare(self, x: Tensor, generated: Tensor, y: Tensor | None) -> Scores:
+        """The scores ``(N,)`` of real and of generated samples.
+
+        In one pass, which costs half as many kernels; in two where the critic mixes samples, as
+        batch normalisation does, whose statistics are not to be of both.
+        """
+        if self._mixes_samples:
+            return self.score(x, y), self.score(generated, y)
+        both = torch.cat([x, generated.to(x.dtype)])
+        scores = self.score(both, None if y is None else torch.cat([y, y]))
+        return scores[: len(x)], scores[len(x) :]
+
+    def _augmented(self, x: Tensor) -> Tensor:
+        return x if self.augment is None else self.augment(x)
 
     # The two objectives: tensors in, a scalar to minimise and the terms to log out.
 
-    def critic_objective(self, x: Tensor, y: Tensor | None, z: Tensor) -> tuple[Tensor, Terms]:
-        """The critic's loss with its penalty, on real ``x`` and on the samples of ``z``."""
+    def critic_objective(
+        self, x: Tensor, y: Tensor | None, z: Tensor, due: Sequence[int] | None = None
+    ) -> tuple[Tensor, Terms, Scores]:
+        """The critic's loss on real ``x`` and on the samples of ``z``, and the scores ``(N,)``.
+
+        With the regularizers of the numbers ``due``, or all.
+        """
         with torch.no_grad():
             generated = self.generator(z, y)
-        real, fake = self.criticise(x, generated, y)
+        real, fake = self.compare(x, generated, y)
         loss = self.critic_loss(real, fake)
-        terms = {"score/real": real.detach().mean(), "score/fake": fake.detach().mean()}
-        terms |= self.watch(real.detach(), fake.detach())
-        penalty = self.penalty(x, y, generated)
+        scores = real.detach(), fake.detach()
+        terms = {"score/real": scores[0].mean(), "score/fake": scores[1].mean()}
+        terms |= self.watch(*scores)
+        penalty, regularized = _penalty(self.critic_regularizers(), due, x, y, generated)
         if penalty is not None:
-            loss = loss + penalty[0]
-            terms |= {"penalty": penalty[0].detach(), **penalty[1]}
+            loss = loss + penalty
+            terms |= {"penalty": penalty.detach(), **regularized}
         terms["loss/critic"] = loss.detach()
-        return loss, terms
+        return loss, terms, scores
 
-    def criticise(self, x: Tensor, generated: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The critic's numbers ``(N,)`` on real and on generated samples, in float32 at least.
+    def generator_objective(
+        self, x: Tensor, y: Tensor | None, z: Tensor, due: Sequence[int] | None = None
+    ) -> tuple[Tensor, Terms]:
+        """The generator's loss on the samples of ``z``.
 
-        In one pass, which costs half as many kernels; in two where the critic has batch
-        normalisation, whose statistics are not to mix the two.
+        With the regularizers of the numbers ``due``, or all. ``x`` are the real samples of the last
+        critic update, which ``pairs`` or another objective may use; there are ``generator_batch``
+        times as many latents.
         """
-        if self._has_batch_statistics:
-            return _exactly(self.critic(x, y)), _exactly(self.critic(generated, y))
-        both = torch.cat([x, generated.to(x.dtype)])
-        numbers = _exactly(self.critic(both, None if y is None else torch.cat([y, y])))
-        return numbers[: len(x)], numbers[len(x) :]
-
-    def generator_objective(self, y: Tensor | None, z: Tensor) -> tuple[Tensor, Terms]:
-        """The generator's loss on the samples of ``z``."""
-        loss = self.generator_loss(_exactly(self.critic(self.generator(z, y), y)))
-        return loss, {"loss/generator": loss.detach()}
+        generated = self.generator(z, y)
+        if self.pairs:
+            shown = x.repeat(len(z) // len(x), *[1] * (x.dim() - 1))
+            real, fake = self.compare(shown, generated, y)
+            loss = self.generator_loss(fake, real)  # type: ignore[call-arg]
+        else:
+            loss = self.generator_loss(self.score(generated, y))
+        terms = {}
+        penalty, regularized = _penalty(self.generator_regularizers(), due, y, z)
+        if penalty is not None:
+            loss = loss + penalty
+            terms = {"penalty/generator": penalty.detach(), **regularized}
+        return loss, {**terms, "loss/generator": loss.detach()}
 
     # The loop.
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
         """The critic's optimiser and the generator's, in this order, and their schedules."""
         optimizers = [
-            self.make_optimizer(self.critic.parameters(), self.critic_lr),
-            self.make_optimizer(self.generator.parameters(), self.generator_lr),
+            self.make_optimizer(self.critic, self.critic_lr),
+            self.make_optimizer(self.generator, self.generator_lr),
         ]
         schedules = [LambdaLR(o, self._rate) for o in optimizers] if self.decay_steps else []
         return optimizers, schedules
@@ -262,50 +345,53 @@ class GAN(pl.LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """``n_critic`` critic updates, each on its share of the batch, and a generator update."""
-        x, y = self._unpack(batch)
-        optimizers, critic_updates = self._optimizers(), self.critic_updates(self.global_step)
-        if self._captured is not None and critic_updates == self.n_critic:
-            # The next iteration writes over its terms.
-            terms = self._captured(x, y)
-            optimizers[1]._on_before_step()
-            optimizers[1]._on_after_step()
-        else:
-            # Of a longer phase there are few.
-            terms = self._iterate(x, y, critic_updates, partial(self._update, optimizers))
+        assert self._iteration is not None
+        update = self.global_step
+        self.on_update(update)
+        terms = self._iteration(*self._unpack(batch), self._kind(update))
         if self.decay_steps:
             for schedule in self.lr_schedulers():  # type: ignore[union-attr]
                 schedule.step()
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.global_step % every == 0:
-            if self._captured is not None:
-                terms = {name: torch.as_tensor(value).clone() for name, value in terms.items()}
-            self.log_scalars(terms)
+            # The next iteration may write over them.
+            kept = {n: x.clone() if isinstance(x, Tensor) else x for n, x in terms.items()}
+            self.log_scalars(kept)
         self._stop_where_diverged(self._finite.faulty() if self._finite else None)
 
-    def _iterate(self, x: Tensor, y: Tensor | None, critic_updates: int, update: Update) -> Terms:
+    def _kind(self, update: int) -> Kind:
+        critic_due, generator_due = (
+            tuple(i for i, each in enumerate(regularizers) if update % each.every == 0)
+            for regularizers in (self.critic_regularizers(), self.generator_regularizers())
+        )
+        return Kind(self.critic_updates(update), critic_due, generator_due, self.level)
+
+    def _iterate(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        kind: Kind,
+        objectives: tuple[Objective, Objective],
+        update: Update,
+    ) -> Terms:
         """All that an iteration computes, which no step waits for."""
-        critic_objective, generator_objective = self._objectives()
+        critic_objective, generator_objective = objectives
         losses = []
         parts = torch.tensor_split(x, self.n_critic)
         labels = (None,) * self.n_critic if y is None else torch.tensor_split(y, self.n_critic)
-        for i in range(critic_updates):
+        for i in range(kind.critic_updates):
             # A longer phase goes through the batch again, with new noise.
-            part, part_labels = parts[i % self.n_critic], labels[i % self.n_critic]
-            if self.dequantize:
-                # Of a shape alone: in each order of memory the noise is the same.
-                noise = torch.rand(part.shape, dtype=part.dtype, device=part.device)
-                part = part + (noise - 0.5) * GREY_LEVEL
-            z = self.draw_latents(len(part))
-            loss, critic_terms = critic_objective(part, part_labels, z)
+            x, y = self.prepare(parts[i % self.n_critic]), labels[i % self.n_critic]
+            z = self.draw_latents(len(x))
+            loss, critic_terms, scores = critic_objective(x, y, z, kind.critic_due)
             update(0, loss)
             losses.append(loss.detach())
-            self.after_critic_step(critic_terms["score/real"], critic_terms["score/fake"])
+            self.after_critic_step(*scores)
 
         with _frozen(self.critic):
-            y = labels[-1]
             y = None if y is None else y.repeat(self.generator_batch)
-            z = self.draw_latents(len(parts[-1]) * self.generator_batch)
-            loss, generator_terms = generator_objective(y, z)
+            z = self.draw_latents(len(x) * self.generator_batch)
+            loss, generator_terms = generator_objective(x, y, z, kind.generator_due)
             update(1, loss)
             losses.append(loss.detach())
         if self.generator_ema is not None:
@@ -314,14 +400,19 @@ class GAN(pl.LightningModule, ABC):
             self._finite.add(losses)
         return critic_terms | generator_terms
 
-    def _objectives(self) -> tuple[Objective, Objective]:
-        if not self.compiled:
-            return self.critic_objective, self.generator_objective
-        cls = type(self)
-        return (
-            partial(compiled(cls.critic_objective), self),
-            partial(compiled(cls.generator_objective), self),
-        )
+    def _make_iteration(self) -> Iteration:
+        objectives: tuple[Objective, Objective] = self.critic_objective, self.generator_objective
+        if self.compiled:
+            cls = type(self)
+            objectives = (
+                partial(compiled(cls.critic_objective), self),
+                partial(compiled(cls.generator_objective), self),
+            )
+        if self.cuda_graph:
+            for optimizer in self._optimizers():
+                keep_on_device(optimizer.optimizer, self.device)
+        runs = CapturedIteration if self.cuda_graph else Iteration
+        return runs(self._iterate, objectives, self._optimizers, self.manual_backward)
 
     def _optimizers(self) -> tuple[LightningOptimizer, LightningOptimizer]:
         critic_optimizer, generator_optimizer = self.optimizers()  # type: ignore[attr-defined]
@@ -329,24 +420,6 @@ class GAN(pl.LightningModule, ABC):
         # hooks before each training_step: the critic's are not to be counted.
         critic_optimizer._on_before_step = critic_optimizer._on_after_step = _do_nothing
         return critic_optimizer, generator_optimizer
-
-    def _update(self, optimizers: Sequence[LightningOptimizer], which: int, loss: Tensor) -> None:
-        optimizers[which].zero_grad()
-        self.manual_backward(loss)
-        optimizers[which].step()
-
-    def _capture(self) -> CapturedIteration:
-        """The usual iteration, captured; past Lightning, whose part in it is the host's."""
-        optimizers = [optimizer.optimizer for optimizer in self._optimizers()]
-        for optimizer in optimizers:
-            keep_on_device(optimizer, self.device)
-
-        def update(which: int, loss: Tensor) -> None:
-            optimizers[which].zero_grad()
-            loss.backward()
-            optimizers[which].step()
-
-        return CapturedIteration(lambda x, y: self._iterate(x, y, self.n_critic, update))
 
     def _stop_where_diverged(self, iteration: int | None) -> None:
         if iteration is None:
@@ -518,7 +591,7 @@ class GAN(pl.LightningModule, ABC):
             lay_out_as_parameters(optimizer.optimizer)
         weights = [*self.critic.parameters(), *self.generator.parameters()]
         self._finite, self._began = FiniteIterations(weights), self.global_step
-        self._captured = self._capture() if self.cuda_graph else None
+        self._iteration = self._make_iteration()
 
     def _go_on_drawing(self) -> None:
         rank, world_size = self.trainer.global_rank, self.trainer.world_size
@@ -530,11 +603,11 @@ class GAN(pl.LightningModule, ABC):
     def on_fit_end(self) -> None:
         """Tell of the last updates, and free the graph."""
         self._stop_where_diverged(self._finite.settled() if self._finite else None)
-        self._captured = self._finite = None
+        self._iteration = self._finite = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Lightning's, without the graph, which no copy can have."""
-        return super().__getstate__() | {"_captured": None, "_finite": None}
+        """Lightning's, without a captured graph, which no copy can have."""
+        return super().__getstate__() | {"_iteration": None, "_finite": None}
 
 
 def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
@@ -549,6 +622,11 @@ def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
     name = checkpoint.get("technique")
     for technique in _subclasses(GAN):
         if _class_name(technique) == name:
+            # Lightning would drop them.
+            if unknown := technique.unknown_arguments(checkpoint.get("hyper_parameters", {})):
+                raise WrongFileError(
+                    f"{path} does not fit this {technique.__name__}: it has no {', '.join(unknown)}"
+                )
             try:
                 return technique.load_from_checkpoint(
                     path, map_location=map_location, weights_only=True
@@ -574,9 +652,24 @@ def _frozen(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _exactly(numbers: Tensor) -> Tensor:
+def _exactly(scores: Tensor) -> Tensor:
     """In float32 at least."""
-    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def _penalty(
+    regularizers: Sequence[Regularizer], due: Sequence[int] | None, *args: Any
+) -> tuple[Tensor | None, Terms]:
+    """The sum of those that are due, each as often as large as it is rare; None for none."""
+    penalty: Tensor | None = None
+    terms: Terms = {}
+    for i in range(len(regularizers)) if due is None else due:
+        value, said = regularizers[i].term(*args)
+        if regularizers[i].every > 1:
+            value = regularizers[i].every * value
+        penalty = value if penalty is None else penalty + value
+        terms |= said
+    return penalty, terms
 
 
 def _do_nothing() -> None:

@@ -1,20 +1,24 @@
 """What makes an iteration fast: compiled objectives, and one CUDA graph of all that it does."""
 
 import os
-from collections.abc import Callable, Iterable
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gan_lightning.errors import UserError
 
-Objective = Callable[..., tuple[Tensor, dict[str, Tensor]]]
-Iteration = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
+#: Of tensors; returns a loss and the terms to log, and may return more.
+Objective = Callable[..., tuple[Any, ...]]
+#: Makes the critic's update, 0, or the generator's, 1, with a loss.
+Update = Callable[[int, Tensor], None]
+Iterate = Callable[..., dict[str, Tensor]]
 
-#: Iterations that run as usual before one is captured: libraries choose their kernels in them.
+#: Iterations of a kind that run as usual before one is captured: libraries choose kernels in them.
 WARM_UP = 3
 
 
@@ -39,45 +43,122 @@ def compiled(objective: Objective) -> Objective:
     )
 
 
-class CapturedIteration:
-    """An iteration whose kernels are captured once, and from then on launched as one.
-
-    The first iterations train as usual, on a stream of their own; the next one is captured, and it
-    and all that follow are replayed, on copies of their arguments. So each is made once, and draws
-    the random numbers that it would have drawn.
-
-    What is not done on the device, as by a counter in Python, stays as it was when captured. A
-    batch of another size is computed as usual.
+class Kind(NamedTuple):
+    """What iterations have in common that one captured graph stands for, beside their shapes.
 
     Args:
-        iterate: of samples ``x`` and labels; terms, each a tensor. It must not wait for the device,
-            and what it changes must stay where it is in memory.
+        critic_updates: how many it makes.
+        critic_due: the numbers of the critic's regularizers that count in it.
+        generator_due: those of the generator's.
+        level: of networks that grow.
     """
 
-    def __init__(self, iterate: Iteration) -> None:
+    critic_updates: int
+    critic_due: tuple[int, ...] = ()
+    generator_due: tuple[int, ...] = ()
+    level: int = 0
+
+
+class Iteration:
+    """How an iteration runs: operation by operation, its objectives compiled or not.
+
+    Args:
+        iterate: all that an iteration computes, of samples ``x``, labels, its kind, the two
+            objectives and a function that makes an update. It must not wait for the device.
+        objectives: the critic's and the generator's.
+        optimizers: returns the critic's and the generator's, as Lightning wraps them.
+        backward: of a loss.
+    """
+
+    def __init__(
+        self,
+        iterate: Iterate,
+        objectives: tuple[Objective, Objective],
+        optimizers: Callable[[], Sequence[LightningOptimizer]],
+        backward: Callable[[Tensor], None],
+    ) -> None:
         self._iterate = iterate
+        self._objectives = objectives
+        self._optimizers = optimizers
+        self._backward = backward
+
+    def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
+        """One iteration; its terms, over which the next one may write."""
+        optimizers = self._optimizers()
+
+        def update(which: int, loss: Tensor) -> None:
+            optimizers[which].zero_grad()
+            self._backward(loss)
+            optimizers[which].step()
+
+        return self._iterate(x, y, kind, self._objectives, update)
+
+
+class CapturedIteration(Iteration):
+    """An iteration whose kernels are captured once, and from then on launched as one.
+
+    The first iterations of a kind, and of one shape, train as usual, on a stream of their own; the
+    next one is captured, and it and all that follow are replayed, on copies of their arguments. So
+    each is made once, and draws the random numbers that it would have drawn.
+
+    What is not done on the device, as by a counter in Python, stays as it was when captured, and
+    what an iteration changes must stay where it is in memory. Lightning's part in an update, which
+    is the host's, is left out, but for the count of updates.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._stream = side_stream()
+        self._bare = [optimizer.optimizer for optimizer in self._optimizers()]
+        self._graphs: dict[tuple[Kind, torch.Size], _Graph] = {}
+
+    def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
+        """One iteration; its terms, over which the next one may write."""
+        key = kind, x.shape
+        if key not in self._graphs:
+            self._graphs[key] = _Graph(self._stream, partial(self._run, kind))
+        terms = self._graphs[key](x, y)
+        _, generator_optimizer = self._optimizers()
+        generator_optimizer._on_before_step()
+        generator_optimizer._on_after_step()
+        return terms
+
+    def _run(self, kind: Kind, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
+        return self._iterate(x, y, kind, self._objectives, self._update)
+
+    def _update(self, which: int, loss: Tensor) -> None:
+        self._bare[which].zero_grad()
+        loss.backward()
+        self._bare[which].step()
+
+
+class _Graph:
+    """The graph of one kind of iteration, once it is captured."""
+
+    def __init__(
+        self,
+        stream: torch.cuda.Stream,
+        run: Callable[[Tensor, Tensor | None], dict[str, Tensor]],
+    ) -> None:
+        self._stream = stream
+        self._run = run
         self._made = 0
         self._arguments: tuple[Tensor, Tensor | None] | None = None
         self._replay: Callable[[], None] | None = None
         self._terms: dict[str, Tensor] = {}
 
     def __call__(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
-        """One iteration; the next one writes over its terms."""
-        if self._made < WARM_UP or not self._takes(x):
+        if self._made < WARM_UP:
             self._made += 1
-            return beside(self._stream, lambda: self._iterate(x, y))
+            return beside(self._stream, lambda: self._run(x, y))
         if self._arguments is None or self._replay is None:
             kept = x.clone(), None if y is None else y.clone()
             self._arguments = kept
-            self._replay, self._terms = capture(self._stream, lambda: self._iterate(*kept))
+            self._replay, self._terms = capture(self._stream, lambda: self._run(*kept))
         else:
             _copy(self._arguments, (x, y))
         self._replay()
         return self._terms
-
-    def _takes(self, x: Tensor) -> bool:
-        return self._arguments is None or self._arguments[0].shape == x.shape
 
 
 def side_stream() -> torch.cuda.Stream:

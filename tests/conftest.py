@@ -27,9 +27,8 @@ from gan_lightning.cli import main
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-
 #: Inputs that a fuzz test makes up between two edits, and when there is time for slow tests.
-FEW, MANY = 10, 100
+FEW, MANY = 5, 100
 
 
 def pytest_addoption(parser):

@@ -137,9 +137,9 @@ def test_each_step_follows_the_gradient_of_its_own_loss_alone(name, monkeypatch)
 
     def recording(objective, network):
         def record(*args):
-            loss, terms = objective(*args)
+            loss, *others = objective(*args)
             expected.append(torch.autograd.grad(loss, network.parameters(), retain_graph=True))
-            return loss, terms
+            return loss, *others
 
         return record
 
@@ -167,13 +167,13 @@ def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
     shares, generator_calls = [], []
     critic_objective, generator_objective = model.critic_objective, model.generator_objective
 
-    def record_critic(x, y, z):
+    def record_critic(x, y, z, due):
         shares.append((x, y, z))
-        return critic_objective(x, y, z)
+        return critic_objective(x, y, z, due)
 
-    def record_generator(y, z):
-        generator_calls.append((y, z))
-        return generator_objective(y, z)
+    def record_generator(x, y, z, due):
+        generator_calls.append((x, y, z))
+        return generator_objective(x, y, z, due)
 
     monkeypatch.setattr(model, "critic_objective", record_critic)
     monkeypatch.setattr(model, "generator_objective", record_generator)
@@ -181,7 +181,8 @@ def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
     train(model, given((x, y)), max_steps=1)
     assert [len(part) for part, _, _ in shares] == [4, 4, 3]
     assert torch.equal(torch.cat([part for part, _, _ in shares]), x)
-    ((generator_labels, generator_latents),) = generator_calls
+    ((generator_samples, generator_labels, generator_latents),) = generator_calls
+    assert torch.equal(generator_samples, x[8:])
     times = model.generator_batch
     assert times == (2 if name in ("wgan_gp", "sngan") else 1)
     if name in CONDITIONAL:
@@ -202,7 +203,7 @@ def test_real_images_alone_get_the_noise_asked_for(name, monkeypatch):
         monkeypatch.setattr(
             model,
             "critic_objective",
-            lambda x, y, z, seen=seen, of=objective: seen.append(x.clone()) or of(x, y, z),
+            lambda x, *rest, seen=seen, of=objective: seen.append(x.clone()) or of(x, *rest),
         )
         x = torch.zeros(400, *shape)
         train(model, given((x, None)), max_steps=1)
@@ -259,7 +260,7 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
     z = model.draw_latents(6)
 
     torch.manual_seed(1)
-    loss, terms = model.critic_objective(x, y, z)
+    loss, terms, scores = model.critic_objective(x, y, z)
     torch.manual_seed(1)
     with torch.no_grad():
         fake = restated.generator(z, y)
@@ -270,19 +271,21 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
         # Both pass at once: spectral normalisation iterates once for both.
         both = restated.critic(torch.cat([x, fake]), y if y is None else torch.cat([y, y]))
         real_scores, fake_scores = both.chunk(2)
-    penalty = restated.penalty(x, y, fake)
     expected = restated.critic_loss(real_scores, fake_scores)
-    if penalty is not None:
-        expected = expected + penalty[0]
-        assert penalty[0] != 0
-        torch.testing.assert_close(terms["penalty"], penalty[0].detach())
+    regularizers = restated.critic_regularizers()
+    if regularizers:
+        penalty, _ = regularizers[0].term(x, y, fake)
+        expected = expected + penalty
+        assert penalty != 0
+        torch.testing.assert_close(terms["penalty"], penalty.detach())
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(terms["loss/critic"], expected.detach())
     torch.testing.assert_close(terms["score/real"], real_scores.mean().detach())
     torch.testing.assert_close(terms["score/fake"], fake_scores.mean().detach())
-    assert ("penalty" in terms) is (penalty is not None)
+    torch.testing.assert_close(scores, (real_scores.detach(), fake_scores.detach()))
+    assert ("penalty" in terms) is bool(regularizers)
 
-    loss, terms = model.generator_objective(y, z)
+    loss, terms = model.generator_objective(x, y, z)
     expected = restated.generator_loss(restated.critic(restated.generator(z, y), y))
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(terms["loss/generator"], expected.detach())
@@ -295,7 +298,7 @@ def test_real_and_generated_samples_are_told_apart_in_one_pass_or_two(name, shap
     generated, y = -x.flip(0), y if num_classes else None
     passes = []
     model.critic.register_forward_hook(lambda module, args, scores: passes.append(len(scores)))
-    real, fake = model.criticise(x, generated, y)
+    real, fake = model.compare(x, generated, y)
     assert passes == ([6, 6] if has_batch_statistics(model.critic) else [12])
     torch.testing.assert_close(real, model.critic(x, y))
     torch.testing.assert_close(fake, model.critic(generated, y))
@@ -311,10 +314,10 @@ def test_the_objectives_compile_as_one_graph(name, shape, num_classes):
     torch._dynamo.reset()
     for objective, arguments in [
         (model.critic_objective, (x, y, z)),
-        (model.generator_objective, (y, z)),
+        (model.generator_objective, (x, y, z)),
     ]:
         compiled = torch.compile(objective, fullgraph=True, backend="eager")
-        loss, _ = compiled(*arguments)
+        loss, *_ = compiled(*arguments)
         assert torch.isfinite(loss)
 
 
@@ -471,18 +474,26 @@ SCHEDULED = {
 }
 
 
-def test_a_technique_that_fixes_an_argument_of_the_base_loads(tmp_path):
+def test_a_technique_with_its_own_constructor_loads(tmp_path):
     class Fixed(DCGAN):
-        fixed = ("betas",)
-
-        def __init__(self, shape, num_classes=0, **options):
+        def __init__(self, shape, num_classes=0, *, temperature=1.0, **options):
             super().__init__(shape, num_classes, betas=(0.0, 0.5), **options)
+            self.temperature = temperature
 
-    model = Fixed(VECTOR, latent_dim=4, generator_width=8, critic_width=8)
+    model = Fixed(VECTOR, temperature=2.0, latent_dim=4, generator_width=8, critic_width=8)
+    assert model.hparams == {
+        "shape": VECTOR,
+        "num_classes": 0,
+        "temperature": 2.0,
+        "latent_dim": 4,
+        "generator_width": 8,
+        "critic_width": 8,
+    }
     path = tmp_path / "some.ckpt"
     train(model, batches(), max_steps=1).save_checkpoint(path)
     loaded = load(path)
     assert loaded.betas == (0.0, 0.5)
+    assert loaded.temperature == 2.0
     assert loaded.latent_dim == 4
 
 

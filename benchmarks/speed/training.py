@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.optim import Optimizer
 from torch.profiler import ProfilerActivity, profile
@@ -25,7 +25,6 @@ from gan_lightning import GAN, TECHNIQUES
 from gan_lightning.data import GANDataModule, TensorLoader
 from gan_lightning.data.base import Split
 from gan_lightning.loggers import ContinuedCSVLogger
-from gan_lightning.module import GREY_LEVEL
 
 #: Updates before the clock starts: compilation, capture, and caches that fill.
 WARM_UP = 5
@@ -167,11 +166,9 @@ class Bare:
     def __init__(self, case: Case, device: torch.device, captured: bool = False) -> None:
         self.device = device
         self.gan = case.build().to(device)
-        self.critic_optimizer = self.gan.make_optimizer(
-            self.gan.critic.parameters(), self.gan.critic_lr
-        )
+        self.critic_optimizer = self.gan.make_optimizer(self.gan.critic, self.gan.critic_lr)
         self.generator_optimizer = self.gan.make_optimizer(
-            self.gan.generator.parameters(), self.gan.generator_lr
+            self.gan.generator, self.gan.generator_lr
         )
         x, _ = Noise(case, self.gan.n_critic).load("train")
         loader = TensorLoader(x.to(device), None, self.gan.n_critic * case.batch_size, seed=0)
@@ -187,15 +184,14 @@ class Bare:
         """``n_critic`` critic updates and a generator update."""
         gan = self.gan
         for part in x.chunk(gan.n_critic):
-            if gan.dequantize:
-                part = part + (torch.rand_like(part) - 0.5) * GREY_LEVEL
+            part = gan.prepare(part)
             z = gan.draw_latents(len(part))
-            loss, terms = gan.critic_objective(part, None, z)
+            loss, _, scores = gan.critic_objective(part, None, z)
             _step(self.critic_optimizer, loss)
-            gan.after_critic_step(terms["score/real"], terms["score/fake"])
+            gan.after_critic_step(*scores)
         gan.critic.requires_grad_(False)
         z = gan.draw_latents(len(part) * gan.generator_batch)
-        loss, _ = gan.generator_objective(None, z)
+        loss, _ = gan.generator_objective(part, None, z)
         _step(self.generator_optimizer, loss)
         gan.critic.requires_grad_(True)
 
@@ -377,11 +373,11 @@ def _step(optimizer: Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-def _not_fused(gan: GAN) -> Callable[[Iterator[Any], float], Optimizer]:
+def _not_fused(gan: GAN) -> Callable[[nn.Module, float], Optimizer]:
     make = gan.make_optimizer
 
-    def make_optimizer(parameters: Iterator[Any], lr: float) -> Optimizer:
-        optimizer = make(parameters, lr)
+    def make_optimizer(network: nn.Module, lr: float) -> Optimizer:
+        optimizer = make(network, lr)
         for group in optimizer.param_groups:
             if "fused" in group:
                 group["fused"] = None  # as torch chooses where nobody asks

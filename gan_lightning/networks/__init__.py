@@ -2,7 +2,7 @@
 
 from gan_lightning.networks.autoencoder import AUTOENCODER, set_carry
 from gan_lightning.networks.dcgan import DCGAN, SNDCGAN
-from gan_lightning.networks.family import Family, Norm
+from gan_lightning.networks.family import Family, Norm, mixes_samples
 from gan_lightning.networks.mlp import MLP
 from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
 from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
@@ -23,6 +23,7 @@ __all__ = [
     "Family",
     "Norm",
     "largest_singular_values",
+    "mixes_samples",
     "set_carry",
     "spectral_normalize",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_lightning.networks.conditioning import ScoreHead
 from gan_lightning.networks.sizes import LARGE
@@ -48,6 +49,17 @@ class AutoencoderCritic(nn.Module):
         rebuilt = self.decoder(self.code(self.features(x)))
         # Under autocast too, real and generated samples are measured alike.
         return (x.float() - rebuilt.float()).abs().flatten(1).mean(dim=1)
+
+
+def mixes_samples(network: nn.Module) -> bool:
+    """Whether what a network returns for a sample depends on the other samples of its batch.
+
+    So does batch normalisation, and any layer with a true attribute ``mixes_samples``.
+    """
+    return any(
+        isinstance(layer, _BatchNorm) or getattr(layer, "mixes_samples", False)
+        for layer in network.modules()
+    )
 
 
 @dataclass(frozen=True)

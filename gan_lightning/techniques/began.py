@@ -1,9 +1,7 @@
 """BEGAN: an auto-encoder as critic, held in balance with the generator."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,48 +39,28 @@ class BEGAN(GAN):
             convolution past it, section 3.5.1, where it was 16,000; 0 for none.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        gamma: float = 0.5,
-        lambda_k: float = 1e-3,
-        halving_interval: int = 5000,
-        least_lr: float = 2e-5,
-        skip_connections: bool = False,
-        residual_steps: int = 0,
-        latent_dim: int = 64,
-        n_critic: int = 1,
-        critic_lr: float = 1e-4,
-        generator_lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.999),
-        network: str = "autoencoder",
-        **options: Any,
-    ) -> None:
-        if num_classes:
+    gamma: float = 0.5
+    lambda_k: float = 1e-3
+    halving_interval: int = 5000
+    least_lr: float = 2e-5
+    skip_connections: bool = False
+    residual_steps: int = 0
+    latent_dim: int = 64
+    n_critic: int = 1
+    critic_lr: float = 1e-4
+    generator_lr: float = 1e-4
+    network: str = "autoencoder"
+
+    def __post_init__(self) -> None:
+        if self.num_classes:
             raise ValueError(
-                f"BEGAN trains without labels: num_classes must be 0, got {num_classes}"
+                f"BEGAN trains without labels: num_classes must be 0, got {self.num_classes}"
             )
-        if (skip_connections or residual_steps) and (network != "autoencoder" or len(shape) == 1):
+        residuals = self.skip_connections or self.residual_steps
+        if residuals and (self.network != "autoencoder" or len(self.shape) == 1):
             raise ValueError("skip_connections and residual_steps need network autoencoder")
-        self.skip_connections = skip_connections
-        self.residual_steps = residual_steps
-        super().__init__(
-            shape,
-            num_classes,
-            latent_dim=latent_dim,
-            n_critic=n_critic,
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            betas=betas,
-            network=network,
-            **options,
-        )
-        self.gamma = gamma
-        self.lambda_k = lambda_k
-        self.least_lr = least_lr
-        self.halving_interval = 0 if self.decay_steps else halving_interval
+        super().__post_init__()
+        self.halving_interval = 0 if self.decay_steps else self.halving_interval
         self.k: Tensor
         self.convergence_sum: Tensor
         self.least_convergence_sum: Tensor
@@ -96,9 +74,9 @@ class BEGAN(GAN):
         family = self.family
         if self.skip_connections:
             family = replace(family, generator=partial(family.generator, skip_connections=True))
-        generator = family.make_generator(self.shape, self.latent_dim, 0, self.generator_width)
+        generator = family.make_generator(self.shape, self.latent_dim, 0, self.widths[0])
         critic = family.make_autoencoder(
-            self.shape, self.latent_dim, self.critic_width, self.critic_norm
+            self.shape, self.latent_dim, self.widths[1], self.critic_norm
         )
         return generator, critic
 
@@ -124,16 +102,19 @@ class BEGAN(GAN):
     @torch.no_grad()
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
         """k <- k + lambda_k (gamma E[real] - E[fake]), kept in [0, 1], section 3.4."""
-        real, fake = mean_over_ranks(torch.stack([real, fake]))
+        real, fake = mean_over_ranks(torch.stack([real.mean(), fake.mean()]))
         self.k.add_(self.lambda_k * (self.gamma * real - fake)).clamp_(0, 1)
         self.convergence_sum.add_(self._measure(real, fake))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """The step of every technique; then the rates and the residuals, where they are due."""
+    def on_update(self, update: int) -> None:
+        """Let the carried residuals vanish, section 3.5.1."""
         if self.residual_steps:
-            carry = max(0.0, 1 - self.global_step / self.residual_steps)
+            carry = max(0.0, 1 - update / self.residual_steps)
             set_carry(self.generator, carry)
             set_carry(self.critic, carry)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """The step of every technique; then the rates, where they are due."""
         super().training_step(batch, batch_idx)
         if self.halving_interval and self.global_step % self.halving_interval == 0:
             self._halve_stalled_rates()

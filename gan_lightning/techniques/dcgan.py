@@ -1,7 +1,6 @@
 """DCGAN: convolutions that train, with the original loss."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -34,43 +33,24 @@ class DCGAN(GAN):
         fake_label: what it wants of generated ones; above 0 it is smoothed on both sides.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        objective: Objective = "non_saturating",
-        real_label: float = 1.0,
-        fake_label: float = 0.0,
-        latent_dim: int = 100,
-        n_critic: int = 1,
-        critic_lr: float = 2e-4,
-        generator_lr: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        network: str = "dcgan",
-        critic_norm: Norm = "batch",
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            shape,
-            num_classes,
-            latent_dim=latent_dim,
-            n_critic=n_critic,
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            betas=betas,
-            network=network,
-            critic_norm=critic_norm,
-            **options,
-        )
-        if not 0 <= fake_label < real_label <= 1:
+    objective: Objective = "non_saturating"
+    real_label: float = 1.0
+    fake_label: float = 0.0
+    latent_dim: int = 100
+    n_critic: int = 1
+    critic_lr: float = 2e-4
+    generator_lr: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    critic_norm: Norm = "batch"
+
+    def __post_init__(self) -> None:
+        one_of(get_args(Objective), objective=self.objective)
+        if not 0 <= self.fake_label < self.real_label <= 1:
             raise ValueError(
                 "labels must be 0 <= fake_label < real_label <= 1, "
-                f"got {fake_label} and {real_label}"
+                f"got {self.fake_label} and {self.real_label}"
             )
-        self.objective = one_of(get_args(Objective), objective=objective)
-        self.real_label = real_label
-        self.fake_label = fake_label
+        super().__post_init__()
 
     def draw_latents(self, n: int) -> Tensor:
         """Uniform in [-1, 1], section 4."""

@@ -1,8 +1,5 @@
 """LSGAN: least squares in place of cross-entropy."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -26,38 +23,15 @@ class LSGAN(GAN):
             minimises the Pearson chi-squared divergence (eq. 8: -1, 1, 0).
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        fake_target: float = 0.0,
-        real_target: float = 1.0,
-        generator_target: float = 1.0,
-        latent_dim: int = 1024,
-        n_critic: int = 1,
-        critic_lr: float = 1e-3,
-        generator_lr: float = 1e-3,
-        betas: tuple[float, float] = (0.5, 0.999),
-        network: str = "dcgan",
-        critic_norm: Norm = "batch",
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            shape,
-            num_classes,
-            latent_dim=latent_dim,
-            n_critic=n_critic,
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            betas=betas,
-            network=network,
-            critic_norm=critic_norm,
-            **options,
-        )
-        self.fake_target = fake_target
-        self.real_target = real_target
-        self.generator_target = generator_target
+    fake_target: float = 0.0
+    real_target: float = 1.0
+    generator_target: float = 1.0
+    latent_dim: int = 1024
+    n_critic: int = 1
+    critic_lr: float = 1e-3
+    generator_lr: float = 1e-3
+    betas: tuple[float, float] = (0.5, 0.999)
+    critic_norm: Norm = "batch"
 
     def draw_latents(self, n: int) -> Tensor:
         """Uniform in [-1, 1], as in the authors' code."""

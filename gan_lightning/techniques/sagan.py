@@ -1,8 +1,5 @@
 """SAGAN: self-attention in both networks, and two learning rates."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from torch import Tensor, nn
 
 from gan_lightning.losses import hinge_critic_loss, hinge_generator_loss
@@ -21,30 +18,12 @@ class SAGAN(GAN):
     critic projects.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        latent_dim: int = 128,
-        n_critic: int = 1,
-        critic_lr: float = 4e-4,
-        generator_lr: float = 1e-4,
-        betas: tuple[float, float] = (0.0, 0.9),
-        network: str = "sagan",
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            shape,
-            num_classes,
-            latent_dim=latent_dim,
-            n_critic=n_critic,
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            betas=betas,
-            network=network,
-            **options,
-        )
+    latent_dim: int = 128
+    n_critic: int = 1
+    critic_lr: float = 4e-4
+    generator_lr: float = 1e-4
+    betas: tuple[float, float] = (0.0, 0.9)
+    network: str = "sagan"
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
         """The family's, spectrally normalised both, section 4.1."""

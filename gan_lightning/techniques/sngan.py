@@ -1,7 +1,6 @@
 """SNGAN: a critic kept Lipschitz by spectral normalisation."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -33,36 +32,19 @@ class SNGAN(GAN):
         objective: ``hinge`` (eq. 16 and 17), or ``softplus``, the cross-entropy on logits (eq. 15).
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        objective: Objective = "hinge",
-        latent_dim: int = 128,
-        n_critic: int = 5,
-        critic_lr: float = 2e-4,
-        generator_lr: float = 2e-4,
-        betas: tuple[float, float] = (0.0, 0.9),
-        network: str = "resnet",
-        generator_batch: int = 2,
-        dequantize: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            shape,
-            num_classes,
-            latent_dim=latent_dim,
-            n_critic=n_critic,
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            betas=betas,
-            network=network,
-            generator_batch=generator_batch,
-            dequantize=dequantize,
-            **options,
-        )
-        self.objective = one_of(get_args(Objective), objective=objective)
+    objective: Objective = "hinge"
+    latent_dim: int = 128
+    n_critic: int = 5
+    critic_lr: float = 2e-4
+    generator_lr: float = 2e-4
+    betas: tuple[float, float] = (0.0, 0.9)
+    network: str = "resnet"
+    generator_batch: int = 2
+    dequantize: bool = True
+
+    def __post_init__(self) -> None:
+        one_of(get_args(Objective), objective=self.objective)
+        super().__post_init__()
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
         """The family's, every weight of the critic spectrally normalised."""

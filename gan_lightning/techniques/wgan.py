@@ -1,7 +1,6 @@
 """WGAN: a critic that estimates the Wasserstein distance, kept Lipschitz by clipping."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from dataclasses import field
 
 import torch
 from torch import Tensor, nn
@@ -26,48 +25,29 @@ class WGAN(GAN):
             100 in the authors' code; 0 for ``n_critic`` throughout, as in Algorithm 1.
     """
 
-    fixed: ClassVar[tuple[str, ...]] = ("betas",)
+    clip: float = 0.01
+    long_n_critic: int = 0
+    latent_dim: int = 100
+    n_critic: int = 5
+    critic_lr: float = 5e-5
+    generator_lr: float = 5e-5
+    betas: tuple[float, float] = field(default=(0.0, 0.0), init=False)  # Adam's
+    critic_norm: Norm = "batch"
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        clip: float = 0.01,
-        long_n_critic: int = 0,
-        latent_dim: int = 100,
-        n_critic: int = 5,
-        critic_lr: float = 5e-5,
-        generator_lr: float = 5e-5,
-        network: str = "dcgan",
-        critic_norm: Norm = "batch",
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            shape,
-            num_classes,
-            latent_dim=latent_dim,
-            n_critic=n_critic,
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            betas=(0.0, 0.0),  # Adam's
-            network=network,
-            critic_norm=critic_norm,
-            **options,
-        )
-        if clip <= 0:
-            raise ValueError(f"clip must be above 0, got {clip}")
-        if long_n_critic and long_n_critic < n_critic:
+    def __post_init__(self) -> None:
+        if self.clip <= 0:
+            raise ValueError(f"clip must be above 0, got {self.clip}")
+        if self.long_n_critic and self.long_n_critic < self.n_critic:
             raise ValueError(
-                f"long_n_critic must be 0 or at least n_critic, got {long_n_critic} and {n_critic}"
+                "long_n_critic must be 0 or at least n_critic, got "
+                f"{self.long_n_critic} and {self.n_critic}"
             )
-        self.clip = clip
-        self.long_n_critic = long_n_critic
+        super().__post_init__()
         self._clip_critic()
 
-    def make_optimizer(self, parameters: Iterator[nn.Parameter], lr: float) -> Optimizer:
+    def make_optimizer(self, network: nn.Module, lr: float) -> Optimizer:
         """RMSprop: momentum made the critic unstable, section 4.2."""
-        return torch.optim.RMSprop(parameters, lr=lr)
+        return torch.optim.RMSprop(network.parameters(), lr=lr)
 
     def critic_updates(self, update: int) -> int:
         """More of them while the critic is new, and now and then to keep it near its optimum."""

@@ -1,13 +1,11 @@
 """WGAN-GP: the Wasserstein critic, kept Lipschitz by a gradient penalty."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
 from gan_lightning.losses import wasserstein_critic_loss, wasserstein_generator_loss
-from gan_lightning.module import GAN, Terms
-from gan_lightning.networks import Norm
+from gan_lightning.module import GAN, Regularizer, Terms
 from gan_lightning.penalties import interpolate_gradient_norms, norm_penalty
 
 
@@ -29,46 +27,24 @@ class WGANGP(GAN):
             gradients are penalised one by one, section 4.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        num_classes: int = 0,
-        *,
-        penalty_weight: float = 10.0,
-        penalty_target: float = 1.0,
-        one_sided: bool = False,
-        latent_dim: int = 128,
-        n_critic: int = 5,
-        critic_lr: float = 1e-4,
-        generator_lr: float = 1e-4,
-        betas: tuple[float, float] = (0.0, 0.9),
-        network: str = "wgan_gp_resnet",
-        critic_norm: Norm = "none",
-        generator_batch: int = 2,
-        dequantize: bool = True,
-        **options: Any,
-    ) -> None:
-        if critic_norm == "batch":
+    penalty_weight: float = 10.0
+    penalty_target: float = 1.0
+    one_sided: bool = False
+    latent_dim: int = 128
+    n_critic: int = 5
+    critic_lr: float = 1e-4
+    generator_lr: float = 1e-4
+    betas: tuple[float, float] = (0.0, 0.9)
+    network: str = "wgan_gp_resnet"
+    generator_batch: int = 2
+    dequantize: bool = True
+
+    def __post_init__(self) -> None:
+        if self.critic_norm == "batch":
             raise ValueError(
                 "WGAN-GP penalises each sample's gradient: critic_norm must be none or layer"
             )
-        super().__init__(
-            shape,
-            num_classes,
-            latent_dim=latent_dim,
-            n_critic=n_critic,
-            critic_lr=critic_lr,
-            generator_lr=generator_lr,
-            betas=betas,
-            network=network,
-            critic_norm=critic_norm,
-            generator_batch=generator_batch,
-            dequantize=dequantize,
-            **options,
-        )
-        self.penalty_weight = penalty_weight
-        self.penalty_target = penalty_target
-        self.one_sided = one_sided
+        super().__post_init__()
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[fake] - E[real], the first part of eq. 3."""
@@ -78,9 +54,13 @@ class WGANGP(GAN):
         """-E[fake], Algorithm 1 line 12."""
         return wasserstein_generator_loss(fake)
 
+    def critic_regularizers(self) -> Sequence[Regularizer]:
+        """The gradient penalty."""
+        return [Regularizer(self.penalty)]
+
     def penalty(self, x: Tensor, y: Tensor | None, fake: Tensor) -> tuple[Tensor, Terms]:
         """lambda E[(|grad critic(x_hat)| - 1)^2], the second part of eq. 3."""
-        norms = interpolate_gradient_norms(self.critic, x, fake, y)
+        norms = interpolate_gradient_norms(self.score, x, fake, y)
         penalty = norm_penalty(norms, self.penalty_target, self.one_sided)
         return self.penalty_weight * penalty, {"gradient_norm": norms.detach().mean()}
 

@@ -150,6 +150,7 @@ def test_check_fails_where_nothing_was_written(results, tmp_path):
     assert not (tmp_path / "LEADERBOARD.md").exists()
 
 
+@pytest.mark.slow
 def test_committed_files_are_what_the_committed_records_give():
     render.main(["--check"])
     assert "<!-- leaderboard: begin -->" in (ROOT / "README.md").read_text()

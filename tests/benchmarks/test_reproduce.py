@@ -35,6 +35,7 @@ def made(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.slow
 def test_a_run_made_again_has_the_same_bits(made, tmp_path, capfd):
     reproduce.main([str(made), "--work", str(tmp_path / "again")])
     assert "the same to the last bit" in capfd.readouterr().out

@@ -63,8 +63,8 @@ def test_a_page_explains_everything_that_is_logged(name):
     text = (PAGES / f"{name}.md").read_text().split("## What is logged")[1].split("## Networks")[0]
     model = TECHNIQUES[name]((2,), generator_width=4, critic_width=4)
     z = model.draw_latents(4)
-    logged = {*model.critic_objective(torch.randn(4, 2), None, z)[1]}
-    logged |= {*model.generator_objective(None, z)[1]}
+    x = torch.randn(4, 2)
+    logged = {*model.critic_objective(x, None, z)[1], *model.generator_objective(x, None, z)[1]}
     first_cells = " ".join(re.findall(r"^\| (`[^|]+)\|", text, re.MULTILINE))
     # What a callback adds has a part to fill in, as <layer>.
     explained = {name for name in re.findall(r"`([^`]+)`", first_cells) if "<" not in name}

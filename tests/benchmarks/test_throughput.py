@@ -73,7 +73,6 @@ def test_all_cases_are_of_the_same_images(tmp_path, data_files, monkeypatch):
         torch.testing.assert_close(sorted_images(name), ours)
 
 
-@pytest.mark.timeout(120)
 def test_what_is_measured_is_written_and_shown(tmp_path, data_files, monkeypatch, capsys):
     monkeypatch.setattr(loaders, "CIFAR_SHAPE", (64, 3, 8, 8))
     arguments = ["--data", "--folder", data_files("ImageFolder")["data_dir"]]
@@ -91,7 +90,7 @@ def test_what_is_measured_is_written_and_shown(tmp_path, data_files, monkeypatch
     assert f"A folder of {TRAIN + TEST} images" in page
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_the_parts_of_an_evaluation_are_measured_written_and_shown(tmp_path, capsys):
     weights = tmp_path / "weights.pth"
     torch.save(models.get_model("mobilenet_v2").state_dict(), weights)
@@ -119,7 +118,7 @@ def test_the_parts_of_an_evaluation_are_measured_written_and_shown(tmp_path, cap
     assert page.count("%") == 5
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.slow
 def test_an_iteration_is_measured_in_each_mode_written_and_shown(tmp_path, capsys):
     modes = [training.EAGER, f"{training.EAGER}, bfloat16", f"{training.EAGER}, CUDA graph"]
     arguments = ["--train", "--points", "--techniques", "dcgan", "wgan_gp", "--width", "8"]

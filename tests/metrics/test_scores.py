@@ -88,6 +88,7 @@ def test_moments_are_of_float64_whatever_the_features_are():
     torch.testing.assert_close(moments.products, exact.T @ exact, rtol=1e-14, atol=0)
 
 
+@pytest.mark.slow
 def test_the_square_root_of_2048_features_takes_seconds():
     moments = [Moments.of(normal(300, 2048, seed=seed)) for seed in (0, 1)]
     started = time.monotonic()

@@ -168,7 +168,7 @@ class Spoil(pl.Callback):
 """
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_command_line_says_so_and_ends(program, tmp_path, devices):
     (tmp_path / "spoil.py").write_text(SPOIL)
     run = program(

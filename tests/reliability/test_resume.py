@@ -76,9 +76,8 @@ def history(root):
     return found
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_all_logs_of_a_run_go_on(program, server, tmp_path, number):
     loggers = [
         {

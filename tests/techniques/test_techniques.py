@@ -12,6 +12,7 @@ from helpers import (
     IMAGE,
     VECTOR,
     batches,
+    every_kind,
     every_technique,
     state,
     tiny,
@@ -182,7 +183,7 @@ def test_widths_are_the_papers(name, size):
     assert (model.generator_width, model.critic_width) == (generator_width, critic_width), place
 
 
-@every_technique
+@every_kind
 def test_on_any_network_every_technique_has_the_same_widths(name):
     for network, family in FAMILIES.items():
         with torch.device("meta"):
@@ -261,8 +262,11 @@ def test_latents_are_the_papers(name):
 @every_technique
 def test_only_the_gradient_penalty_is_a_penalty(name):
     model = tiny(name)
-    penalty = model.penalty(torch.randn(4, 2), None, torch.randn(4, 2))
-    assert (penalty is not None) == (name == "wgan_gp")
+    penalties = [model.penalty] if name == "wgan_gp" else []
+    assert [(each.term, each.every) for each in model.critic_regularizers()] == [
+        (penalty, 1) for penalty in penalties
+    ]
+    assert not model.generator_regularizers()
 
 
 # What the papers say one can watch.
@@ -363,7 +367,8 @@ def test_a_long_phase_goes_through_the_batch_again_with_new_noise(monkeypatch):
     seen = []
     objective = model.critic_objective
     monkeypatch.setattr(
-        model, "critic_objective", lambda x, y, z: seen.append((x, z)) or objective(x, y, z)
+        *(model, "critic_objective"),
+        lambda x, y, z, due: seen.append((x, z)) or objective(x, y, z, due),
     )
     trainer = train(model, batches(), max_steps=1)
     assert trainer.global_step == 1
@@ -455,7 +460,8 @@ def test_begans_k_moves_by_the_stated_rule():
         (30.0, 1.0, 1.0),
         (2.0, 1.5, 0.95),
     ]:
-        model.after_critic_step(torch.tensor(real), torch.tensor(fake))
+        # Of two samples each, whose mean it is.
+        model.after_critic_step(torch.tensor([0, 2 * real]), torch.tensor([fake, fake]))
         assert model.k.item() == pytest.approx(k, abs=1e-6)
 
 
@@ -464,12 +470,12 @@ def test_begans_k_follows_the_scores_of_each_critic_update(monkeypatch):
     ks, scores = [0.0], []
     objective, move_k = model.critic_objective, model.after_critic_step
 
-    def record_scores(x, y, z):
-        loss, terms = objective(x, y, z)
+    def record_scores(*arguments):
+        loss, terms, passed = objective(*arguments)
         real, fake = terms["score/real"].item(), terms["score/fake"].item()
         assert loss.item() == pytest.approx(real - ks[-1] * fake, rel=1e-4)
         scores.append((real, fake))
-        return loss, terms
+        return loss, terms, passed
 
     def record_k(real, fake):
         move_k(real, fake)
@@ -543,7 +549,7 @@ def test_begans_balance_is_that_of_all_ranks(monkeypatch):
     model = tiny("began", gamma=0.5, lambda_k=0.1)
     # The other rank has errors of 3 and 0.6.
     monkeypatch.setattr(began, "mean_over_ranks", lambda x: (x + torch.tensor([3.0, 0.6])) / 2)
-    model.after_critic_step(torch.tensor(1.0), torch.tensor(0.2))
+    model.after_critic_step(torch.tensor([1.0]), torch.tensor([0.2]))
     assert model.k.item() == pytest.approx(0.1 * (0.5 * 2 - 0.4))
     assert model.convergence_sum.item() == pytest.approx(2 + abs(0.5 * 2 - 0.4))
 

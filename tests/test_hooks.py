@@ -1,0 +1,293 @@
+"""What techniques to come need of the base, said by small ones: each trains, resumes, compiles."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers import IMAGE, SILENT, batches, differences, samples, state, train
+from test_speed import fixed
+from torch import nn
+
+from gan_lightning import DCGAN, GAN, speed
+from gan_lightning.module import Regularizer
+
+SMALL = {"generator_width": 8, "critic_width": 8, "latent_dim": 4}
+
+
+def gradient_square(score, x, y):
+    """1/2 E[|grad_x score(x, y)|^2], Mescheder et al. 2018, arXiv:1801.04406, eq. 9."""
+    gradient = torch.func.grad(lambda x: score(x, y).sum())(x.detach())
+    return gradient.flatten(1).square().sum(1).mean() / 2
+
+
+class Relativistic(GAN):
+    """Scores in pairs, and both gradient penalties."""
+
+    latent_dim: int = 64
+    n_critic: int = 1
+    critic_lr: float = 2e-4
+    generator_lr: float = 2e-4
+    generator_batch: int = 2
+    gamma: float = 0.1
+    pairs = True
+
+    def critic_loss(self, real, fake):
+        return F.softplus(fake - real).mean()
+
+    def generator_loss(self, fake, real):
+        return F.softplus(real - fake).mean()
+
+    def critic_regularizers(self):
+        return [Regularizer(self.r1), Regularizer(self.r2)]
+
+    def r1(self, x, y, fake):
+        value = self.gamma * gradient_square(self.score, x, y)
+        return value, {"r1": value.detach()}
+
+    def r2(self, x, y, fake):
+        value = self.gamma * gradient_square(self.score, fake, y)
+        return value, {"r2": value.detach()}
+
+
+class Features(DCGAN):
+    """A generator that matches the critic's mean features of real samples."""
+
+    def generator_objective(self, x, y, z, due=None):
+        real, fake = self.features(x), self.features(self.generator(z, y))
+        loss = (real.mean(0) - fake.mean(0)).square().sum()
+        return loss, {"loss/generator": loss.detach()}
+
+
+class Lazy(DCGAN):
+    """The length of paths every third update, R1 every second, and samples that are mirrored."""
+
+    network: str = "autoencoder"  # no batch normalisation, which a path's gradient cannot pass
+
+    critic_norm: str = "none"
+    path_weight: float = 2.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.path_mean: torch.Tensor
+        self.register_buffer("path_mean", torch.zeros(()))
+
+    def build_augment(self):
+        return Mirror()
+
+    def critic_regularizers(self):
+        return [Regularizer(self.r1, every=2)]
+
+    def generator_regularizers(self):
+        return [Regularizer(self.path_length, every=3)]
+
+    def r1(self, x, y, fake):
+        value = gradient_square(self.score, x, y)
+        return value, {"r1": value.detach()}
+
+    def path_length(self, y, z):
+        noise = torch.randn(len(z), *self.shape, device=z.device) / math.prod(self.shape[1:]) ** 0.5
+        gradient = torch.func.grad(lambda z: (self.generator(z, y) * noise).sum())(z)
+        lengths = gradient.square().sum(1).sqrt()
+        mean = torch.lerp(self.path_mean, lengths.mean(), 0.01)
+        self.path_mean.copy_(mean.detach())
+        return self.path_weight * (lengths - mean).square().mean(), {"path_mean": mean.detach()}
+
+    @torch.no_grad()
+    def after_critic_step(self, real, fake):
+        assert real.dim() == fake.dim() == 1
+        self.augment.p.add_((real.sign().mean() - 0.6).sign() * 0.01).clamp_(0, 1)
+
+
+class Mirror(nn.Module):
+    """Mirrors each sample with probability ``p``."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("p", torch.full((), 0.25))
+
+    def forward(self, x):
+        mirrored = torch.rand(len(x), device=x.device) < self.p
+        return torch.where(mirrored.view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
+
+
+class Growing(DCGAN):
+    """Real samples gain their detail, and the generator its second half, while it trains."""
+
+    grown: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.alpha: torch.Tensor
+        self.register_buffer("alpha", torch.zeros(()))
+
+    def on_update(self, update):
+        self.level = int(update >= self.grown)
+        self.alpha.fill_(min(1.0, update / self.grown))
+
+    def prepare(self, x):
+        coarse = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0)
+        return x if self.level else torch.lerp(coarse, super().prepare(x), self.alpha)
+
+
+every_one = pytest.mark.parametrize("technique", [Relativistic, Features, Lazy, Growing])
+
+
+def run(technique, steps, ckpt_path=None, **options):
+    torch.manual_seed(0)
+    model = technique(IMAGE, **SMALL, n_critic=2, ema_decay=0.9, **options)
+    return model, train(model, fixed(2), steps, ckpt_path=ckpt_path)
+
+
+@every_one
+def test_it_trains_and_its_losses_are_logged(technique):
+    torch.manual_seed(0)
+    model = technique(IMAGE, **SMALL)
+    before = state(model)
+    trainer = train(model, batches(IMAGE), max_steps=6, log_every_n_steps=1)
+    changed = {key.split(".")[0] for key in differences(before, state(model))}
+    assert {"critic", "generator"} <= changed
+    logged = {name for name in trainer.callback_metrics if name.startswith("loss/")}
+    assert logged == {"loss/critic", "loss/generator"}
+
+
+@every_one
+def test_it_resumes_exactly(technique, tmp_path):
+    # At a moment where not every regularizer is due, and before it has grown.
+    whole, _ = run(technique, 8)
+    run(technique, 3)[1].save_checkpoint(tmp_path / "3.ckpt")
+    resumed, _ = run(technique, 8, ckpt_path=tmp_path / "3.ckpt")
+    assert differences(state(whole), state(resumed)) == []
+
+
+@every_one
+def test_it_compiles_as_one_graph(technique):
+    torch._dynamo.reset()
+    model = technique(IMAGE, **SMALL)
+    x, _ = samples(IMAGE, 4)
+    z = model.draw_latents(4 * model.generator_batch)
+    for objective, latents in ((model.critic_objective, z[:4]), (model.generator_objective, z)):
+        losses = []
+        before = state(model)
+        for function in (objective, torch.compile(objective, fullgraph=True, backend="aot_eager")):
+            model.load_state_dict(before)  # what an objective moves, as a mean of paths
+            torch.manual_seed(1)
+            losses.append(function(x, None, latents)[0])
+        torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+
+
+def weights_of_two(name):
+    """What a rank ends with, named after its technique in this file."""
+    torch.manual_seed(0)
+    model = globals()[name](IMAGE, **SMALL)
+    train(model, batches(IMAGE), 4, devices=2, **{k: v for k, v in SILENT.items() if k != "logger"})
+    return model.state_dict()
+
+
+@every_one
+def test_two_ranks_keep_the_same_weights(technique, ranks):
+    first, second = ranks(weights_of_two, technique.__name__)
+    parameters = [name for name, _ in technique(IMAGE, **SMALL).named_parameters()]
+    assert all(first[name].isfinite().all() for name in parameters)
+    assert [name for name in parameters if not torch.equal(first[name], second[name])] == []
+
+
+# What they rely on.
+
+
+def test_a_lazy_regularizer_counts_when_it_is_due_and_as_much_as_it_is_rare():
+    model = Lazy(IMAGE, **SMALL)
+    model.augment.p.zero_()
+    x, _ = samples(IMAGE, 4)
+    z = model.draw_latents(4)
+    without, terms, _ = model.critic_objective(x, None, z, due=())
+    assert "penalty" not in terms
+    torch.manual_seed(1)
+    loss, terms, _ = model.critic_objective(x, None, z, due=(0,))
+    penalty = 2 * gradient_square(model.critic, x, None)
+    torch.testing.assert_close(loss, without + penalty)
+    torch.testing.assert_close(terms["penalty"], penalty)
+    due = [model._kind(update)[1:3] for update in range(4)]
+    assert due == [((0,), (0,)), ((), ()), ((0,), ()), ((), (0,))]
+
+
+def test_the_generators_loss_in_pairs_sees_the_last_real_samples():
+    model = Relativistic(IMAGE, **SMALL)
+    x, _ = samples(IMAGE, 4)
+    z = model.draw_latents(8)
+    loss, _ = model.generator_objective(x, None, z)
+    real = model.critic(torch.cat([x, x]), None)
+    fake = model.critic(model.generator(z, None), None)
+    torch.testing.assert_close(loss, F.softplus(real - fake).mean())
+
+
+class Mixing(nn.Module):
+    mixes_samples = True
+
+    def forward(self, x):
+        return x - x.mean(0, keepdim=True)
+
+
+class Mixed(DCGAN):
+    critic_norm: str = "none"
+
+    def build_networks(self):
+        generator, critic = super().build_networks()
+        critic.features = nn.Sequential(critic.features, Mixing())
+        return generator, critic
+
+
+@pytest.mark.parametrize(("technique", "passes"), [(Mixed, [4, 4]), (Lazy, [8])])
+def test_a_layer_that_mixes_samples_has_real_and_generated_ones_pass_apart(technique, passes):
+    model, seen = technique(IMAGE, **SMALL), []
+    model.critic.register_forward_hook(lambda module, args, scores: seen.append(len(scores)))
+    x, _ = samples(IMAGE, 4)
+    model.compare(x, -x, None)
+    assert seen == passes
+
+
+def test_each_level_and_each_set_of_regularizers_has_a_graph(monkeypatch):
+    kinds = []
+
+    class Graph(speed._Graph):
+        def __init__(self, stream, run):
+            kinds.append(run.args[0])
+            super().__init__(stream, run)
+
+    monkeypatch.setattr(speed, "_Graph", Graph)
+    monkeypatch.setattr(speed, "beside", lambda stream, function: function())
+    monkeypatch.setattr(speed, "side_stream", lambda: None)
+    monkeypatch.setattr("gan_lightning.module.check_one_gpu", lambda *_: None)
+    monkeypatch.setattr(speed, "WARM_UP", 100)
+    run(Lazy, 6, cuda_graph=True)
+    assert [kind[1:3] for kind in kinds] == [((0,), (0,)), ((), ()), ((0,), ()), ((), (0,))]
+    kinds.clear()
+    run(Growing, 6, cuda_graph=True)
+    assert [kind.level for kind in kinds] == [0, 1]
+
+
+# Hyperparameters as attributes.
+
+
+def test_an_annotated_tensor_is_refused():
+    with pytest.raises(TypeError, match=r"Wrong.k would be an argument: annotate tensors in"):
+
+        class Wrong(DCGAN):
+            k: torch.Tensor
+
+
+def test_an_argument_that_an_inherited_constructor_does_not_take_is_refused():
+    class Own(DCGAN):
+        def __init__(self, shape, num_classes=0, **options):
+            super().__init__(shape, num_classes, **options)
+
+    with pytest.raises(TypeError, match="Wrong adds scale to Own, whose __init__ does not take it"):
+
+        class Wrong(Own):
+            scale: float = 1.0
+
+
+def test_a_module_can_still_be_compiled_by_torch():
+    assert DCGAN(IMAGE, compile=True, **SMALL).compiled
+    assert callable(DCGAN(IMAGE, **SMALL).compile)
+    assert callable(DCGAN.compile)
