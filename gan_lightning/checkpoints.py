@@ -76,7 +76,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         with whole_file(Path(path)) as file:
             torch.save(checkpoint, file)
-        remove_abandoned(Path(path).parent)
+        remove_abandoned(Path(path).parent, ".ckpt")
 
     def load_checkpoint(
         self,

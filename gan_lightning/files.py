@@ -1,6 +1,7 @@
 """Paths as users write them, and files that are written at once or not at all."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,10 +55,11 @@ def whole_file(
             part.unlink(missing_ok=True)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove what processes left, here and one folder down, that were killed while they wrote."""
-    name = "*.[0-9]*.part"
-    for part in [*folder.glob(name), *folder.glob(f"*/{name}")]:
+def remove_abandoned(folder: Path, kind: str = "") -> None:
+    """Remove the unfinished files, of names that end with ``kind``, of killed processes."""
+    for part in folder.glob(f"*{kind}.*.part"):
+        if not re.search(rf"{re.escape(kind)}\.\d+\.part$", part.name):
+            continue  # not one of ``whole_file``
         with suppress(OSError):  # another process was faster
             if time.time() - part.stat().st_mtime > ABANDONED:
                 part.unlink()

@@ -22,29 +22,36 @@ class Hyperparameters(HyperparametersMixin):
     They are the fields of a dataclass: a subclass inherits them, and may give one another default.
     When all are set, ``__post_init__`` builds the rest, and calls ``save_arguments``. A subclass
     may have its own ``__init__`` instead, whose arguments are then what a checkpoint holds. What
-    ``__post_init__`` creates, buffers among it, is annotated there.
+    ``__post_init__`` creates, buffers included, is annotated there.
 
     Raises:
-        TypeError: a subclass annotates a tensor, or an argument that an inherited ``__init__`` does
-            not take.
+        TypeError: a subclass annotates a tensor or an argument that an inherited ``__init__`` does
+            not take, or gives a default without an annotation.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        added = [name for name, kind in inspect.get_annotations(cls).items() if _is_field(kind)]
-        for name in added:
-            if inspect.get_annotations(cls)[name] in (Tensor, "Tensor", "torch.Tensor"):
-                raise TypeError(
-                    f"{cls.__name__}.{name} would be an argument: annotate tensors in __post_init__"
-                )
         owner = next(each for each in cls.__mro__ if "__init__" in vars(each))
         if owner is cls:
             return
-        if issubclass(owner, Hyperparameters) and not _is_generated(owner.__init__):
+        annotations = inspect.get_annotations(cls)
+        added = [name for name, kind in annotations.items() if _is_field(kind)]
+        for name in added:
+            if annotations[name] in (Tensor, "Tensor", "torch.Tensor"):
+                raise TypeError(
+                    f"{cls.__name__}.{name} would be an argument: annotate tensors in __post_init__"
+                )
+        for name in vars(cls).keys() & getattr(cls, "__dataclass_fields__", {}).keys():
+            if name not in annotations:
+                raise TypeError(
+                    f"{cls.__name__}.{name} is no default without an annotation: write {name}: ..."
+                )
+        before = cls.__mro__[: cls.__mro__.index(Hyperparameters)]
+        if owner in before and not _is_generated(owner.__init__):
             if added:
                 raise TypeError(
                     f"{cls.__name__} adds {', '.join(added)} to {owner.__name__}, whose __init__ "
-                    f"does not take it: give {cls.__name__} an __init__ too"
+                    f"does not take them: give {cls.__name__} an __init__ too"
                 )
             return
         dataclass(eq=False, repr=False, kw_only=True)(cls)
@@ -63,23 +70,32 @@ class Hyperparameters(HyperparametersMixin):
 
     @classmethod
     def unknown_arguments(cls, given: Iterable[str]) -> list[str]:
-        """The names that the constructor does not take, but for Lightning's own, with a ``_``."""
+        """The names that the constructor does not take, but for Lightning's own, with a ``_``.
+
+        One that is not generated may leave out the arguments of its base.
+        """
         parameters = inspect.signature(cls).parameters
         if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
             return []
-        return [name for name in given if name not in parameters and name[0] != "_"]
+        known = set(parameters)
+        if not _is_generated(cls.__init__):
+            known |= {each.name for each in fields(cls)}  # type: ignore[arg-type]
+        return [str(name) for name in given if name not in known and not str(name).startswith("_")]
 
     def _arguments(self) -> dict[str, Any]:
         init = type(self).__init__
         if _is_generated(init):
             return {each.name: getattr(self, each.name) for each in fields(self) if each.init}  # type: ignore[arg-type]
         frame: FrameType | None = sys._getframe()
-        while frame is not None and frame.f_code is not init.__code__:
+        while frame is not None and frame.f_code is not inspect.unwrap(init).__code__:
             frame = frame.f_back
-        if frame is None:  # it is wrapped in another function
+        if frame is None:
             return {}
         arguments = inspect.getargvalues(frame)
         given = {name: arguments.locals[name] for name in arguments.args[1:]}
+        positional = [each.name for each in fields(self) if not each.kw_only]  # type: ignore[arg-type]
+        rest = arguments.locals.get(arguments.varargs or "", ())
+        given |= dict(zip((name for name in positional if name not in given), rest, strict=False))
         return given | arguments.locals.get(arguments.keywords or "", {})
 
 

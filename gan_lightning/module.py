@@ -51,7 +51,7 @@ from gan_lightning.speed import (
 
 Terms = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor | None]
-#: Those ``(N,)`` of real and of generated samples.
+#: Scores ``(N,)`` of real and of generated samples.
 Scores = tuple[Tensor, Tensor]
 #: One of 256, for images in [-1, 1].
 GREY_LEVEL = 2 / 255
@@ -64,7 +64,8 @@ class Regularizer(NamedTuple):
         term: returns its weighted value, a scalar, and what to log. The critic's takes real
             samples ``x``, their labels ``y`` and generated samples of the same labels; the
             generator's takes labels ``y`` and latents ``z``.
-        every: in every so many generator updates, then so many times as large.
+        every: it counts in one of so many generator updates, and is multiplied by that number. It
+            is logged where a row is due in such an update.
     """
 
     term: Callable[..., tuple[Tensor, Terms]]
@@ -137,6 +138,13 @@ class GAN(Hyperparameters, pl.LightningModule, ABC):
 
     #: Whether the generator's loss sees the scores of real samples too.
     pairs: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "penalty") and cls.critic_regularizers is GAN.critic_regularizers:
+            raise TypeError(
+                f"{cls.__name__}.penalty is not used: return it from critic_regularizers"
+            )
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -345,7 +353,8 @@ class GAN(Hyperparameters, pl.LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """``n_critic`` critic updates, each on its share of the batch, and a generator update."""
-        assert self._iteration is not None
+        if self._iteration is None:
+            self._iteration = self._make_iteration()
         update = self.global_step
         self.on_update(update)
         terms = self._iteration(*self._unpack(batch), self._kind(update))
@@ -361,7 +370,7 @@ class GAN(Hyperparameters, pl.LightningModule, ABC):
 
     def _kind(self, update: int) -> Kind:
         critic_due, generator_due = (
-            tuple(i for i, each in enumerate(regularizers) if update % each.every == 0)
+            tuple(i for i, each in enumerate(regularizers) if (update + 1) % each.every == 0)
             for regularizers in (self.critic_regularizers(), self.generator_regularizers())
         )
         return Kind(self.critic_updates(update), critic_due, generator_due, self.level)
@@ -566,7 +575,8 @@ class GAN(Hyperparameters, pl.LightningModule, ABC):
     def setup(self, stage: str) -> None:
         """Let DDP, which would not, accept that each update leaves the other network alone."""
         if stage == "fit":
-            self._loaded_updates = 0  # of a checkpoint that this fit does not go on from
+            # Of a checkpoint that this fit does not resume from.
+            self._loaded_updates, self._validated = 0, None
         strategy = self.trainer.strategy
         if isinstance(strategy, DDPStrategy):
             strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
@@ -660,7 +670,7 @@ def _exactly(scores: Tensor) -> Tensor:
 def _penalty(
     regularizers: Sequence[Regularizer], due: Sequence[int] | None, *args: Any
 ) -> tuple[Tensor | None, Terms]:
-    """The sum of those that are due, each as often as large as it is rare; None for none."""
+    """The sum of those that are due, each times its ``every``; None where none is."""
     penalty: Tensor | None = None
     terms: Terms = {}
     for i in range(len(regularizers)) if due is None else due:

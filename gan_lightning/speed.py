@@ -114,6 +114,8 @@ class CapturedIteration(Iteration):
 
     def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
         """One iteration; its terms, over which the next one may write."""
+        if any(other.level != kind.level for other, _ in self._graphs):
+            self._graphs.clear()  # networks that grow do not shrink, and each graph takes memory
         key = kind, x.shape
         if key not in self._graphs:
             self._graphs[key] = _Graph(self._stream, partial(self._run, kind))

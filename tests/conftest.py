@@ -63,11 +63,12 @@ def pytest_sessionfinish():
 
 
 def pytest_collection_modifyitems(items):
-    """Without a GPU, the tests that need one say that they did not run."""
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="NOT TESTED: there is no GPU here"))
+    """Slow tests may take long; without a GPU, those that need one say that they did not run."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(900))
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="NOT TESTED: there is no GPU here"))
 
 
 @pytest.hookimpl(wrapper=True)

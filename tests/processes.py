@@ -164,30 +164,31 @@ def serve(connection):
         if not between:
             # Its child becomes an orphan, which the process that asks adopts.
             parent = os.getpid()
-            if child := os.fork():
-                os.write(write_end, str(child).encode())
+            if os.fork():
                 os._exit(0)
+            request = json.loads(message)
+            if request.pop("new_session"):
+                os.setsid()
+            os.write(write_end, str(os.getpid()).encode())
             for fd in (read_end, write_end):
                 os.close(fd)
             connection.close()
             while os.getppid() == parent:
                 time.sleep(0.001)
-            run(descriptors, **json.loads(message))
+            run(descriptors, **request)
         os.waitpid(between, 0)
         connection.send(os.read(read_end, 100))
         for fd in (read_end, write_end, *descriptors):
             os.close(fd)
 
 
-def run(descriptors, arguments, cwd, environment, new_session):
+def run(descriptors, arguments, cwd, environment):
     """Be ``python arguments``, and end."""
     for standard, fd in enumerate(descriptors):
         os.dup2(fd, standard)
         os.close(fd)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     _prctl(SET_NAME, ctypes.create_string_buffer(b"python"))
-    if new_session:
-        os.setsid()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

@@ -26,14 +26,19 @@ class Ranks:
 
     def __init__(self):
         self._folder = None
+        self._programs, self._connections = [], []
 
     def __call__(self, function, *args, within=60, **kwargs):
-        if self._folder is None:
-            self._start()
-        for connection in self._connections:
-            connection.send((sys.path, str(Path.cwd()), dict(os.environ)))
-            connection.send((function, args, kwargs))
-        answers = [self._answer(rank, within) for rank in range(SIZE)]
+        try:
+            if self._folder is None:
+                self._start()
+            for connection in self._connections:
+                connection.send((sys.path, str(Path.cwd()), dict(os.environ)))
+                connection.send((function, args, kwargs))
+            answers = [self._answer(rank, within) for rank in range(SIZE)]
+        except BaseException:
+            self.end()
+            raise
         errors = [f"rank {rank}: {error}" for rank, (_, error) in enumerate(answers) if error]
         assert not errors, "\n".join(errors)
         return [result for result, _ in answers]
@@ -59,11 +64,16 @@ class Ranks:
         try:
             if self._connections[rank].poll(within):
                 return pickle.loads(self._connections[rank].recv_bytes())
-        except EOFError:
+        except (EOFError, ConnectionError):
             pass
-        said = "\n".join(program.said.read_text()[-2000:] for program in self._programs)
-        self.end()
-        raise AssertionError(f"rank {rank} does not answer: {said}")
+        told = [
+            pickle.loads(connection.recv_bytes())[1]
+            for connection in self._connections[rank + 1 :]
+            if connection.poll()
+        ]
+        told = [error for error in told if error]
+        told += [program.said.read_text()[-2000:] for program in self._programs]
+        raise AssertionError("\n".join([f"rank {rank} does not answer", *told]))
 
     def end(self):
         """Kill them."""

@@ -1,5 +1,6 @@
 """What techniques to come need of the base, said by small ones: each trains, resumes, compiles."""
 
+import functools
 import math
 
 import pytest
@@ -208,7 +209,7 @@ def test_a_lazy_regularizer_counts_when_it_is_due_and_as_much_as_it_is_rare():
     torch.testing.assert_close(loss, without + penalty)
     torch.testing.assert_close(terms["penalty"], penalty)
     due = [model._kind(update)[1:3] for update in range(4)]
-    assert due == [((0,), (0,)), ((), ()), ((0,), ()), ((), (0,))]
+    assert due == [((), ()), ((0,), ()), ((), (0,)), ((0,), ())]
 
 
 def test_the_generators_loss_in_pairs_sees_the_last_real_samples():
@@ -260,7 +261,7 @@ def test_each_level_and_each_set_of_regularizers_has_a_graph(monkeypatch):
     monkeypatch.setattr("gan_lightning.module.check_one_gpu", lambda *_: None)
     monkeypatch.setattr(speed, "WARM_UP", 100)
     run(Lazy, 6, cuda_graph=True)
-    assert [kind[1:3] for kind in kinds] == [((0,), (0,)), ((), ()), ((0,), ()), ((), (0,))]
+    assert [kind[1:3] for kind in kinds] == [((), ()), ((0,), ()), ((), (0,)), ((0,), (0,))]
     kinds.clear()
     run(Growing, 6, cuda_graph=True)
     assert [kind.level for kind in kinds] == [0, 1]
@@ -285,6 +286,51 @@ def test_an_argument_that_an_inherited_constructor_does_not_take_is_refused():
 
         class Wrong(Own):
             scale: float = 1.0
+
+
+def test_a_default_without_an_annotation_is_refused():
+    with pytest.raises(TypeError, match=r"Wrong.n_critic is no default without an annotation"):
+
+        class Wrong(DCGAN):
+            n_critic = 3
+
+
+def test_a_penalty_that_nothing_returns_is_refused():
+    with pytest.raises(TypeError, match=r"Wrong.penalty is not used: return it from critic_reg"):
+
+        class Wrong(DCGAN):
+            def penalty(self, x, y, fake):
+                return x.mean(), {}
+
+
+def wrapped(function):
+    @functools.wraps(function)
+    def call(*arguments, **options):
+        return function(*arguments, **options)
+
+    return call
+
+
+@pytest.mark.parametrize("wrap", [lambda function: function, wrapped])
+def test_a_constructor_that_passes_all_on_keeps_its_arguments(wrap):
+    class All(DCGAN):
+        @wrap
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+
+    assert All(IMAGE, 0, **SMALL).hparams == {"shape": IMAGE, "num_classes": 0, **SMALL}
+
+
+def test_a_mixin_with_a_constructor_runs_it():
+    class Mixin:
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.mixed = True
+
+    class Mixed(Mixin, DCGAN):
+        pass
+
+    assert Mixed(IMAGE, **SMALL).mixed
 
 
 def test_a_module_can_still_be_compiled_by_torch():

@@ -35,8 +35,9 @@ class ContinueLogs(pl.Callback):
             place = checkpoint_folder(trainer, trainer.checkpoint_callback)
             run = run_dir(trainer)
             requeue.remember(Path(trainer.default_root_dir), run, place)
-            if trainer.ckpt_path:
-                remove_abandoned(run)
+            if trainer.ckpt_path and trainer.logger is not None:  # else the folder is not its own
+                for folder in (run, run / "grids"):
+                    remove_abandoned(folder)
         done = pl_module.updates if isinstance(pl_module, GAN) and trainer.ckpt_path else -1
         self._csv = [each for each in trainer.loggers if isinstance(each, ContinuedCSVLogger)]
         for i, logger in enumerate(self._csv):

@@ -38,12 +38,14 @@ def test_a_run_that_goes_on_goes_on_in_its_log(place, tmp_path):
     # Stopped after update 4, with its last checkpoint at 2, and killed while it wrote two files.
     run = checkpoints.parent
     abandoned = [run / "metrics.csv.77.part", run / "grids" / "step_000004.png.77.part"]
-    for part in abandoned:
+    others = [run / "ubuntu-22.04.iso.part", run / "mine.part"]
+    for part in [*abandoned, *others]:
         part.write_bytes(b"half")
         os.utime(part, (0, 0))
     parts = place("parts", "--trainer.max_steps=8", f"--ckpt_path={checkpoints}/step=2.ckpt")
     assert parts == whole
     assert not any(part.exists() for part in abandoned)
+    assert all(part.exists() for part in others)
 
 
 class Explode(pl.Callback):
