@@ -19,8 +19,8 @@ test: .venv/installed  ## the tests to run between two edits
 test-slow: .venv/installed  ## the others
 	$(TESTS) -m slow $(PYTEST)
 
-test-all: .venv/installed  ## all of them
-	$(TESTS) $(PYTEST)
+test-all: .venv/installed  ## all of them: slow ones take the time of those beside them
+	$(TESTS) --fast=20 $(PYTEST)
 
 check: .venv/installed  ## what CI asks beside the tests
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from types import FrameType
 from typing import Any, ClassVar, get_origin
 
@@ -41,13 +41,14 @@ class Hyperparameters(HyperparametersMixin):
                 raise TypeError(
                     f"{cls.__name__}.{name} would be an argument: annotate tensors in __post_init__"
                 )
-        for name in vars(cls).keys() & getattr(cls, "__dataclass_fields__", {}).keys():
+        inherited: set[str] = {each.name for each in fields(cls)} if is_dataclass(cls) else set()
+        for name in vars(cls).keys() & inherited:
             if name not in annotations:
                 raise TypeError(
                     f"{cls.__name__}.{name} is no default without an annotation: write {name}: ..."
                 )
         before = cls.__mro__[: cls.__mro__.index(Hyperparameters)]
-        if owner in before and not _is_generated(owner.__init__):
+        if owner in before and not _is_generated(vars(owner)["__init__"]):
             if added:
                 raise TypeError(
                     f"{cls.__name__} adds {', '.join(added)} to {owner.__name__}, whose __init__ "
