@@ -601,7 +601,7 @@ class GAN(Hyperparameters, pl.LightningModule, ABC):
             lay_out_as_parameters(optimizer.optimizer)
         weights = [*self.critic.parameters(), *self.generator.parameters()]
         self._finite, self._began = FiniteIterations(weights), self.global_step
-        self._iteration = self._make_iteration()
+        self._iteration = None  # of an earlier fit: the first step makes this one's
 
     def _go_on_drawing(self) -> None:
         rank, world_size = self.trainer.global_rank, self.trainer.world_size

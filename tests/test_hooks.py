@@ -282,7 +282,8 @@ def test_an_argument_that_an_inherited_constructor_does_not_take_is_refused():
         def __init__(self, shape, num_classes=0, **options):
             super().__init__(shape, num_classes, **options)
 
-    with pytest.raises(TypeError, match="Wrong adds scale to Own, whose __init__ does not"):
+    words = "Wrong adds scale to Own, whose __init__ does not take them"
+    with pytest.raises(TypeError, match=words):
 
         class Wrong(Own):
             scale: float = 1.0
