@@ -23,10 +23,10 @@ from benchmarks.environment import changes, commit, processor, versions
 from benchmarks.protocol import ROOT, Protocol
 from benchmarks.records import Record, Scores, Status, record_path, write_record, write_whole
 from gan_lightning import load
-from gan_lightning.divergence import DivergedError
-from gan_lightning.files import whole_file
-from gan_lightning.loggers import read_rows
 from gan_lightning.metrics.measures import is_full_name
+from gan_lightning.training.divergence import DivergedError
+from gan_lightning.training.loggers import read_rows
+from gan_lightning.utils.files import whole_file
 
 #: What a run exits with that a signal stopped: it goes on when it is made again.
 STOPPED = {128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
@@ -318,7 +318,7 @@ class Attempt:
         place = {"save_dir": str(self.folder.parent.parent), "name": technique}
         loggers: list[dict[str, Any]] = [
             {
-                "class_path": "gan_lightning.loggers.ContinuedCSVLogger",
+                "class_path": "gan_lightning.training.loggers.ContinuedCSVLogger",
                 "init_args": {**place, "version": f"seed{seed}"},
             }
         ]

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from gan_lightning.errors import one_line
+from gan_lightning.utils.errors import one_line
 
 
 def fill(page: str, name: str, content: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from benchmarks.blocks import code, inert, markdown_table
 from benchmarks.reliability import EXPERIMENTS
-from gan_lightning.errors import WrongFileError, one_line
+from gan_lightning.utils.errors import WrongFileError, one_line
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from benchmarks.protocol import Protocol
 from benchmarks.published import PUBLISHED, PUBLISHED_HEADS, Reported, published_rows
 from benchmarks.table import Cell, Row, cells, heads, named
 from gan_lightning import TECHNIQUES
-from gan_lightning.errors import WrongFileError
+from gan_lightning.utils.errors import WrongFileError
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8883; --soft: #777; --accent: #0072b2;

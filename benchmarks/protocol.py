@@ -8,8 +8,7 @@ from typing import Any
 
 import yaml
 
-from gan_lightning import TECHNIQUES
-from gan_lightning.cli import TRAINER_DEFAULTS
+from gan_lightning import TECHNIQUES, Trainer
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -114,7 +113,7 @@ class Protocol:
         """Of the generator, in a whole run."""
         settings = self.settings(technique)
         if self.budget is None:
-            default = TRAINER_DEFAULTS["max_steps"]
+            default = inspect.signature(Trainer).parameters["max_steps"].default
             return int(settings.get("trainer", {}).get("max_steps", default))
         default = inspect.signature(TECHNIQUES[technique]).parameters["n_critic"].default
         n_critic = int(settings.get("model", {}).get("n_critic", default))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.protocol import Protocol
-from gan_lightning.errors import WrongFileError
-from gan_lightning.files import whole_file
+from gan_lightning.utils.errors import WrongFileError
+from gan_lightning.utils.files import whole_file
 
 Scores = dict[str, float]
 Status = Literal["finished", "diverged", "failed"]

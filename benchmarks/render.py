@@ -43,7 +43,7 @@ from benchmarks.published import (
 from benchmarks.records import read_records, write_whole
 from benchmarks.table import Row, heads, rows, texts
 from benchmarks.technique_pages import technique_page
-from gan_lightning.errors import UserError
+from gan_lightning.utils.errors import UserError
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -23,9 +23,9 @@ import yaml
 from benchmarks.environment import commit, devices, versions
 from benchmarks.protocol import PLACES, ROOT
 from benchmarks.records import Record, read_record
-from gan_lightning.errors import UserError
-from gan_lightning.files import user_path
-from gan_lightning.loggers import read_rows
+from gan_lightning.training.loggers import read_rows
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.files import user_path
 
 #: What git could take for an option is none.
 COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"

@@ -22,7 +22,7 @@ from benchmarks.claims import LEASE, claim
 from benchmarks.protocol import PLACES, PROTOCOLS, RESULTS
 from benchmarks.records import Record, read_record, record_path
 from gan_lightning import TECHNIQUES
-from gan_lightning.files import user_path
+from gan_lightning.utils.files import user_path
 
 
 def main(args: Sequence[str] | None = None) -> None:

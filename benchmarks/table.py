@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from benchmarks.protocol import Protocol
 from benchmarks.records import Record, record_path
 from gan_lightning import TECHNIQUES
-from gan_lightning.errors import one_line
+from gan_lightning.utils.errors import one_line
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from benchmarks.speed.training import MODES, PRECISIONS, Case, peak_flops, train
 from gan_lightning import TECHNIQUES
 from gan_lightning.metrics import load_extractor
 from gan_lightning.networks import FAMILIES
-from gan_lightning.speed import look_for_gpus_once
+from gan_lightning.training.iteration import look_for_gpus_once
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
 
 #: Of the processes of one run, the first one starts the others.
 RANK = int(os.environ.get("LOCAL_RANK", "0"))

@@ -1,6 +1,11 @@
 """GAN techniques as PyTorch Lightning modules."""
 
-from gan_lightning.module import GAN, load
+from typing import TYPE_CHECKING, Any
+
+from gan_lightning import moved  # noqa: F401  (old import paths)
+from gan_lightning.gan import GAN
+from gan_lightning.loading import load
+from gan_lightning.penalties import Regularizer
 from gan_lightning.techniques import (
     BEGAN,
     DCGAN,
@@ -12,6 +17,9 @@ from gan_lightning.techniques import (
     WGANGP,
 )
 
+if TYPE_CHECKING:
+    from gan_lightning.trainer import Trainer
+
 __all__ = [
     "BEGAN",
     "DCGAN",
@@ -22,6 +30,17 @@ __all__ = [
     "TECHNIQUES",
     "WGAN",
     "WGANGP",
+    "Regularizer",
+    "Trainer",
     "load",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # Not with the package: a trainer brings callbacks and scores, which modules do without.
+    if name == "Trainer":
+        from gan_lightning.trainer import Trainer
+
+        return Trainer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,11 +1,47 @@
-"""Penalties on the critic as a function of its input."""
+"""Penalties on the critic as a function of its input, and regularizers of either network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 Critic = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class Regularizer(NamedTuple):
+    """A term of a network's loss, and how often it counts.
+
+    Args:
+        term: returns its weighted value, a scalar, and what to log. The critic's takes real
+            samples ``x``, their labels ``y`` and generated samples of the same labels; the
+            generator's takes labels ``y`` and latents ``z``.
+        every: it counts in every so many-th generator update, and is multiplied by that number. It
+            is logged where a row is due in such an update.
+    """
+
+    term: Callable[..., tuple[Tensor, dict[str, Tensor]]]
+    every: int = 1
+
+
+def regularization(
+    regularizers: Sequence[Regularizer],
+    due: Sequence[int] | None,
+    *args: Any,
+) -> tuple[Tensor | None, dict[str, Tensor]]:
+    """The sum of the regularizers of indices ``due``, or of all, each times its ``every``.
+
+    Returns it, None where nothing is due, and what to log. ``args`` are those of every term.
+    """
+    total: Tensor | None = None
+    terms: dict[str, Tensor] = {}
+    for i in range(len(regularizers)) if due is None else due:
+        value, logged = regularizers[i].term(*args)
+        if regularizers[i].every > 1:
+            value = regularizers[i].every * value
+        total = value if total is None else total + value
+        terms |= logged
+    return total, terms
 
 
 def gradient_penalty(

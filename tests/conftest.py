@@ -21,7 +21,8 @@ from torch import nn
 from torch_fidelity import feature_extractor_inceptionv3 as torch_fidelity
 
 from gan_lightning import data
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
+from gan_lightning.training import iteration
 
 # Tiny tensors want one thread, in processes that tests start too.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -296,3 +297,25 @@ def server(monkeypatch, tmp_path):
         yield server
         wandb.finish()
         wandb.teardown()
+
+
+@pytest.fixture
+def as_if_captured(monkeypatch):
+    """Replays compute again, here too; what was replayed is counted."""
+    replayed = []
+
+    def capture(stream, function):
+        written = {}
+
+        def replay():
+            replayed.append(1)
+            for name, value in function().items():
+                written.setdefault(name, torch.empty_like(value)).copy_(value)
+
+        return replay, written
+
+    monkeypatch.setattr(iteration, "capture", capture)
+    monkeypatch.setattr(iteration, "run_on", lambda stream, function: function())
+    monkeypatch.setattr(iteration, "side_stream", lambda: None)
+    monkeypatch.setattr("gan_lightning.training.module.check_one_gpu", lambda *_: None)
+    return replayed

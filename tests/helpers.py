@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lightning import TECHNIQUES
+from gan_lightning.data import TensorLoader
 
 VECTOR, IMAGE = (2,), (1, 8, 8)
 CLASSES = 3
@@ -98,3 +99,9 @@ def differences(one, other):
     else:
         return [] if one == other else [""]
     return [f"{key}.{name}" for key, a, b in pairs for name in differences(a, b)]
+
+
+def fixed(n_critic, batch_size=4):
+    """A loader whose position is in the checkpoint."""
+    x, _ = samples(IMAGE, n=6 * n_critic * batch_size)
+    return TensorLoader(x, None, n_critic * batch_size, seed=0)

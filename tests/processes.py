@@ -30,7 +30,7 @@ from pathlib import Path
 
 #: What a run imports, the package's own modules and those that are imported when they are needed.
 PRELOADED = (
-    "gan_lightning.cli",
+    "gan_lightning.cli.program",
     "sklearn.datasets",
     "torch.distributed.elastic.multiprocessing.errors",
     "wandb",

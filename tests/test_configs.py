@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from gan_lightning import TECHNIQUES
+from gan_lightning import TECHNIQUES, Trainer
 from gan_lightning import data as data_modules
 from gan_lightning.callbacks import Evaluate, SampleWriter
-from gan_lightning.cli import TRAINER_DEFAULTS
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.rglob("*.yaml"))
@@ -77,7 +75,7 @@ def test_no_line_of_a_config_repeats_a_default(path):
     known = {
         "model": defaults(TECHNIQUES[path.stem]),
         "data": defaults(data_set(path)),
-        "trainer": defaults(Trainer, **TRAINER_DEFAULTS),
+        "trainer": defaults(Trainer),
         "evaluate": defaults(Evaluate),
         "checkpoint": defaults(ModelCheckpoint, filename="{step}", save_last="link"),
         "samples": defaults(SampleWriter),

@@ -6,12 +6,11 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import IMAGE, SILENT, batches, differences, samples, state, train
-from test_speed import fixed
+from helpers import IMAGE, SILENT, batches, differences, fixed, samples, state, train
 from torch import nn
 
-from gan_lightning import DCGAN, GAN, speed
-from gan_lightning.module import Regularizer
+from gan_lightning import DCGAN, GAN, Regularizer
+from gan_lightning.training import iteration
 
 SMALL = {"generator_width": 8, "critic_width": 8, "latent_dim": 4}
 
@@ -208,7 +207,7 @@ def test_a_lazy_regularizer_counts_when_it_is_due_and_as_much_as_it_is_rare():
     penalty = 2 * gradient_square(model.critic, x, None)
     torch.testing.assert_close(loss, without + penalty)
     torch.testing.assert_close(terms["penalty"], penalty)
-    due = [model._kind(update)[1:3] for update in range(4)]
+    due = [iteration.Kind.of(model, update)[1:3] for update in range(4)]
     assert due == [((), ()), ((0,), ()), ((), (0,)), ((0,), ())]
 
 
@@ -247,19 +246,16 @@ def test_a_layer_that_mixes_samples_has_real_and_generated_ones_pass_apart(techn
     assert seen == passes
 
 
-def test_each_level_and_each_set_of_regularizers_has_a_graph(monkeypatch):
+def test_each_level_and_each_set_of_regularizers_has_a_graph(monkeypatch, as_if_captured):
     kinds = []
 
-    class Graph(speed._Graph):
+    class Graph(iteration._Graph):
         def __init__(self, stream, run):
             kinds.append(run.args[0])
             super().__init__(stream, run)
 
-    monkeypatch.setattr(speed, "_Graph", Graph)
-    monkeypatch.setattr(speed, "beside", lambda stream, function: function())
-    monkeypatch.setattr(speed, "side_stream", lambda: None)
-    monkeypatch.setattr("gan_lightning.module.check_one_gpu", lambda *_: None)
-    monkeypatch.setattr(speed, "WARM_UP", 100)
+    monkeypatch.setattr(iteration, "_Graph", Graph)
+    monkeypatch.setattr(iteration, "WARM_UP", 100)
     run(Lazy, 6, cuda_graph=True)
     assert [kind[1:3] for kind in kinds] == [((), ()), ((0,), ()), ((), (0,)), ((0,), (0,))]
     kinds.clear()

@@ -24,7 +24,7 @@ from benchmarks.speed.timing import interleaved, spread, wait_for
 from gan_lightning import GAN, TECHNIQUES
 from gan_lightning.data import GANDataModule, TensorLoader
 from gan_lightning.data.base import Split
-from gan_lightning.loggers import ContinuedCSVLogger
+from gan_lightning.training.loggers import ContinuedCSVLogger
 
 #: Updates before the clock starts: compilation, capture, and caches that fill.
 WARM_UP = 5

@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 
-from gan_lightning.module import GAN
+from gan_lightning.gan import GAN
 
 
 class TrainingClock(pl.Callback):

@@ -9,10 +9,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from gan_lightning.callbacks.samples import count_in_grid, grid_samples
-from gan_lightning.checks import checked_seed
-from gan_lightning.distributed import from_first
+from gan_lightning.gan import GAN, Batch
 from gan_lightning.metrics.diversity import nearest_distance
-from gan_lightning.module import GAN, Batch
+from gan_lightning.utils.checks import checked_seed
+from gan_lightning.utils.ranks import from_first
 
 
 class Diversity(pl.Callback):

@@ -12,11 +12,8 @@ from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
-from gan_lightning.checks import at_least, checked_seed
 from gan_lightning.data.base import GANDataModule
-from gan_lightning.distributed import from_first, share_buffers
-from gan_lightning.errors import ArgumentError
-from gan_lightning.files import user_path
+from gan_lightning.gan import GAN, Batch
 from gan_lightning.metrics import Extractor, Features, Pool, extract, load_extractor
 from gan_lightning.metrics.measures import (
     MEASURES,
@@ -31,7 +28,10 @@ from gan_lightning.metrics.measures import (
     selected,
 )
 from gan_lightning.metrics.statistics import read_statistics, statistics_path, write_statistics
-from gan_lightning.module import GAN, Batch
+from gan_lightning.utils.checks import at_least, checked_seed
+from gan_lightning.utils.errors import ArgumentError
+from gan_lightning.utils.files import user_path
+from gan_lightning.utils.ranks import from_first, share_buffers
 
 
 @dataclass(frozen=True)

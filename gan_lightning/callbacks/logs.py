@@ -6,11 +6,11 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import WandbLogger
 
-from gan_lightning import requeue
-from gan_lightning.callbacks.paths import checkpoint_folder, run_dir
-from gan_lightning.files import remove_abandoned
-from gan_lightning.loggers import ContinuedCSVLogger
-from gan_lightning.module import GAN
+from gan_lightning.gan import GAN
+from gan_lightning.training import requeue
+from gan_lightning.training.loggers import ContinuedCSVLogger
+from gan_lightning.training.paths import checkpoint_folder, run_dir
+from gan_lightning.utils.files import remove_abandoned
 
 
 class ContinueLogs(pl.Callback):
@@ -41,7 +41,7 @@ class ContinueLogs(pl.Callback):
         done = pl_module.updates if isinstance(pl_module, GAN) and trainer.ckpt_path else -1
         self._csv = [each for each in trainer.loggers if isinstance(each, ContinuedCSVLogger)]
         for i, logger in enumerate(self._csv):
-            logger.go_on_after(done, self._rows[i] if i < len(self._rows) else None)
+            logger.continue_after(done, self._rows[i] if i < len(self._rows) else None)
 
     def state_dict(self) -> dict[str, Any]:
         """The runs of W&B, and how many rows each CSV has, in the order of their loggers.

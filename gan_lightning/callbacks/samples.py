@@ -12,11 +12,11 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
-from gan_lightning.callbacks.paths import run_dir
-from gan_lightning.checks import checked_seed
-from gan_lightning.files import appending
-from gan_lightning.images import image_grid, save_image, scatter_plot, to_uint8
-from gan_lightning.module import GAN, Batch
+from gan_lightning.gan import GAN, Batch
+from gan_lightning.training.paths import run_dir
+from gan_lightning.utils.checks import checked_seed
+from gan_lightning.utils.files import appending
+from gan_lightning.utils.images import image_grid, save_image, scatter_plot, to_uint8
 
 COLUMNS = 8
 ROWS = 8

@@ -4,19 +4,22 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.states import TrainerFn
 
-from gan_lightning import requeue
-from gan_lightning.checkpoints import last_checkpoint
-from gan_lightning.distributed import KILL, max_over_ranks
-from gan_lightning.errors import StoppedError, UserError
-from gan_lightning.late import LateNumbers
+from gan_lightning.training import requeue
+from gan_lightning.training.checkpoints import last_checkpoint
+from gan_lightning.training.deferred import DeferredReads
+from gan_lightning.training.lightning_internals import (
+    kill_started_ranks,
+    save_now,
+    validation_is_due,
+)
+from gan_lightning.utils.errors import StoppedError, UserError
+from gan_lightning.utils.processes import KILL
+from gan_lightning.utils.ranks import max_over_ranks
 
 
 class StopOnSignal(pl.Callback):
@@ -27,7 +30,7 @@ class StopOnSignal(pl.Callback):
     is due, or runs, it ends first: what is logged has no gap when the run goes on. A second SIGINT
     stops at once, with what was saved before; so does any signal where nothing is trained. On
     SIGUSR1 the SLURM job is put back in the queue; our command line then goes on by itself, a
-    script of one's own finds the checkpoint with ``gan_lightning.requeue.remembered``.
+    script of one's own finds the checkpoint with ``gan_lightning.training.requeue.remembered``.
 
     Raises:
         StoppedError: after the checkpoint is written, on every rank.
@@ -35,12 +38,12 @@ class StopOnSignal(pl.Callback):
 
     def __init__(self) -> None:
         self._received = 0
-        self._of_all: LateNumbers | None = None
+        self._of_all: DeferredReads | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget what an earlier fit was told."""
         self._received = 0
-        self._of_all = LateNumbers(pl_module.device) if trainer.world_size > 1 else None
+        self._of_all = DeferredReads(pl_module.device) if trainer.world_size > 1 else None
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen."""
@@ -91,8 +94,7 @@ class StopOnSignal(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Stop, but before an evaluation that is due."""
-        loop = trainer.fit_loop
-        if not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):  # type: ignore[arg-type]
+        if not validation_is_due(trainer):
             self._stop_if_asked(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -107,7 +109,7 @@ class StopOnSignal(pl.Callback):
             return
         self._received = 0
         if not trainer.sanity_checking:
-            _save(trainer)
+            save_now(trainer)
         if number not in (signal.SIGTERM, signal.SIGINT) and trainer.is_global_zero:
             requeue.put_back()
         saved = last_checkpoint(trainer)
@@ -130,13 +132,8 @@ class StopOnSignal(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """End the processes that this one has started, which would wait for it."""
-        launcher = trainer.strategy.launcher
-        if isinstance(launcher, _SubprocessScriptLauncher) and not (
-            isinstance(exception, UserError) and exception.on_all_ranks
-        ):
-            launcher.kill(KILL)
-            # Or Lightning would see them dead, and kill this one before it has said why.
-            launcher.procs.clear()
+        if not (isinstance(exception, UserError) and exception.on_all_ranks):
+            kill_started_ranks(trainer.strategy, KILL)
 
 
 def _has_nothing_to_save(trainer: pl.Trainer) -> bool:
@@ -144,20 +141,3 @@ def _has_nothing_to_save(trainer: pl.Trainer) -> bool:
     if trainer.state.fn != TrainerFn.FITTING:
         return True
     return trainer.sanity_checking and trainer.world_size == 1
-
-
-def _save(trainer: pl.Trainer) -> None:
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint):
-            found: dict[str, Any] = callback._monitor_candidates(trainer)
-            if callback.save_weights_only:
-                # Nothing could go on from weights alone.
-                path = callback.format_checkpoint_name(found)
-                trainer.save_checkpoint(path, weights_only=False)
-                callback._last_checkpoint_saved = path
-                continue
-            if callback.monitor is None:
-                callback._save_none_monitor_checkpoint(trainer, found)
-            else:
-                callback._save_checkpoint(trainer, callback.format_checkpoint_name(found))
-            callback._save_last_checkpoint(trainer, found)

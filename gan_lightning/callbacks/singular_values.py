@@ -2,7 +2,7 @@
 
 import pytorch_lightning as pl
 
-from gan_lightning.module import GAN
+from gan_lightning.gan import GAN
 from gan_lightning.networks import largest_singular_values
 
 

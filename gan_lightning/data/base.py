@@ -11,8 +11,8 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
-from gan_lightning.checks import at_least, one_of
 from gan_lightning.data.loader import Loader, PrefetchLoader, TensorLoader
+from gan_lightning.utils.checks import at_least, one_of
 
 Split = Literal["train", "test"]
 Placement = Literal["auto", "device", "host"]

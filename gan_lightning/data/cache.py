@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from gan_lightning.data.pixels import Form, UnreadableImageError
 from gan_lightning.data.sources import Source
 from gan_lightning.data.workers import read_ahead
-from gan_lightning.errors import (
+from gan_lightning.utils.errors import (
     CacheError,
     SourceChangedError,
     UserError,

@@ -8,8 +8,8 @@ from torchvision import datasets
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.sources import FilesSource, FolderSource, Selection, Source, ZipSource
-from gan_lightning.errors import ArgumentError, MissingFileError, WrongFileError
-from gan_lightning.files import user_path
+from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
+from gan_lightning.utils.files import user_path
 
 IMAGES, PARTITION, ATTRIBUTES = (
     "img_align_celeba",

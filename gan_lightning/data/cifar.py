@@ -8,7 +8,7 @@ from torchvision import datasets
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
-from gan_lightning.files import user_path
+from gan_lightning.utils.files import user_path
 
 
 class CIFAR10(ImageDataModule):

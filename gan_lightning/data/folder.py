@@ -5,8 +5,8 @@ from typing import Any
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule, colour
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
-from gan_lightning.errors import MissingFileError
-from gan_lightning.files import user_path
+from gan_lightning.utils.errors import MissingFileError
+from gan_lightning.utils.files import user_path
 
 
 class ImageFolder(CachedDataModule):

@@ -12,13 +12,13 @@ from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule, colour
 from gan_lightning.data.pixels import Colour, UnreadableImageError, decode
 from gan_lightning.data.sources import Source, open_image, stat_fingerprint
-from gan_lightning.errors import (
+from gan_lightning.utils.errors import (
     ArgumentError,
     MissingFileError,
     MissingPackageError,
     SourceChangedError,
 )
-from gan_lightning.files import user_path
+from gan_lightning.utils.files import user_path
 
 
 class HuggingFaceImages(CachedDataModule):

@@ -10,13 +10,13 @@ from PIL import ImageColor
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from gan_lightning.checks import at_least
 from gan_lightning.data.base import GANDataModule, Split
 from gan_lightning.data.cache import Cache, open_cache
 from gan_lightning.data.pixels import Colour, Form
 from gan_lightning.data.sources import Source
-from gan_lightning.errors import MissingFileError
-from gan_lightning.files import user_path
+from gan_lightning.utils.checks import at_least
+from gan_lightning.utils.errors import MissingFileError
+from gan_lightning.utils.files import user_path
 
 
 class ImageDataModule(GANDataModule):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_lightning.errors import TooFewSamplesError, WrongFileError
+from gan_lightning.utils.errors import TooFewSamplesError, WrongFileError
 
 Batch = tuple[Tensor, Tensor | None]
 Gathered = tuple[Tensor, Tensor, Tensor | None]

@@ -13,13 +13,13 @@ from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.pixels import decode
 from gan_lightning.data.sources import WHITE, Source, open_image, stat_fingerprint
-from gan_lightning.errors import (
+from gan_lightning.utils.errors import (
     MissingFileError,
     MissingPackageError,
     SourceChangedError,
     WrongFileError,
 )
-from gan_lightning.files import user_path
+from gan_lightning.utils.files import user_path
 
 
 class LSUN(CachedDataModule):

@@ -12,8 +12,8 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
-from gan_lightning.errors import MissingFileError, WrongFileError
-from gan_lightning.files import user_path
+from gan_lightning.utils.errors import MissingFileError, WrongFileError
+from gan_lightning.utils.files import user_path
 
 NAMES = {"train": "train", "test": "t10k"}
 #: What reading a broken file raises.

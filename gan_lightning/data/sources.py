@@ -22,7 +22,12 @@ from gan_lightning.data.pixels import (
     decode,
     unreadable,
 )
-from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFileError, one_line
+from gan_lightning.utils.errors import (
+    MissingFileError,
+    SourceChangedError,
+    WrongFileError,
+    one_line,
+)
 
 #: Formats that Pillow hands to another program, or knows by name alone.
 NOT_READ = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}

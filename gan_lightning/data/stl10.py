@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from gan_lightning.checks import one_of
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.sources import Source, stat_fingerprint
-from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFileError
-from gan_lightning.files import user_path
+from gan_lightning.utils.checks import one_of
+from gan_lightning.utils.errors import MissingFileError, SourceChangedError, WrongFileError
+from gan_lightning.utils.files import user_path
 
 Part = Literal["unlabeled", "train", "train+unlabeled"]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from gan_lightning.errors import UserError, WorkerError
+from gan_lightning.utils.errors import UserError, WorkerError
 
 #: Processes, at most, where there is a core for each.
 WORKERS = 16

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.transforms.v2 import functional as TF
 
-from gan_lightning.errors import MissingFileError, WrongFileError
-from gan_lightning.files import user_path
+from gan_lightning.utils.errors import MissingFileError, WrongFileError
+from gan_lightning.utils.files import user_path
 
 
 class Backbone(nn.Module):

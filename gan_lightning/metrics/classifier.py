@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.errors import MissingFileError, WrongFileError
-from gan_lightning.files import whole_file
+from gan_lightning.utils.errors import MissingFileError, WrongFileError
+from gan_lightning.utils.files import whole_file
 
 FORMAT = "gan_lightning classifier, version 1"
 #: Scores and files are called after it.

@@ -20,11 +20,11 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
 )
 from torchvision import models
 
-from gan_lightning.errors import ArgumentError, MissingFileError, WrongFileError
-from gan_lightning.files import user_path
 from gan_lightning.metrics.backbones import Backbone
 from gan_lightning.metrics.classifier import full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
+from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
+from gan_lightning.utils.files import user_path
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
 #: How the hash of the published weights begins, as their file's name says.

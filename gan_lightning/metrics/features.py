@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 from gan_lightning.data.pixels import UnreadableImageError
 from gan_lightning.data.sources import Source
 from gan_lightning.data.workers import read_ahead
-from gan_lightning.errors import UserError
-from gan_lightning.images import to_uint8
 from gan_lightning.metrics.extractors import Extractor
 from gan_lightning.metrics.scores import Moments
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.images import to_uint8
 
 #: Images that a GPU is given at a time.
 GPU_BATCH = 256

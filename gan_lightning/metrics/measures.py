@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gan_lightning.errors import ArgumentError, TooFewSamplesError
 from gan_lightning.metrics.extractors import Extractor
 from gan_lightning.metrics.features import Features
 from gan_lightning.metrics.scores import (
@@ -18,6 +17,7 @@ from gan_lightning.metrics.scores import (
     precision_recall,
 )
 from gan_lightning.metrics.toys import near_modes, sliced_wasserstein
+from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError
 
 INCEPTION = "inception"
 #: What distances are called on the network that defines them.

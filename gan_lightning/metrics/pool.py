@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from gan_lightning.distributed import gather_on_first
 from gan_lightning.metrics.features import Features
 from gan_lightning.metrics.scores import Moments
+from gan_lightning.utils.ranks import gather_on_first
 
 #: Up to these many bytes stay on the device that computed them.
 ON_DEVICE_BYTES = 2**28

@@ -10,10 +10,10 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
-from gan_lightning.errors import StorageError
-from gan_lightning.files import whole_file
 from gan_lightning.metrics.features import Features
 from gan_lightning.metrics.scores import Moments
+from gan_lightning.utils.errors import StorageError
+from gan_lightning.utils.files import whole_file
 
 #: Of the file, and of how features come out of images.
 FORMAT = "gan_lightning features, version 1"

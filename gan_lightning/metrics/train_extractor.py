@@ -16,10 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from gan_lightning.checks import at_least
 from gan_lightning.data import GANDataModule
-from gan_lightning.errors import UserError
-from gan_lightning.files import user_path
 from gan_lightning.metrics.classifier import (
     Classifier,
     Description,
@@ -27,6 +24,9 @@ from gan_lightning.metrics.classifier import (
     full_name,
     save_classifier,
 )
+from gan_lightning.utils.checks import at_least
+from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.files import user_path
 
 BATCH_SIZE = 128
 #: Images are moved by up to so many pixels.

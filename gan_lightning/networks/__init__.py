@@ -1,11 +1,14 @@
 """The families of networks, and what can be done to them."""
 
+from collections.abc import Sequence
+
 from gan_lightning.networks.autoencoder import AUTOENCODER, set_carry
 from gan_lightning.networks.dcgan import DCGAN, SNDCGAN
 from gan_lightning.networks.family import Family, Norm, mixes_samples
 from gan_lightning.networks.mlp import MLP
 from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
 from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
+from gan_lightning.utils.checks import one_of
 
 #: Families of images, by the name that ``--model.network`` takes; vectors get perceptrons.
 FAMILIES = {
@@ -17,11 +20,23 @@ FAMILIES = {
     "autoencoder": AUTOENCODER,
 }
 
+
+def family_for(shape: Sequence[int], network: str) -> Family:
+    """The family of this name for images ``(C, H, W)``, that of perceptrons for other shapes.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    one_of(FAMILIES, network=network)
+    return FAMILIES[network] if len(shape) == 3 else MLP
+
+
 __all__ = [
     "FAMILIES",
     "MLP",
     "Family",
     "Norm",
+    "family_for",
     "largest_singular_values",
     "mixes_samples",
     "set_carry",

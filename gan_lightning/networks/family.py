@@ -8,9 +8,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gan_lightning.networks.conditioning import ScoreHead
-from gan_lightning.networks.sizes import LARGE
+from gan_lightning.networks.sizes import LARGE, MAX_SIZE
 
 Norm = Literal["none", "batch", "layer"]
+
+#: Of images: grey or colour, each with or without transparency.
+MAX_CHANNELS = 4
 
 
 class Features(nn.Module):
@@ -74,6 +77,7 @@ class Family:
         init: how the weights of a module start.
         widths: the published generator's and critic's; below 64 pixels, where ``large_widths``
             are those from there on.
+        images: whether samples are images, or vectors.
     """
 
     generator: Callable[..., nn.Module]
@@ -81,6 +85,23 @@ class Family:
     init: Callable[[nn.Module], None]
     widths: tuple[int, int]
     large_widths: tuple[int, int] | None = None
+    images: bool = True
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Raises ValueError for a shape that the family has no networks for."""
+        match tuple(shape):
+            case (channels, height, width) if self.images:
+                fits = channels <= MAX_CHANNELS and height == width and 8 <= height <= MAX_SIZE
+            case (_,):
+                fits = not self.images
+            case _:
+                fits = False
+        if not fits:
+            raise ValueError(
+                f"shape must be (C, size, size) with 1 to {MAX_CHANNELS} channels and size 8 to "
+                f"{MAX_SIZE}, or (D,) for vectors, unless build_networks is your own; "
+                f"got {tuple(shape)}"
+            )
 
     def widths_at(self, size: int) -> tuple[int, int]:
         """The published generator's and critic's at an image size."""
@@ -90,12 +111,14 @@ class Family:
         self, shape: Sequence[int], latent_dim: int, num_classes: int, width: int
     ) -> nn.Module:
         """A generator, initialised."""
+        self.check(shape)
         return self.generator(shape, latent_dim, num_classes, width).apply(self.init)
 
     def make_critic(
         self, shape: Sequence[int], num_classes: int, width: int, norm: Norm
     ) -> nn.Module:
         """A critic that scores, initialised."""
+        self.check(shape)
         return ScoreCritic(self.features(shape, width, norm), num_classes).apply(self.init)
 
     def make_autoencoder(

@@ -55,4 +55,4 @@ def _leave(module: nn.Module) -> None:
     """Keep PyTorch's own initialisation."""
 
 
-MLP = Family(MLPGenerator, MLPFeatures, init=_leave, widths=(128, 128))
+MLP = Family(MLPGenerator, MLPFeatures, init=_leave, widths=(128, 128), images=False)

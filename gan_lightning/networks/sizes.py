@@ -1,7 +1,9 @@
-"""The sizes an image passes through, so that every size from 8 to 128 fits every family."""
+"""The sizes an image passes through, so that every size from 8 to 256 fits every family."""
 
 #: From this size on, residual networks are those that the papers have for larger images.
 LARGE = 64
+#: The largest size that the families are tested at.
+MAX_SIZE = 256
 
 
 def halvings(size: int, smallest: int, at_least: int = 0) -> list[int]:

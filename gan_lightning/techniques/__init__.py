@@ -1,6 +1,6 @@
 """The techniques, one file a paper. ``TECHNIQUES`` is the one list of them."""
 
-from gan_lightning.module import GAN
+from gan_lightning.gan import GAN
 from gan_lightning.techniques.began import BEGAN
 from gan_lightning.techniques.dcgan import DCGAN
 from gan_lightning.techniques.lsgan import LSGAN

@@ -6,11 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gan_lightning.distributed import mean_over_ranks
+from gan_lightning.gan import GAN, Batch, Terms
 from gan_lightning.losses import equilibrium_critic_loss, equilibrium_generator_loss
-from gan_lightning.module import GAN, Batch, Terms
 from gan_lightning.networks import set_carry
-from gan_lightning.speed import set_rate
+from gan_lightning.training.iteration import set_rate
+from gan_lightning.utils.ranks import mean_over_ranks
 
 
 class BEGAN(GAN):
@@ -80,9 +80,10 @@ class BEGAN(GAN):
         )
         return generator, critic
 
-    def draw_latents(self, n: int) -> Tensor:
+    def draw_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform in [-1, 1], section 3.4."""
-        return torch.rand(n, self.latent_dim, device=self.device) * 2 - 1
+        z = torch.rand(n, self.latent_dim, device=self.device, generator=generator)
+        return z * 2 - 1
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """E[real] - k E[fake], section 3.4."""
@@ -122,7 +123,7 @@ class BEGAN(GAN):
     @torch.no_grad()
     def _halve_stalled_rates(self) -> None:
         if self.convergence_sum >= self.least_convergence_sum:
-            for optimizer in self._optimizers():
+            for optimizer in self.both_optimizers():
                 for group in optimizer.param_groups:
                     lr = float(group["lr"])
                     set_rate(group, max(lr / 2, min(lr, self.least_lr)))

@@ -5,14 +5,14 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from gan_lightning.checks import one_of
+from gan_lightning.gan import GAN, Terms
 from gan_lightning.losses import (
     logistic_critic_loss,
     logistic_generator_loss,
     minimax_generator_loss,
 )
-from gan_lightning.module import GAN, Terms
 from gan_lightning.networks import Norm
+from gan_lightning.utils.checks import one_of
 
 Objective = Literal["non_saturating", "minimax"]
 
@@ -52,9 +52,10 @@ class DCGAN(GAN):
             )
         super().__post_init__()
 
-    def draw_latents(self, n: int) -> Tensor:
+    def draw_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform in [-1, 1], section 4."""
-        return torch.rand(n, self.latent_dim, device=self.device) * 2 - 1
+        z = torch.rand(n, self.latent_dim, device=self.device, generator=generator)
+        return z * 2 - 1
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """Binary cross-entropy, arXiv:1406.2661, eq. 1."""

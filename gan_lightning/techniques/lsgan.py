@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from gan_lightning.gan import GAN
 from gan_lightning.losses import least_squares_critic_loss, least_squares_generator_loss
-from gan_lightning.module import GAN
 from gan_lightning.networks import Norm
 
 
@@ -33,9 +33,10 @@ class LSGAN(GAN):
     betas: tuple[float, float] = (0.5, 0.999)
     critic_norm: Norm = "batch"
 
-    def draw_latents(self, n: int) -> Tensor:
+    def draw_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform in [-1, 1], as in the authors' code."""
-        return torch.rand(n, self.latent_dim, device=self.device) * 2 - 1
+        z = torch.rand(n, self.latent_dim, device=self.device, generator=generator)
+        return z * 2 - 1
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """1/2 E[(real - b)^2] + 1/2 E[(fake - a)^2], eq. 2."""

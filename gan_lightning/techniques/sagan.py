@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from gan_lightning.gan import GAN
 from gan_lightning.losses import hinge_critic_loss, hinge_generator_loss
-from gan_lightning.module import GAN
 from gan_lightning.networks import spectral_normalize
 
 

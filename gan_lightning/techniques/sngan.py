@@ -4,15 +4,15 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from gan_lightning.checks import one_of
+from gan_lightning.gan import GAN
 from gan_lightning.losses import (
     hinge_critic_loss,
     hinge_generator_loss,
     logistic_critic_loss,
     logistic_generator_loss,
 )
-from gan_lightning.module import GAN
 from gan_lightning.networks import spectral_normalize
+from gan_lightning.utils.checks import one_of
 
 Objective = Literal["hinge", "softplus"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_lightning.gan import GAN, Terms
 from gan_lightning.losses import wasserstein_critic_loss, wasserstein_generator_loss
-from gan_lightning.module import GAN, Terms
 from gan_lightning.networks import Norm
 
 

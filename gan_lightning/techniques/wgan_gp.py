@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from gan_lightning.gan import GAN, Terms
 from gan_lightning.losses import wasserstein_critic_loss, wasserstein_generator_loss
-from gan_lightning.module import GAN, Regularizer, Terms
-from gan_lightning.penalties import interpolate_gradient_norms, norm_penalty
+from gan_lightning.penalties import Regularizer, interpolate_gradient_norms, norm_penalty
 
 
 class WGANGP(GAN):

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import reliability
 from benchmarks.measured_tables import reliability_table
 from benchmarks.reliability import EXPERIMENTS, TESTS, Experiment, main
-from gan_lightning.errors import WrongFileError
+from gan_lightning.utils.errors import WrongFileError
 
 SOME = """
 import pytest

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from benchmarks.protocol import PROTOCOLS, ROOT
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
 
 SWEEP = yaml.safe_load((ROOT / "benchmarks" / "sweep.yaml").read_text())
 

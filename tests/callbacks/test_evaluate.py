@@ -19,9 +19,9 @@ from gan_lightning import GAN
 from gan_lightning.callbacks import Evaluate
 from gan_lightning.data import Digits, Ring, TensorLoader
 from gan_lightning.data.base import GANDataModule
-from gan_lightning.errors import ArgumentError, TooFewSamplesError
-from gan_lightning.images import to_uint8
 from gan_lightning.metrics import extract, load_extractor
+from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError
+from gan_lightning.utils.images import to_uint8
 
 SCORES = ["fd1797_digits_cnn", "is1797_digits_cnn"]
 EVERY_UPDATE = {"val_check_interval": 1, "check_val_every_n_epoch": None}

@@ -19,7 +19,7 @@ def place(tmp_path, fit):
     """``place(name, *arguments)``: a command that logs into the folder of that name; its rows."""
 
     def run(name, *arguments, command="fit"):
-        logger = "gan_lightning.loggers.ContinuedCSVLogger"
+        logger = "gan_lightning.training.loggers.ContinuedCSVLogger"
         fit(
             *(*TINY, *OFTEN, f"--trainer.logger={logger}", "--trainer.logger.version=one"),
             *(f"--trainer.logger.save_dir={tmp_path}", f"--trainer.logger.name={name}", *arguments),

@@ -8,7 +8,7 @@ from helpers import differences, state, tiny
 
 from gan_lightning.callbacks import Evaluate
 from gan_lightning.data import Grid, Ring, SwissRoll
-from gan_lightning.errors import ArgumentError
+from gan_lightning.utils.errors import ArgumentError
 
 
 class Perfect(torch.nn.Module):

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import CSVLogger
 from gan_lightning import WGANGP
 from gan_lightning.callbacks import SampleGrid
 from gan_lightning.data import Digits, FashionMNIST, Ring
-from gan_lightning.images import image_grid
+from gan_lightning.utils.images import image_grid
 
 SMALL = [
     "--model=WGANGP",

@@ -6,7 +6,7 @@ import pytest
 import wandb
 from wandb_log import read, records
 
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
 
 
 def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):

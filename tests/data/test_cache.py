@@ -19,7 +19,7 @@ from gan_lightning.data import workers as workers_module
 from gan_lightning.data.cache import CHUNKS, IMAGES, META, open_cache
 from gan_lightning.data.pixels import Form
 from gan_lightning.data.sources import FolderSource, ZipSource
-from gan_lightning.errors import CacheError, SourceChangedError, WrongFileError
+from gan_lightning.utils.errors import CacheError, SourceChangedError, WrongFileError
 
 FORM = Form(3, 8)
 COUNT = 20

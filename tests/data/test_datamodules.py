@@ -45,7 +45,7 @@ from gan_lightning.data import (
     SwissRoll,
     TensorLoader,
 )
-from gan_lightning.errors import (
+from gan_lightning.utils.errors import (
     ArgumentError,
     MissingFileError,
     MissingPackageError,

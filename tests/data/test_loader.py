@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gan_lightning.data import PrefetchLoader, TensorLoader
-from gan_lightning.errors import TooFewSamplesError
+from gan_lightning.utils.errors import TooFewSamplesError
 
 SAMPLES, BATCH = 14, 4
 BATCHES = 3  # full ones in an epoch

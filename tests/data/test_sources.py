@@ -12,7 +12,7 @@ from PIL import Image
 from gan_lightning.data import sources
 from gan_lightning.data.pixels import UnreadableImageError
 from gan_lightning.data.sources import FolderSource, Selection, ZipSource
-from gan_lightning.errors import MissingFileError, SourceChangedError, WrongFileError
+from gan_lightning.utils.errors import MissingFileError, SourceChangedError, WrongFileError
 
 PNG = encoded(picture(8, 8), "PNG")
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from gan_lightning.data import Digits
-from gan_lightning.errors import WrongFileError
 from gan_lightning.metrics import load_extractor
 from gan_lightning.metrics.classifier import load_classifier
 from gan_lightning.metrics.train_extractor import main, snake_case
+from gan_lightning.utils.errors import WrongFileError
 
 
 @pytest.fixture(scope="module")

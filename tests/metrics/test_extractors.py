@@ -12,9 +12,9 @@ from torchvision import models
 from torchvision.transforms.v2 import functional
 
 from gan_lightning.data import Digits
-from gan_lightning.errors import MissingFileError
 from gan_lightning.metrics import digits_cnn, load_extractor
 from gan_lightning.metrics.extractors import INCEPTION_VARIABLE
+from gan_lightning.utils.errors import MissingFileError
 
 OPTION = "--evaluate.weights"
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lightning.errors import ArgumentError, TooFewSamplesError
 from gan_lightning.metrics import Extractor, Features
 from gan_lightning.metrics.measures import (
     MEASURES,
@@ -16,6 +15,7 @@ from gan_lightning.metrics.measures import (
     measured,
     selected,
 )
+from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError
 
 
 def extractor(name, classes=True):

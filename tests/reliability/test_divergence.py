@@ -10,8 +10,8 @@ from program import checkpoints, rows, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning import load
-from gan_lightning.divergence import DivergedError
-from gan_lightning.late import LateNumbers
+from gan_lightning.training.deferred import DeferredReads
+from gan_lightning.training.divergence import DivergedError
 
 
 class Spoil(pl.Callback):
@@ -90,13 +90,13 @@ def test_a_run_that_goes_on_counts_from_its_beginning(tmp_path):
 
 def later(monkeypatch, iterations):
     """Counts are read as late as those of a GPU are."""
-    init = LateNumbers.__init__
+    init = DeferredReads.__init__
 
     def slow(self, device):
         init(self, device)
-        self.later = iterations
+        self.delay = iterations
 
-    monkeypatch.setattr(LateNumbers, "__init__", slow)
+    monkeypatch.setattr(DeferredReads, "__init__", slow)
 
 
 def test_a_count_that_is_read_later_names_the_same_update(monkeypatch):

@@ -7,7 +7,7 @@ from helpers import CONDITIONAL, SILENT, slow_but, techniques
 
 from gan_lightning import TECHNIQUES
 from gan_lightning.data import Digits, Ring
-from gan_lightning.sync_batch_norm import SyncBatchNorm
+from gan_lightning.training.sync_batch_norm import SyncBatchNorm
 
 TOGETHER = 16
 #: Hyperparameters that have more than one update of the critic, and everything that evolves.

@@ -32,15 +32,15 @@ from benchmarks.records import Record, read_record, record_path
 from gan_lightning import TECHNIQUES
 from gan_lightning import data as data_modules
 from gan_lightning.callbacks import Evaluate, SampleWriter
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
 from gan_lightning.data import cache as cache_module
 from gan_lightning.data import workers as workers_module
 from gan_lightning.data.cache import CHUNKS, IMAGES, META, open_cache
 from gan_lightning.data.pixels import Form
 from gan_lightning.data.sources import FolderSource
-from gan_lightning.errors import UserError
 from gan_lightning.metrics import Features, Pool
 from gan_lightning.metrics.statistics import read_statistics, write_statistics
+from gan_lightning.utils.errors import UserError
 
 #: Up to so many, the same at every call.
 SAME = 100

@@ -12,7 +12,7 @@ from program import LONG, assert_same, checkpoints, rows, run_of
 from wandb_log import read, records
 
 from gan_lightning import TECHNIQUES
-from gan_lightning.checkpoints import newest_checkpoint
+from gan_lightning.training.checkpoints import newest_checkpoint
 
 CLASSES = {key: technique.__name__ for key, technique in TECHNIQUES.items()}
 
@@ -83,7 +83,7 @@ def history(root):
 def test_all_logs_of_a_run_go_on(program, server, tmp_path, number):
     loggers = [
         {
-            "class_path": "gan_lightning.loggers.ContinuedCSVLogger",
+            "class_path": "gan_lightning.training.loggers.ContinuedCSVLogger",
             "init_args": {"save_dir": str(tmp_path), "name": "run", "version": "version_0"},
         },
         {

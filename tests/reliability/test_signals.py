@@ -16,9 +16,9 @@ from program import LONG, assert_same, checkpoints, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning.callbacks import StopOnSignal, signals
-from gan_lightning.errors import StoppedError
-from gan_lightning.late import LateNumbers
-from gan_lightning.loggers import read_rows
+from gan_lightning.training.deferred import DeferredReads
+from gan_lightning.training.loggers import read_rows
+from gan_lightning.utils.errors import StoppedError
 
 #: A job of SLURM with one task.
 JOB = {
@@ -174,8 +174,8 @@ def test_two_processes_train_where_the_first_has_the_number_1(tmp_path):
 
 def test_what_another_rank_has_received_is_known_some_updates_later(monkeypatch):
     stop, device = StopOnSignal(), torch.device("cpu")
-    stop._of_all = LateNumbers(device)
-    stop._of_all.later = 3
+    stop._of_all = DeferredReads(device)
+    stop._of_all.delay = 3
     told = iter([0, 15, 15, 15, 15])
     monkeypatch.setattr(signals, "max_over_ranks", lambda x: torch.tensor(next(told)))
     assert [stop._asked(device) for _ in range(5)] == [0, 0, 0, 0, 15]

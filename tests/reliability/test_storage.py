@@ -13,8 +13,8 @@ import yaml
 from program import LONG, assert_same, checkpoints, run_of
 
 from gan_lightning import load
-from gan_lightning.cli import main
-from gan_lightning.module import GAN
+from gan_lightning.cli.program import main
+from gan_lightning.gan import GAN
 
 TINY = ("--model.generator_width=8", "--model.critic_width=8")
 ARGUMENTS = ("--model=DCGAN", *LONG)
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_another_model_is_told_from_it(answer, trained, given, w
             lambda c: c.update(gan_lightning={"format": 99, "version": "9.1"}),
             "was written by gan_lightning 9.1, which this version cannot read: upgrade it",
         ),
-        (lambda c: c.pop("optimizer_states"), "holds weights alone: a fit cannot go on from it"),
+        (lambda c: c.pop("optimizer_states"), "holds weights alone: a fit cannot resume from it"),
         (lambda c: c.pop("state_dict"), "is not a checkpoint of a run"),
         (
             lambda c: c["state_dict"].pop("critic.features.net.0.weight"),

@@ -32,18 +32,18 @@ from benchmarks import render, reproduce
 from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import Record, read_record, record_path, write_record, write_whole
 from gan_lightning import data, load
-from gan_lightning.checkpoints import AtomicCheckpointIO
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
 from gan_lightning.data import cache, mnist, sources
 from gan_lightning.data.huggingface import _Rows
 from gan_lightning.data.pixels import Form, UnreadableImageError
 from gan_lightning.data.sources import FolderSource, ZipSource
-from gan_lightning.errors import MissingFileError, UserError, WrongFileError
 from gan_lightning.metrics import extractors, load_extractor
 from gan_lightning.metrics.classifier import Classifier, Description, save_classifier
 from gan_lightning.metrics.features import Features
 from gan_lightning.metrics.statistics import read_statistics, statistics_path, write_statistics
 from gan_lightning.metrics.train_extractor import main as train_extractor
+from gan_lightning.training.checkpoints import AtomicCheckpointIO
+from gan_lightning.utils.errors import MissingFileError, UserError, WrongFileError
 
 
 class Payload:

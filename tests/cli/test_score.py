@@ -11,7 +11,7 @@ import torch_fidelity
 from formats import encoded, picture
 from torchvision import models
 
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
 from gan_lightning.metrics.classifier import Classifier, Description, save_classifier
 
 SHAPE = (3, 16, 16)

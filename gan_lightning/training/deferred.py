@@ -1,4 +1,4 @@
-"""Whole numbers of a device, read when they are there: neither waits for the other."""
+"""Integers that a device computes and the host reads later, so that neither waits for the other."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 
-class LateNumbers:
-    """Hands out the numbers it was given, in turn: of a GPU some calls later, of a CPU at once.
+class DeferredReads:
+    """A queue of integers: those of a GPU are read some calls later, those of a CPU at once.
 
     Args:
-        device: that computes them.
+        device: where the integers are computed.
     """
 
     def __init__(self, device: torch.device) -> None:
-        #: How many are on their way: a GPU is never so far behind, but for small networks.
-        self.later = 8 if device.type == "cuda" else 0
+        #: How many may be unread. With networks of ordinary size no GPU falls this far behind.
+        self.delay = 8 if device.type == "cuda" else 0
         self._pending: deque[tuple[Tensor, Callable[[], None]]] = deque()
 
     def add(self, number: Tensor) -> None:
-        """One more, an integer of shape (); it may change later."""
+        """Queue an integer of shape (); the tensor may change afterwards."""
         if number.device.type != "cuda":
             self._pending.append((number.to("cpu", copy=True), _do_nothing))
             return
@@ -31,19 +31,19 @@ class LateNumbers:
         self._pending.append((copy, copied.synchronize))
 
     def due(self) -> Iterator[int]:
-        """Those that are late enough."""
-        while len(self._pending) > self.later:
+        """The integers that have waited long enough, in order."""
+        while len(self._pending) > self.delay:
             yield self._read()
 
     def rest(self) -> Iterator[int]:
-        """All others, which it waits for."""
+        """All integers that are left, in order; waits for the device."""
         while self._pending:
             yield self._read()
 
     def _read(self) -> int:
         copy, wait = self._pending.popleft()
         wait()
-        # By way of NumPy: torch's values are not to be read in a step.
+        # Through NumPy: a tensor's item() is what a step must never call, and tests forbid it.
         return int(copy.numpy())
 
 

@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from gan_lightning.checkpoints import AtomicCheckpointIO
-from gan_lightning.errors import StorageError
+from gan_lightning.training.checkpoints import AtomicCheckpointIO
+from gan_lightning.utils.errors import StorageError
 
 
 def test_a_checkpoint_is_written_and_read(tmp_path):

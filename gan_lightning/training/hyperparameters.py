@@ -11,8 +11,7 @@ from pytorch_lightning.core.mixins.hparams_mixin import HyperparametersMixin
 from torch import Tensor
 from typing_extensions import dataclass_transform
 
-#: What the command line adds to the hyperparameters of what it builds.
-BUILT_BY_CLI = "_instantiator"
+from gan_lightning.training.lightning_internals import BUILT_BY_CLI
 
 
 @dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(field,))

@@ -14,8 +14,6 @@ from rich.table import Table
 from torch import Tensor
 
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
-from gan_lightning.errors import ArgumentError, TooFewSamplesError, WrongFileError
-from gan_lightning.files import user_path
 from gan_lightning.metrics import (
     EXTRACTORS,
     Extractor,
@@ -35,6 +33,8 @@ from gan_lightning.metrics.measures import (
     measured,
     selected,
 )
+from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError, WrongFileError
+from gan_lightning.utils.files import user_path
 
 
 def main(args: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_lightning.ema import update_average
+from gan_lightning.training.ema import update_average
 
 
 def pair(make):

@@ -18,6 +18,7 @@ from helpers import (
     every_case_of_a_kind,
     every_kind,
     every_technique,
+    fixed,
     samples,
     state,
     tiny,
@@ -25,16 +26,11 @@ from helpers import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_lightning import DCGAN, load, speed
+from gan_lightning import DCGAN, load
 from gan_lightning.data import Digits, TensorLoader
-from gan_lightning.errors import UserError
-
-
-def fixed(n_critic, batch_size=4):
-    """A loader whose position is in the checkpoint."""
-    x, _ = samples(IMAGE, n=6 * n_critic * batch_size)
-    return TensorLoader(x, None, n_critic * batch_size, seed=0)
-
+from gan_lightning.training import iteration
+from gan_lightning.training.divergence import StopOnDivergence
+from gan_lightning.utils.errors import UserError
 
 # Steps that nothing waits for.
 
@@ -67,6 +63,13 @@ def test_a_step_reads_no_value_from_the_device(name, shape, num_classes, monkeyp
         made.append(batch_idx)
 
     monkeypatch.setattr(type(model), "training_step", watched)
+    check = StopOnDivergence.on_train_batch_end
+
+    def watched_check(*args):
+        with NoWaiting():
+            check(*args)
+
+    monkeypatch.setattr(StopOnDivergence, "on_train_batch_end", watched_check)
     train(model, batches(shape), max_steps=3)
     assert len(made) == 3
 
@@ -130,10 +133,10 @@ def traced(monkeypatch):
         return compile_(function, **arguments, backend="aot_eager")
 
     monkeypatch.setattr(torch, "compile", trace)
-    speed.compiled.cache_clear()
+    iteration.compiled.cache_clear()
     torch._dynamo.reset()
     yield
-    speed.compiled.cache_clear()
+    iteration.compiled.cache_clear()
     torch._dynamo.reset()
 
 
@@ -160,7 +163,7 @@ def test_compiled_objectives_equal_the_others(name):
         ours, losses = [], []
         for gan, function in (
             (as_is, getattr(type(as_is), objective)),
-            (model, speed.compiled(getattr(type(model), objective))),
+            (model, iteration.compiled(getattr(type(model), objective))),
         ):
             gan.zero_grad()
             torch.manual_seed(1)
@@ -184,28 +187,6 @@ def assert_same_state(one, other):
 
 
 # A captured iteration.
-
-
-@pytest.fixture
-def as_if_captured(monkeypatch):
-    """Replays compute again, here too; what was replayed is counted."""
-    replayed = []
-
-    def capture(stream, function):
-        written = {}
-
-        def replay():
-            replayed.append(1)
-            for name, value in function().items():
-                written.setdefault(name, torch.empty_like(value)).copy_(value)
-
-        return replay, written
-
-    monkeypatch.setattr(speed, "capture", capture)
-    monkeypatch.setattr(speed, "beside", lambda stream, function: function())
-    monkeypatch.setattr(speed, "side_stream", lambda: None)
-    monkeypatch.setattr("gan_lightning.module.check_one_gpu", lambda *_: None)
-    return replayed
 
 
 def run(
@@ -261,7 +242,7 @@ def assert_close(one, other, tolerance):
 def test_a_captured_run_equals_one_that_is_not(name, tmp_path, as_if_captured):
     as_is, captured = run(name, tmp_path, False), run(name, tmp_path, True)
     assert captured[1].global_step == 12
-    assert len(as_if_captured) == 12 - speed.WARM_UP
+    assert len(as_if_captured) == 12 - iteration.WARM_UP
     assert len(captured[2]) == 4
     assert_close(as_is, captured, 1e-5)
 
@@ -288,13 +269,13 @@ def test_a_batch_of_another_size_has_a_graph_too(tmp_path, as_if_captured):
         model = tiny("lsgan", cuda_graph=cuda_graph)
         train(model, batches(batch_size=6), max_steps=35)  # the seventh of each epoch has 4
         runs.append((model, None, []))
-    assert len(as_if_captured) == 35 - 2 * speed.WARM_UP
+    assert len(as_if_captured) == 35 - 2 * iteration.WARM_UP
     assert_close(*runs, 1e-5)
 
 
 def test_a_module_that_is_captured_can_be_copied(tmp_path, as_if_captured):
     model, _, _ = run("dcgan", tmp_path, True, max_steps=5)
-    model._iteration = speed.Iteration(lambda *_: {}, (), list, lambda loss: None)
+    model._iteration = iteration.Iteration(model)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert other._iteration is None
         assert_same_state(model, other)
@@ -326,7 +307,7 @@ def test_a_number_can_be_watched(cuda_graph, as_if_captured):
 def test_long_phases_have_a_graph_too(tmp_path, as_if_captured):
     options = {"long_n_critic": 4, "decay_steps": 0}
     as_is, captured = (run("wgan", tmp_path, graph, 30, **options) for graph in (False, True))
-    assert len(as_if_captured) == 30 - 2 * speed.WARM_UP
+    assert len(as_if_captured) == 30 - 2 * iteration.WARM_UP
     assert_close(as_is, captured, 1e-5)
 
 
@@ -346,8 +327,8 @@ def test_a_captured_run_needs_one_gpu():
     with pytest.raises(UserError, match="this run is on 1 CPU: leave it out"):
         train(tiny("dcgan", cuda_graph=True), batches(), max_steps=1)
     with pytest.raises(UserError, match="on 2 CUDAs"):
-        speed.check_one_gpu(torch.device("cuda"), 2)
-    speed.check_one_gpu(torch.device("cuda"), 1)
+        iteration.check_one_gpu(torch.device("cuda"), 2)
+    iteration.check_one_gpu(torch.device("cuda"), 1)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from gan_lightning.loggers import ContinuedCSVLogger, read_rows
+from gan_lightning.training.loggers import ContinuedCSVLogger, read_rows
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def log(tmp_path):
     def process(*rows, after=None):
         logger = ContinuedCSVLogger(tmp_path, "run", "version")
         if after is not None:
-            logger.go_on_after(after)
+            logger.continue_after(after)
         for step, values in rows:
             logger.log_metrics(values, step)
             logger.save()

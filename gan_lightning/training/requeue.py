@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_warn
 
-from gan_lightning.checkpoints import newest_checkpoint
-from gan_lightning.errors import WrongFileError
-from gan_lightning.files import whole_file
+from gan_lightning.training.checkpoints import newest_checkpoint
+from gan_lightning.utils.errors import WrongFileError
+from gan_lightning.utils.files import whole_file
 
 
 class Run(NamedTuple):

@@ -1,4 +1,4 @@
-"""Arguments that are refused, each with one sentence that says what would do."""
+"""Checks of arguments; each error says in one sentence what is accepted."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -31,13 +31,8 @@ def one_of(choices: Iterable[str], **named: Choice) -> Choice:
 
 
 def checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of a sample that networks are made for; ValueError for any other."""
-    match tuple(int(n) for n in shape):
-        case (dim,) as vector if dim >= 1:
-            return vector
-        case (1 | 3, height, width) as image if height == width and 8 <= height <= 128:
-            return image
-    raise ValueError(
-        "shape must be (C, size, size) with 1 or 3 channels and size 8 to 128, "
-        f"or (D,) for vectors; got {tuple(shape)}"
-    )
+    """The shape of a sample; ValueError where it has no dimension, or an empty one."""
+    checked = tuple(int(n) for n in shape)
+    if not checked or min(checked) < 1:
+        raise ValueError(f"shape must be of one dimension or more, none empty; got {tuple(shape)}")
+    return checked

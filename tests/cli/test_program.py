@@ -16,7 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gan_lightning import DCGAN, GAN, TECHNIQUES
 from gan_lightning import data as data_modules
-from gan_lightning.cli import main
+from gan_lightning.cli.program import main
 from gan_lightning.data import GANDataModule
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -551,7 +551,7 @@ BAD_FOLDERS = {
     "none of the 1 images can be read: the first is a.png (not an image)": {"data_dir": "broken"},
     "10 samples do not fill one batch: 64 on each": {"data_dir": "few"},
     "the decoded images cannot be kept in": {"data_dir": "few", "cache_dir": "file/cache"},
-    "shape must be (C, size, size) with 1 or 3 channels and size 8 to 128": {"size": 7},
+    "shape must be (C, size, size) with 1 to 4 channels and size 8 to 256": {"size": 7},
     "there are no labels: a.png in {data_dir} is not in a sub-folder": {"conditional": "true"},
     "there is no colour 'blu': give a name, or #rrggbb": {"background": "blu"},
 }

@@ -1,29 +1,31 @@
-"""What makes an iteration fast: compiled objectives, and one CUDA graph of all that it does."""
+"""How an iteration runs: operation by operation, compiled, or captured as one CUDA graph."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gan_lightning.errors import UserError
+from gan_lightning.training.lightning_internals import count_step
+from gan_lightning.utils.errors import UserError
 
-#: Of tensors; returns a loss and the terms to log, and may return more.
+if TYPE_CHECKING:
+    from gan_lightning.gan import GAN
+
+#: Takes tensors; returns a loss and the terms to log, and may return more.
 Objective = Callable[..., tuple[Any, ...]]
-#: Makes the critic's update, 0, or the generator's, 1, with a loss.
+#: Makes an update with a loss: the critic's, 0, or the generator's, 1.
 Update = Callable[[int, Tensor], None]
-Iterate = Callable[..., dict[str, Tensor]]
 
-#: Iterations of a kind that run as usual before one is captured: libraries choose kernels in them.
+#: Iterations of a kind that run eagerly before one is captured: libraries choose kernels in them.
 WARM_UP = 3
 
 
 def look_for_gpus_once() -> None:
-    """Where there are none, spare torch to look for them at every step of an optimiser."""
+    """Spare torch, where there are no GPUs, to look for them at every step of an optimiser."""
     if not torch.cuda.is_available():
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
@@ -44,13 +46,13 @@ def compiled(objective: Objective) -> Objective:
 
 
 class Kind(NamedTuple):
-    """What iterations have in common that one captured graph stands for, beside their shapes.
+    """What iterations that share one captured graph have in common, beside their shapes.
 
     Args:
-        critic_updates: how many it makes.
-        critic_due: the numbers of the critic's regularizers that count in it.
-        generator_due: those of the generator's.
-        level: of networks that grow.
+        critic_updates: the number of critic updates.
+        critic_due: the indices of the critic's regularizers that count.
+        generator_due: the indices of the generator's.
+        level: the level of networks that grow.
     """
 
     critic_updates: int
@@ -58,75 +60,80 @@ class Kind(NamedTuple):
     generator_due: tuple[int, ...] = ()
     level: int = 0
 
+    @classmethod
+    def of(cls, gan: "GAN", update: int) -> "Kind":
+        """The kind of the iteration that makes generator update ``update``, from 0."""
+        critic_due, generator_due = (
+            tuple(i for i, each in enumerate(regularizers) if (update + 1) % each.every == 0)
+            for regularizers in (gan.critic_regularizers(), gan.generator_regularizers())
+        )
+        return cls(gan.critic_updates(update), critic_due, generator_due, gan.level)
+
 
 class Iteration:
-    """How an iteration runs: operation by operation, its objectives compiled or not.
+    """Runs iterations operation by operation, with objectives that are compiled or not.
 
     Args:
-        iterate: all that an iteration computes, of samples ``x``, labels, its kind, the two
-            objectives and a function that makes an update. It must not wait for the device.
-        objectives: the critic's and the generator's.
-        optimizers: returns the critic's and the generator's, as Lightning wraps them.
-        backward: of a loss.
+        gan: whose ``iterate`` computes an iteration.
     """
 
-    def __init__(
-        self,
-        iterate: Iterate,
-        objectives: tuple[Objective, Objective],
-        optimizers: Callable[[], Sequence[LightningOptimizer]],
-        backward: Callable[[Tensor], None],
-    ) -> None:
-        self._iterate = iterate
-        self._objectives = objectives
-        self._optimizers = optimizers
-        self._backward = backward
+    def __init__(self, gan: "GAN") -> None:
+        self._gan = gan
+        self._objectives: tuple[Objective, Objective] = (
+            gan.critic_objective,
+            gan.generator_objective,
+        )
+        if gan.compiled:
+            self._objectives = (
+                partial(compiled(type(gan).critic_objective), gan),
+                partial(compiled(type(gan).generator_objective), gan),
+            )
 
     def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
-        """One iteration; its terms, over which the next one may write."""
-        optimizers = self._optimizers()
+        """One iteration; returns the terms to log, over which the next one may write."""
+        optimizers = self._gan.both_optimizers()
 
         def update(which: int, loss: Tensor) -> None:
             optimizers[which].zero_grad()
-            self._backward(loss)
+            self._gan.manual_backward(loss)
             optimizers[which].step()
 
-        return self._iterate(x, y, kind, self._objectives, update)
+        return self._gan.iterate(x, y, kind, self._objectives, update)
 
 
 class CapturedIteration(Iteration):
     """An iteration whose kernels are captured once, and from then on launched as one.
 
-    The first iterations of a kind, and of one shape, train as usual, on a stream of their own; the
-    next one is captured, and it and all that follow are replayed, on copies of their arguments. So
-    each is made once, and draws the random numbers that it would have drawn.
+    The first iterations of each kind and shape run eagerly, on a stream of their own; the next one
+    is captured, and it and all that follow are replayed, on copies of their arguments. So each is
+    computed once, and draws the random numbers that it would have drawn.
 
-    What is not done on the device, as by a counter in Python, stays as it was when captured, and
-    what an iteration changes must stay where it is in memory. Lightning's part in an update, which
-    is the host's, is left out, but for the count of updates.
+    What is not done on the device, such as a counter in Python, keeps the value that it had when
+    captured, and what an iteration changes must stay where it is in memory. Lightning's part in an
+    update, which runs on the host, is left out, but for the count of updates.
     """
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, gan: "GAN") -> None:
+        super().__init__(gan)
         self._stream = side_stream()
-        self._bare = [optimizer.optimizer for optimizer in self._optimizers()]
+        self._bare = [optimizer.optimizer for optimizer in gan.both_optimizers()]
+        for optimizer in self._bare:
+            keep_on_device(optimizer, gan.device)
         self._graphs: dict[tuple[Kind, torch.Size], _Graph] = {}
 
     def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
-        """One iteration; its terms, over which the next one may write."""
+        """One iteration; returns the terms to log, over which the next one may write."""
         if any(other.level != kind.level for other, _ in self._graphs):
             self._graphs.clear()  # networks that grow do not shrink, and each graph takes memory
         key = kind, x.shape
         if key not in self._graphs:
             self._graphs[key] = _Graph(self._stream, partial(self._run, kind))
         terms = self._graphs[key](x, y)
-        _, generator_optimizer = self._optimizers()
-        generator_optimizer._on_before_step()
-        generator_optimizer._on_after_step()
+        count_step(self._gan.both_optimizers()[1])
         return terms
 
     def _run(self, kind: Kind, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
-        return self._iterate(x, y, kind, self._objectives, self._update)
+        return self._gan.iterate(x, y, kind, self._objectives, self._update)
 
     def _update(self, which: int, loss: Tensor) -> None:
         self._bare[which].zero_grad()
@@ -152,7 +159,7 @@ class _Graph:
     def __call__(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
         if self._made < WARM_UP:
             self._made += 1
-            return beside(self._stream, lambda: self._run(x, y))
+            return run_on(self._stream, lambda: self._run(x, y))
         if self._arguments is None or self._replay is None:
             kept = x.clone(), None if y is None else y.clone()
             self._arguments = kept
@@ -164,11 +171,11 @@ class _Graph:
 
 
 def side_stream() -> torch.cuda.Stream:
-    """One that captures can be made on."""
+    """A stream that captures can be made on."""
     return torch.cuda.Stream()
 
 
-def beside(
+def run_on(
     stream: torch.cuda.Stream, function: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """What the function returns, computed on another stream."""
@@ -183,7 +190,7 @@ def beside(
 def capture(
     stream: torch.cuda.Stream, function: Callable[[], dict[str, Tensor]]
 ) -> tuple[Callable[[], None], dict[str, Tensor]]:
-    """Computes the function again at each call, and the tensors that it then writes."""
+    """Returns what computes the function again, and the tensors that it then writes to."""
     graph = torch.cuda.CUDAGraph()
     # Other threads, which fetch the next batches, may go on meanwhile.
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
@@ -220,9 +227,9 @@ def keep_on_device(optimizer: Optimizer, device: torch.device) -> None:
 
 
 def lay_out_as_parameters(optimizer: Optimizer) -> None:
-    """Give the optimiser's moments their parameters' order in memory, which fused steps rely on.
+    """Give the optimiser's moments the memory format of their parameters, as fused steps need.
 
-    A checkpoint may have been written with another one.
+    A checkpoint may have been written with another format.
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
@@ -230,10 +237,10 @@ def lay_out_as_parameters(optimizer: Optimizer) -> None:
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
-def as_usual(
+def uncaptured(
     optimizer_states: Iterable[dict[str, Any]], schedules: Iterable[dict[str, Any]]
 ) -> None:
-    """Turn saved states back into those of optimisers whose steps are not captured."""
+    """Turn saved states, in place, into those of optimisers whose steps are not captured."""
     for state in optimizer_states:
         for group in state["param_groups"]:
             group["lr"], group["capturable"] = _as_float(group["lr"]), False
@@ -242,7 +249,7 @@ def as_usual(
 
 
 def set_rate(group: dict[str, Any], lr: float) -> None:
-    """Give a group of parameters a learning rate, where it is a tensor too."""
+    """Set the learning rate of a group of parameters, also where it is a tensor."""
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(lr)
     else:

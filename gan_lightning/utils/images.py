@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from gan_lightning.files import whole_file
+from gan_lightning.utils.files import whole_file
 
 
 def to_uint8(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_lightning.sync_batch_norm import PlainSyncBatchNorm, SyncBatchNorm
+from gan_lightning.training.sync_batch_norm import PlainSyncBatchNorm, SyncBatchNorm
 
 
 @pytest.mark.parametrize("options", [{}, {"affine": False}, {"momentum": None}, {"momentum": 0.0}])

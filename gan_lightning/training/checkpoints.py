@@ -1,10 +1,11 @@
-"""Checkpoints on disk: whole, or as they were; and read only where they fit."""
+"""Checkpoints on disk: written whole or not at all, and loaded only where they fit."""
 
 import os
 import pickle
 import re
 import zipfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from gan_lightning.errors import WrongFileError
-from gan_lightning.files import real_path, remove_abandoned, whole_file
+from gan_lightning.training.lightning_internals import last_saved
+from gan_lightning.utils.errors import WrongFileError
+from gan_lightning.utils.files import real_path, remove_abandoned, whole_file
 
-#: Of what ``GAN`` adds to Lightning's checkpoints; a later one is not read.
+#: The format of what ``GAN`` adds to Lightning's checkpoints; a later one is not read.
 FORMAT = 1
-#: What a checkpoint of a run holds.
+#: What every checkpoint of a run holds.
 PARTS = ("state_dict", "global_step", "pytorch-lightning_version")
-#: Of these and of others, where they are there.
+#: The types of these parts, and of others where they are present.
 TYPES: Mapping[str, type] = {
     "state_dict": dict,
     "global_step": int,
@@ -34,12 +36,12 @@ TYPES: Mapping[str, type] = {
     "lr_schedulers": list,
     "rng_states": list,
 }
-#: In a file's name, the update that it is of.
+#: The update that a checkpoint is of, in its file's name.
 STEP = re.compile(r"step=(\d+)")
-#: In the state of ``ModelCheckpoint``: paths, and scores by path.
+#: Keys in the state of ``ModelCheckpoint``: of paths, and of scores by path.
 PATHS, BEST = ("best_model_path", "last_model_path", "kth_best_model_path"), "best_k_models"
 #: The hyperparameters that networks are built from.
-OF_NETWORKS = (
+NETWORK_ARGUMENTS = (
     "shape",
     "num_classes",
     "latent_dim",
@@ -53,11 +55,11 @@ OF_NETWORKS = (
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's, but a file is written beside its place and renamed when it is on the disk.
+    """Lightning's, but a file is written under another name and renamed when it is on the disk.
 
-    A process that is killed, or a disk that is full, leaves the file that was there before; what is
-    read is compared with its checksums, and holds nothing that runs. Paths that are not of this
-    file system are left to Lightning's.
+    A process that is killed, or a disk that is full, leaves the file that was there before. Files
+    are compared with their checksums, and loaded without running anything. Paths of other file
+    systems are left to Lightning's own.
     """
 
     def save_checkpoint(
@@ -93,7 +95,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             try:
                 return super().load_checkpoint(str(path), map_location, weights_only=True)
             except Exception as error:
-                # A file system of the network raises what it pleases, and torch does.
+                # Remote file systems and torch raise errors of many kinds.
                 raise WrongFileError(f"{path} cannot be read: {type(error).__name__}") from error
         checkpoint = read_checkpoint(Path(path), map_location)
         if not all(part in checkpoint for part in PARTS):
@@ -102,14 +104,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  # noqa: ANN401
-    """What ``AtomicCheckpointIO``, or Lightning, wrote.
+    """Read a checkpoint that ``AtomicCheckpointIO``, or Lightning, wrote.
 
     Raises:
         WrongFileError: the file is damaged, holds something else, or holds what could run.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # torch compares no checksums: a tensor would silently have other values.
+            # torch does not compare checksums: a damaged tensor would load silently.
             damaged = archive.testzip()
         if damaged is not None:
             raise WrongFileError(f"the checkpoint {path} is damaged{beside(path)}")
@@ -124,7 +126,7 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
     except (WrongFileError, PermissionError):
         raise
     except Exception as error:
-        # zipfile and torch raise what they please on a torn file.
+        # zipfile and torch raise errors of many kinds on a damaged file.
         raise WrongFileError(
             f"{path} is not a whole checkpoint ({type(error).__name__}){beside(path)}"
         ) from error
@@ -143,44 +145,61 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
     return checkpoint
 
 
-def check_fits(checkpoint: Mapping[str, Any], model: pl.LightningModule, technique: str) -> None:
-    """Raises WrongFileError where the checkpoint is of another technique or other networks."""
-    theirs = checkpoint.get("technique", technique)
+def class_name(technique: type) -> str:
+    """The name that checkpoints give a technique: its module's and its own."""
+    return f"{technique.__module__}.{technique.__qualname__}"
+
+
+def describe(checkpoint: dict[str, Any], technique: type) -> None:
+    """Write into a checkpoint which technique it is of, and which version writes it."""
+    checkpoint["technique"] = class_name(technique)
+    checkpoint["gan_lightning"] = {"format": FORMAT, "version": version("gan-lightning")}
+
+
+def check_fits(
+    checkpoint: Mapping[str, Any], model: pl.LightningModule, *, resumed: bool = False
+) -> None:
+    """Check that a checkpoint can be loaded into a model or, where ``resumed``, trained on.
+
+    Raises:
+        WrongFileError: it is of another technique or other networks, or holds weights alone.
+    """
+    ours = type(model).__qualname__.rpartition(".")[2]
     # A class may have moved to another file.
-    if theirs.rpartition(".")[2] != technique.rpartition(".")[2]:
-        raise WrongFileError(
-            f"the checkpoint is of {theirs.rpartition('.')[2]}, and the model is "
-            f"{technique.rpartition('.')[2]}"
-        )
-    said, state = checkpoint["state_dict"], model.state_dict()
+    theirs = checkpoint.get("technique", ours).rpartition(".")[2]
+    if theirs != ours:
+        raise WrongFileError(f"the checkpoint is of {theirs}, and the model is {ours}")
+    _check_networks(checkpoint, model)
+    if resumed and not (checkpoint.get("optimizer_states") and "callbacks" in checkpoint):
+        raise WrongFileError("the checkpoint holds weights alone: a fit cannot resume from it")
+
+
+def _check_networks(checkpoint: Mapping[str, Any], model: pl.LightningModule) -> None:
+    theirs, ours = checkpoint["state_dict"], model.state_dict()
     if not model.strict_loading:
         return
-    wrong = [name for name in {**state, **said} if _shape(said, name) != _shape(state, name)]
+    wrong = [name for name in {**ours, **theirs} if _shape(theirs, name) != _shape(ours, name)]
     if not wrong:
         return
-    there = checkpoint.get("hyper_parameters", {})
-    differing = [
-        f"{name} {_plain(there[name])}, not {_plain(here)}"
-        for name in OF_NETWORKS
-        if name in there and there[name] != (here := getattr(model, name, there[name]))
-        if _plain(there[name]) != _plain(here) and there[name] is not None
-    ]
-    name = wrong[0]
+    given = checkpoint.get("hyper_parameters", {})
+    differing = []
+    for name in NETWORK_ARGUMENTS:
+        there, here = _plain(given.get(name)), _plain(getattr(model, name, None))
+        if there is not None and hasattr(model, name) and there != here:
+            differing.append(f"{name} {there}, not {here}")
+    there, here = _shape(theirs, wrong[0]), _shape(ours, wrong[0])
+    differing = differing or [f"{wrong[0]} is {there or 'missing'}, not {here or 'there'}"]
     raise WrongFileError(
-        "the checkpoint is of other networks than the model's: "
-        + (
-            "; ".join(differing)
-            or f"{name} is {_shape(said, name) or 'missing'}, not {_shape(state, name) or 'there'}"
-        )
+        f"the checkpoint is of other networks than the model's: {'; '.join(differing)}"
     )
 
 
 def forget_foreign_paths(checkpoint: dict[str, Any]) -> None:
-    """Have the names of other checkpoints in it say where they lead, or strike them out.
+    """Normalise the paths of other checkpoints in this one, and remove those of other systems.
 
-    ``ModelCheckpoint`` deletes the one that it remembers for the one before, with all that is in it
-    where it is a folder. It looks whether that is below its own folder, but goes by the text:
-    ``..`` leads out again, and a path with a protocol is taken for one of its own.
+    ``ModelCheckpoint`` deletes the file, or the whole folder, that it remembers as its previous
+    checkpoint. It checks that the path is below its own folder, but by its text: ``..`` leads out
+    again, and a path with a protocol passes.
     """
     states = checkpoint.get("callbacks")
     for state in states.values() if isinstance(states, dict) else ():
@@ -195,44 +214,15 @@ def forget_foreign_paths(checkpoint: dict[str, Any]) -> None:
 
 
 def _local(path: object) -> str:
-    """A path of this file system without ``..`` on the way; "" for anything else."""
+    """The normalised path where it is of this file system; "" for anything else."""
     if not isinstance(path, str) or not path or "::" in path or "://" in path:
         return ""
     return os.path.normpath(path)
 
 
-def rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
-    """Turn the counters of a finished epoch into those at the end of its last batch.
-
-    Resumed from a finished epoch, Lightning first runs one batch of the next one in the old one,
-    and the rest of the next one is lost; from a batch's end it goes on exactly.
-    """
-    batches, epochs = fit_loop["epoch_loop.batch_progress"], fit_loop["epoch_progress"]
-    if batches["is_last_batch"] and epochs["total"]["processed"] == epochs["total"]["ready"]:
-        for count in ("total", "current"):
-            batches[count]["completed"] = batches[count]["ready"] - 1
-            epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
-
-
-def have_validation_run(fit_loop: dict[str, Any]) -> dict[str, int]:
-    """Where a checkpoint was written at a batch's end, have a validation that is due there run.
-
-    Lightning takes it for done, and its scores would be lost where the process was killed in it.
-    Returns the batches that were validated before, which are to be restored when training starts.
-    """
-    batches = fit_loop["epoch_loop.batch_progress"]["total"]
-    validated = fit_loop["epoch_loop.val_loop.batch_progress"]
-    before = dict(validated["total"])
-    if batches["completed"] == batches["processed"] - 1:
-        # As in the first of its batches: from there, it starts again.
-        validated["total"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-        validated["current"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-    return before
-
-
 def last_checkpoint(trainer: pl.Trainer) -> Path | None:
-    """The newest one that this run has written or, before that, the one it went on from."""
-    names = (getattr(each, "_last_checkpoint_saved", "") for each in trainer.checkpoint_callbacks)
+    """The newest one that this run has written or, before that, the one it resumed from."""
+    names = (last_saved(each) for each in trainer.checkpoint_callbacks)
     written = [Path(name) for name in names if name and Path(name).is_file()]
     if not written and trainer.ckpt_path and Path(trainer.ckpt_path).is_file():
         return Path(trainer.ckpt_path)
@@ -240,7 +230,7 @@ def last_checkpoint(trainer: pl.Trainer) -> Path | None:
 
 
 def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | None:
-    """The newest file in a folder that a checkpoint was written to whole."""
+    """The newest whole checkpoint in a folder."""
     files = {real_path(file) for file in folder.glob("*.ckpt")}
     files -= {real_path(other_than)} if other_than else set()
     whole = [file for file in files if zipfile.is_zipfile(file)]
@@ -248,7 +238,7 @@ def newest_checkpoint(folder: Path, other_than: Path | None = None) -> Path | No
 
 
 def is_newest(path: Path) -> bool:
-    """Whether no other checkpoint in its folder is of a later update, as their names tell."""
+    """Whether no other checkpoint in its folder is of a later update, by their names."""
     folder = path.absolute().parent
     if newest_checkpoint(folder) != real_path(path):
         return False
@@ -258,7 +248,7 @@ def is_newest(path: Path) -> bool:
 
 
 def beside(path: Path) -> str:
-    """Words that name the newest checkpoint in the same folder, where there is another."""
+    """A hint that names the newest checkpoint in the same folder; "" where there is no other."""
     newest = newest_checkpoint(path.absolute().parent, other_than=path)
     return f"; the newest beside it is {newest}" if newest else ""
 

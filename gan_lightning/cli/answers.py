@@ -12,7 +12,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import Logger
 
 from gan_lightning.data import GANDataModule
-from gan_lightning.module import GAN
+from gan_lightning.gan import GAN
 
 #: The kind of class that an option names.
 KINDS: dict[str, type] = {

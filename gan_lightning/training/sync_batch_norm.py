@@ -8,7 +8,7 @@ from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan_lightning.distributed import several_ranks
+from gan_lightning.utils.ranks import several_ranks
 
 
 class PlainSyncBatchNorm(_BatchNorm):

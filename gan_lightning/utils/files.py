@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from gan_lightning.errors import StorageError
+from gan_lightning.utils.errors import StorageError
 
 #: Seconds after which nobody writes to a file any more.
 ABANDONED = 3600

@@ -1,0 +1,5 @@
+"""The command line, ``gan-lightning``."""
+
+from gan_lightning.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,107 @@
+"""The config that a run keeps beside its checkpoints, and finds again by a checkpoint's path."""
+
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from itertools import zip_longest
+from pathlib import Path
+
+import yaml
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.cli import SaveConfigCallback
+from pytorch_lightning.loggers import WandbLogger
+
+from gan_lightning.trainer import CHOSEN_BY_LIGHTNING
+from gan_lightning.training.checkpoints import beside
+from gan_lightning.training.paths import run_dir
+from gan_lightning.utils.errors import ArgumentError
+from gan_lightning.utils.files import whole_file
+
+#: What a saved config begins with.
+WRITTEN_BY = "# gan_lightning=="
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keeps the resolved config of a fit beside its checkpoints, and in Weights & Biases."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Not yet: where a checkpoint turns out not to fit, the folder must stay as it is."""
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, where there is a first evaluation."""
+        self.save_config(trainer, pl_module, "fit")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, where there was none."""
+        if not self.already_saved:
+            self.save_config(trainer, pl_module, "fit")
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the config, without the checkpoint that the fit resumed from."""
+        self.already_saved = True
+        if not trainer.is_global_zero:
+            return
+        path = run_dir(trainer) / self.config_filename
+        config = self.config.clone()
+        config.ckpt_path = None  # or whoever uses the config would resume from it
+        text = self.parser.dump(config, skip_none=False)
+        with whole_file(path, "w") as file:
+            file.write(f"{WRITTEN_BY}{version('gan-lightning')}\n{text}")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(yaml.safe_load(path.read_text()))
+
+
+def with_saved_config(args: list[str]) -> list[str]:
+    """The arguments of a command on a checkpoint alone, with the config that was saved with it.
+
+    Raises:
+        ArgumentError: there is no such checkpoint.
+    """
+    given = {arg.split("=")[0] for arg in args}
+    if args[:1] == ["fit"] or given & {"-c", "--config", "--model"}:
+        return args
+    for path in map(Path, _values(args, "--ckpt_path")):
+        if str(path) in CHOSEN_BY_LIGHTNING:
+            continue
+        check_is_checkpoint(path)
+        for folder in list(path.parents)[:2]:
+            if (config := folder / "config.yaml").is_file():
+                return [args[0], "--config", str(config), *args[1:]]
+    return args
+
+
+def check_is_checkpoint(path: Path) -> None:
+    """Check a path before data and networks are made.
+
+    Raises:
+        ArgumentError: there is no such file, or it is not a checkpoint.
+    """
+    # Path's own is_file raises for a name that is too long.
+    if not os.path.isfile(path):
+        raise ArgumentError(f"--ckpt_path: there is no file {path}{beside(path)}")
+    if not zipfile.is_zipfile(path):
+        raise ArgumentError(f"--ckpt_path: {path} is not a checkpoint{beside(path)}")
+
+
+def hint_at_other_versions(args: Sequence[str]) -> str:
+    """A hint, in brackets, at a config that another version wrote; "" where there is none."""
+    for path in _values(args, "-c", "--config"):
+        try:
+            with Path(path).open(errors="replace") as file:
+                first = file.readline().strip()
+        except OSError:
+            continue
+        theirs, ours = first.removeprefix(WRITTEN_BY), version("gan-lightning")
+        if first.startswith(WRITTEN_BY) and theirs != ours:
+            return f" ({path} was written by gan_lightning {theirs}, and this is {ours})"
+    return ""
+
+
+def _values(args: Sequence[str], *names: str) -> Iterator[str]:
+    """The values that the command line gives for an option."""
+    for arg, value in zip_longest(args, args[1:], fillvalue=""):
+        name, equals, given = arg.partition("=")
+        if name in names:
+            yield given if equals else value

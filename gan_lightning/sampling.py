@@ -1,0 +1,124 @@
+"""How a GAN is used once it is trained, or while it trains: the one door to generated samples."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import signature
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+
+class Sampling(pl.LightningModule):
+    """Samples of a generator in eval mode, from its moving average where there is one."""
+
+    shape: tuple[int, ...]
+    num_classes: int
+    generator: nn.Module
+    generator_ema: nn.Module | None
+    draw_latents: Callable[..., Tensor]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether samples are images ``(C, H, W)``."""
+        return len(self.shape) == 3
+
+    @property
+    def sampled(self) -> nn.Module:
+        """The generator that samples come from: the moving average, where there is one."""
+        return self.generator if self.generator_ema is None else self.generator_ema
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The samples ``(N, *shape)`` of latents ``(N, latent_dim)`` and labels ``(N,)``.
+
+        Images are in [-1, 1]. Gradients pass; the generator is in eval mode.
+        """
+        with _in_eval_mode(self.sampled) as generator:
+            x = generator(z, y)
+        return x.clamp(-1, 1) if self.is_image else x
+
+    @torch.no_grad()
+    def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """``forward`` without gradients: the samples that ``sample`` and scores see."""
+        return self(z, y)
+
+    def sample(
+        self,
+        n: int | None = None,
+        y: Tensor | None = None,
+        *,
+        z: Tensor | None = None,
+        truncation: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw ``n`` samples ``(n, *shape)``, images in [-1, 1].
+
+        Args:
+            n: how many; by default as many as ``z``, or ``y``, has.
+            y: ``n`` labels; by default a class-conditional model draws them uniformly.
+            z: ``(n, latent_dim)`` latents; by default they are drawn.
+            truncation: from 0 to 1, a factor of the latents. Below 1 samples are less varied and,
+                mostly, better (Brock et al. 2019, arXiv:1809.11096, section 3.1).
+            generator: a source of random numbers on the module's device, in place of torch's own.
+
+        Raises:
+            ValueError: the numbers do not agree, or one is out of its range.
+        """
+        counts = {len(given) for given in (z, y) if given is not None}
+        counts |= set() if n is None else {n}
+        if len(counts) != 1:
+            raise ValueError(f"n, y and z must give one number of samples, got {sorted(counts)}")
+        if not 0 <= truncation <= 1:
+            raise ValueError(f"truncation must be in [0, 1], got {truncation}")
+        (count,) = counts
+        drawn, y = self.draw_inputs(count, y, generator=generator, z=z)
+        return self.generate(drawn if truncation == 1 else truncation * drawn, y)
+
+    def draw_inputs(
+        self,
+        n: int,
+        y: Tensor | None = None,
+        *,
+        z: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Latents ``(n, latent_dim)`` and, where there are classes, labels ``(n,)``.
+
+        Raises:
+            ValueError: a label is of no class, or ``draw_latents`` takes no ``generator``.
+        """
+        if self.num_classes and y is None:
+            y = torch.randint(self.num_classes, (n,), device=self.device, generator=generator)
+        elif (
+            self.num_classes
+            and y is not None
+            and not bool(((y >= 0) & (y < self.num_classes)).all())
+        ):
+            raise ValueError(f"labels must be from 0 to {self.num_classes - 1}, got {y.tolist()}")
+        if z is None:
+            z = self._draw(n, generator)
+        return z, y if self.num_classes else None
+
+    def _draw(self, n: int, generator: torch.Generator | None) -> Tensor:
+        if generator is None:
+            return self.draw_latents(n)
+        if "generator" not in signature(self.draw_latents).parameters:
+            raise ValueError(f"{type(self).__name__}.draw_latents takes no generator")
+        return self.draw_latents(n, generator=generator)
+
+    def predict_step(self, batch: int, batch_idx: int) -> Tensor:
+        """As many samples as the batch, a number, says."""
+        return self.sample(int(batch))
+
+
+@contextmanager
+def _in_eval_mode(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in eval mode; then its modules are in their own modes again."""
+    in_training = [module for module in network.modules() if module.training]
+    if in_training:
+        network.eval()
+    try:
+        yield network
+    finally:
+        for module in in_training:
+            module.training = True

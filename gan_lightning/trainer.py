@@ -1,0 +1,291 @@
+"""A trainer whose defaults suit a GAN: Python users get what the command line gets."""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint, ProgressBar
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.plugins import CheckpointIO, LayerSync
+
+from gan_lightning.callbacks import (
+    ContinueLogs,
+    Diversity,
+    SampleGrid,
+    StepProgressBar,
+    StopOnSignal,
+    TrainingClock,
+)
+from gan_lightning.training import requeue
+from gan_lightning.training.checkpoints import AtomicCheckpointIO, is_newest, read_checkpoint
+from gan_lightning.training.lightning_internals import (
+    continue_wandb_run,
+    forks_or_spawns,
+    has_checkpoint_io,
+    overwrites_its_files,
+)
+from gan_lightning.training.loggers import ContinuedCSVLogger
+from gan_lightning.training.paths import checkpoint_folder
+from gan_lightning.training.sync_batch_norm import SyncBatchNorm
+from gan_lightning.utils.errors import ArgumentError
+from gan_lightning.utils.files import real_path
+
+#: Words that Lightning takes for a checkpoint of its own choice.
+CHOSEN_BY_LIGHTNING = ("best", "last", "hpc", "registry")
+#: What libraries warn of, and what does not apply here.
+NOT_APPLICABLE = (
+    "LeafSpec",
+    "smaller than the logging interval",
+    "does not have many workers",
+    # Every rank logs the same values.
+    r"It is recommended to use .self.log.*sync_dist=True",
+    "Couldn't infer the batch indices",
+)
+
+
+class Trainer(pl.Trainer):
+    """Lightning's ``Trainer`` with the defaults, and the guarantees, of ``gan-lightning``.
+
+    Beside the defaults that stand below, unless another of their kind is given:
+
+    - checkpoints ``step=N.ckpt`` and ``last.ckpt`` at every validation, written whole or not at
+      all; a run does not write over the checkpoints of another;
+    - a log ``metrics.csv`` in ``<default_root_dir>/<data>-<model>/version_N``. A fit that resumes
+      the newest checkpoint of such a folder continues in it, and so does a requeued job of SLURM;
+      runs of Weights & Biases continue too;
+    - a stop with a checkpoint on SIGINT, SIGTERM and SLURM's SIGUSR1;
+    - batch normalisation over the samples of all devices, on CPUs too;
+    - sample grids, the time of training, a warning of mode collapse, and a progress bar in
+      generator updates.
+
+    Scores need ``callbacks=[Evaluate()]``.
+
+    Args:
+        default_root_dir: the folder of all runs.
+        max_steps: generator updates.
+        max_epochs: passes through the data; -1 does not limit them.
+        val_check_interval: generator updates between two validations, at most ``max_steps``.
+        check_val_every_n_epoch: None counts ``val_check_interval`` over all epochs.
+        num_sanity_val_steps: validation batches before training; -1 runs the whole validation, so
+            that the untrained generator is scored too.
+        sync_batchnorm: batch normalisation sees the samples of all devices.
+        options: of Lightning's ``Trainer``.
+
+    Raises:
+        ValueError: ``val_check_interval`` is not above 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        default_root_dir: str | Path | None = "runs",
+        max_steps: int = 10_000,
+        max_epochs: int | None = -1,
+        val_check_interval: int | float | str | timedelta | dict[str, int] | None = 1000,
+        check_val_every_n_epoch: int | None = None,
+        num_sanity_val_steps: int | None = -1,
+        sync_batchnorm: bool = True,
+        **options: Any,
+    ) -> None:
+        quiet_libraries()
+        if isinstance(val_check_interval, int | float) and val_check_interval <= 0:
+            raise ValueError(f"val_check_interval must be above 0, got {val_check_interval}")
+        if isinstance(val_check_interval, int) and 0 < max_steps < val_check_interval:
+            val_check_interval = max_steps
+        _complete(options, sync_batchnorm)
+        self._keeps_own_log = options.get("logger") in (None, True)
+        if self._keeps_own_log:
+            options["logger"] = False  # until a run has a name
+        super().__init__(
+            default_root_dir=default_root_dir,
+            max_steps=max_steps,
+            max_epochs=max_epochs,
+            val_check_interval=val_check_interval,
+            check_val_every_n_epoch=check_val_every_n_epoch,
+            num_sanity_val_steps=num_sanity_val_steps,
+            sync_batchnorm=sync_batchnorm,
+            **options,
+        )
+
+    def fit(
+        self,
+        model: pl.LightningModule,
+        train_dataloaders: Any = None,  # noqa: ANN401
+        val_dataloaders: Any = None,  # noqa: ANN401
+        datamodule: pl.LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train a model.
+
+        Args:
+            model: to train.
+            train_dataloaders: of batches ``(x, y)``, or a data module.
+            val_dataloaders: of batches ``(x, y)``.
+            datamodule: in place of loaders.
+            ckpt_path: a checkpoint to resume from.
+            weights_only: is always true: checkpoints are read without running what they hold.
+
+        Raises:
+            ArgumentError: checkpoints of another run would be overwritten, or ranks are forked.
+        """
+        if forks_or_spawns(self.strategy):
+            raise ArgumentError(
+                "ranks must be started as new processes, not spawned or forked: use strategy ddp"
+            )
+        run = requeue.remembered(Path(self.default_root_dir))
+        if run is not None:
+            # A requeued job has gone further than the checkpoint that its command names.
+            ckpt_path = run.checkpoint
+        folder = run.folder if run is not None else _run_of(ckpt_path)
+        self._start_log(model, datamodule or train_dataloaders, folder)
+        if folder is not None and ckpt_path is not None:
+            self._continue_wandb(Path(ckpt_path))
+        self._refuse_to_overwrite(ckpt_path)
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+
+    def validate(
+        self,
+        model: pl.LightningModule | None = None,
+        dataloaders: Any = None,  # noqa: ANN401
+        *args: Any,
+        **options: Any,
+    ) -> Any:  # noqa: ANN401
+        """Score samples against the validation loop's, the training samples of our data modules."""
+        with self._evaluating(model, dataloaders, options):
+            return super().validate(model, dataloaders, *args, **options)
+
+    def test(
+        self,
+        model: pl.LightningModule | None = None,
+        dataloaders: Any = None,  # noqa: ANN401
+        *args: Any,
+        **options: Any,
+    ) -> Any:  # noqa: ANN401
+        """Score samples against the test loop's."""
+        with self._evaluating(model, dataloaders, options):
+            return super().test(model, dataloaders, *args, **options)
+
+    def predict(
+        self,
+        model: pl.LightningModule | None = None,
+        dataloaders: Any = None,  # noqa: ANN401
+        *args: Any,
+        **options: Any,
+    ) -> Any:  # noqa: ANN401
+        """Draw samples, as many as the loader's numbers say."""
+        with self._evaluating(model, dataloaders, options):
+            return super().predict(model, dataloaders, *args, **options)
+
+    @contextmanager
+    def _evaluating(
+        self, model: pl.LightningModule | None, data: object, options: Mapping[str, Any]
+    ) -> Iterator[None]:
+        self._start_log(model or self.lightning_module, options.get("datamodule") or data)
+        with warnings.catch_warnings():
+            # A checkpoint's best scores matter to a fit that resumes from it alone.
+            warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
+            yield
+
+    def _start_log(
+        self, model: pl.LightningModule | None, data: object, folder: Path | None = None
+    ) -> None:
+        """Make the log of a new run or, where it continues in a ``folder`` of its name, of that."""
+        if not self._keeps_own_log or self.fast_dev_run or (self.loggers and folder is None):  # type: ignore[attr-defined]
+            return
+        name = type(model).__name__
+        if isinstance(data, pl.LightningDataModule):
+            name = f"{type(data).__name__}-{name}"
+        root = Path(self.default_root_dir)
+        version = None
+        if folder is not None and real_path(folder.parent) == real_path(root / name):
+            found = re.fullmatch(r"version_(\d+)", folder.name)
+            version = int(found[1]) if found else None
+        self.loggers = [ContinuedCSVLogger(root, name, version)]
+
+    def _continue_wandb(self, checkpoint: Path) -> None:
+        """Have the loggers of Weights & Biases continue the runs that a checkpoint is of."""
+        mine = [logger for logger in self.loggers if isinstance(logger, WandbLogger)]
+        if mine:
+            states = read_checkpoint(checkpoint).get("callbacks", {})
+            runs = states.get(ContinueLogs.__name__, {}).get("wandb", [])
+            for logger, run in zip(mine, runs, strict=False):
+                continue_wandb_run(logger, run)
+
+    def _refuse_to_overwrite(self, ckpt_path: str | Path | None) -> None:
+        resumed = None if ckpt_path is None else real_path(Path(ckpt_path).absolute().parent)
+        for callback in self.checkpoint_callbacks:
+            folder = checkpoint_folder(self, callback)
+            if not overwrites_its_files(callback) or real_path(folder) == resumed:
+                continue
+            if any(folder.glob("*.ckpt")) and self.is_global_zero:
+                raise ArgumentError(
+                    f"{folder} holds checkpoints of another run, which this one would overwrite: "
+                    "give another folder (--checkpoint.dirpath), or resume from one of them"
+                )
+
+
+def quiet_libraries() -> None:
+    """Silence what libraries say of themselves, and hints of Lightning that do not apply here."""
+    for message in NOT_APPLICABLE:
+        warnings.filterwarnings("ignore", f".*{message}.*")
+    log = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    if _is_no_tip not in log.filters:
+        log.addFilter(_is_no_tip)
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()
+
+
+def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:
+    """Add the callbacks and plugins of this package, where there are no others of their kind."""
+    callbacks = _listed(options.get("callbacks"))
+    # In this order: the clock stops before scores are measured, and a stop comes last.
+    first: list[Callback] = [SampleGrid(), TrainingClock(), ContinueLogs()]
+    if options.get("enable_progress_bar") is not False:
+        first.append(StepProgressBar())
+    last: list[Callback] = [Diversity(), StopOnSignal()]
+    if options.get("enable_checkpointing") is not False:
+        last.append(
+            ModelCheckpoint(filename="{step}", save_last="link", enable_version_counter=False)
+        )
+    options["callbacks"] = [
+        *(each for each in first if not _has_kind(callbacks, each)),
+        *callbacks,
+        *(each for each in last if not _has_kind(callbacks, each)),
+    ]
+    plugins = _listed(options.get("plugins"))
+    given_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
+    if not given_io and not has_checkpoint_io(options.get("strategy")):
+        plugins.append(AtomicCheckpointIO())
+    if sync_batchnorm and not any(isinstance(plugin, LayerSync) for plugin in plugins):
+        plugins.append(SyncBatchNorm())
+    options["plugins"] = plugins
+
+
+def _listed(given: Any) -> list[Any]:  # noqa: ANN401
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _has_kind(callbacks: Iterable[Callback], default: Callback) -> bool:
+    """Whether one of the callbacks takes the place of a default one."""
+    kinds = (ProgressBar, Checkpoint)
+    kind = next((each for each in kinds if isinstance(default, each)), type(default))
+    return any(isinstance(callback, kind) for callback in callbacks)
+
+
+def _run_of(checkpoint: str | Path | None) -> Path | None:
+    """The folder of the run that a fit continues, where it resumes the newest checkpoint of one."""
+    if checkpoint is None or str(checkpoint) in CHOSEN_BY_LIGHTNING:
+        return None
+    path = Path(checkpoint)
+    return path.absolute().parent.parent if is_newest(path) else None

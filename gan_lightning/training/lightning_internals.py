@@ -1,0 +1,118 @@
+"""Every private name of Lightning that this package relies on, a function each.
+
+Nothing else here uses one: a test of each function fails where a new version of Lightning moves it,
+and ``pyproject.toml`` admits no version that those tests have not seen.
+"""
+
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies.launchers import (
+    _MultiProcessingLauncher,
+    _SubprocessScriptLauncher,
+)
+
+#: What the command line adds to the hyperparameters of the classes that it builds.
+BUILT_BY_CLI = "_instantiator"
+
+CLI = TypeVar("CLI", bound=type)
+
+
+def trainer_of(module: pl.LightningModule) -> pl.Trainer | None:
+    """The trainer that a module is attached to; its own ``trainer`` raises where there is none."""
+    return module._trainer
+
+
+def do_not_count_steps(optimizer: LightningOptimizer) -> None:
+    """Leave an optimiser's steps out of ``global_step``.
+
+    Lightning counts every step of every optimiser, and installs these hooks again before each
+    ``training_step``.
+    """
+    optimizer._on_before_step = optimizer._on_after_step = _do_nothing
+
+
+def count_step(optimizer: LightningOptimizer) -> None:
+    """Count a step that was made without Lightning's wrapper."""
+    optimizer._on_before_step()
+    optimizer._on_after_step()
+
+
+def accept_unused_parameters(strategy: Strategy) -> None:
+    """Have DDP accept that each update leaves the parameters of the other network unused."""
+    if isinstance(strategy, DDPStrategy):
+        strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+
+def validation_is_due(trainer: pl.Trainer) -> bool:
+    """Whether a validation follows the training batch that has just ended."""
+    loop = trainer.fit_loop
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
+
+
+def save_now(trainer: pl.Trainer) -> None:
+    """Have every ``ModelCheckpoint`` write a checkpoint that a fit can resume from."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            found: dict[str, Any] = callback._monitor_candidates(trainer)
+            if callback.save_weights_only:
+                # Nothing could resume from weights alone.
+                path = callback.format_checkpoint_name(found)
+                trainer.save_checkpoint(path, weights_only=False)
+                callback._last_checkpoint_saved = path
+                continue
+            if callback.monitor is None:
+                callback._save_none_monitor_checkpoint(trainer, found)
+            else:
+                callback._save_checkpoint(trainer, callback.format_checkpoint_name(found))
+            callback._save_last_checkpoint(trainer, found)
+
+
+def last_saved(callback: Checkpoint) -> str:
+    """The path of the last checkpoint that a callback has written; "" for none."""
+    return getattr(callback, "_last_checkpoint_saved", "")
+
+
+def overwrites_its_files(callback: Checkpoint) -> bool:
+    """Whether a ``ModelCheckpoint`` writes over a file of the name that it would give its own."""
+    return isinstance(callback, ModelCheckpoint) and not callback._enable_version_counter
+
+
+def forks_or_spawns(strategy: Strategy) -> bool:
+    """Whether ranks are forked or spawned, not started as programs of their own."""
+    return isinstance(strategy.launcher, _MultiProcessingLauncher)
+
+
+def kill_started_ranks(strategy: Strategy, signal_number: int) -> None:
+    """End the ranks that this process has started."""
+    launcher = strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        launcher.kill(signal_number)
+        # Or Lightning would see them dead, and kill this process before it has said why.
+        launcher.procs.clear()
+
+
+def has_checkpoint_io(strategy: object) -> bool:
+    """Whether a strategy was given what reads and writes its checkpoints."""
+    return getattr(strategy, "_checkpoint_io", None) is not None
+
+
+def continue_wandb_run(logger: WandbLogger, run: str) -> None:
+    """Have a logger that names no run of Weights & Biases continue this one."""
+    if logger._wandb_init.get("id") is None:
+        logger._id = logger._wandb_init["id"] = run
+        logger._wandb_init["resume"] = "allow"
+
+
+def ignore_config_in_checkpoint(cli: CLI) -> CLI:
+    """A class of ``LightningCLI`` to which a checkpoint brings weights and state, no options."""
+    cli._parse_ckpt_path = lambda self: None  # type: ignore[attr-defined]
+    return cli
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,0 +1,209 @@
+"""The part of a GAN that deals with Lightning: batches, logs, checkpoints, the run's callbacks."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from gan_lightning.training.checkpoints import check_fits, describe
+from gan_lightning.training.divergence import FiniteChecks, StopOnDivergence
+from gan_lightning.training.iteration import CapturedIteration, Iteration, check_one_gpu
+from gan_lightning.training.lightning_internals import (
+    accept_unused_parameters,
+    do_not_count_steps,
+    trainer_of,
+)
+from gan_lightning.training.resume import ExactResume
+from gan_lightning.utils.errors import ArgumentError
+
+#: Samples, and their labels or None.
+Batch = tuple[Tensor, Tensor | None]
+#: Scalars to log, by name.
+Terms = dict[str, Tensor]
+
+
+class TrainingModule(pl.LightningModule):
+    """What ``GAN`` is to a trainer; what its paper says is in ``GAN`` and its subclasses."""
+
+    shape: tuple[int, ...]
+    num_classes: int
+    n_critic: int
+    critic: nn.Module
+    generator: nn.Module
+    make_optimizer: Callable[[nn.Module, float], Optimizer]
+    critic_lr: float
+    generator_lr: float
+    decay_steps: int
+    compiled: bool
+    cuda_graph: bool
+    channels_last: bool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.finite_checks: FiniteChecks | None = None
+        self._iteration: Iteration | None = None
+        self._loaded_updates = 0
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Exact resume and the stop on divergence; an override adds to them."""
+        return [ExactResume(), StopOnDivergence()]
+
+    def setup(self, stage: str) -> None:
+        """Forget an earlier checkpoint, and prepare DDP."""
+        if stage == "fit":
+            self._loaded_updates = 0
+        accept_unused_parameters(self.trainer.strategy)
+
+    def on_fit_start(self) -> None:
+        """Refuse what the loop cannot train with, and leave the eval mode that ``load`` sets.
+
+        Raises:
+            ArgumentError: the precision scales losses, which two optimisers would share.
+            UserError: ``cuda_graph`` is set and this is not one GPU.
+        """
+        if self.trainer.precision in ("16-mixed", "16-true"):
+            raise ArgumentError(
+                f"precision {self.trainer.precision} is not supported: use bf16-mixed or 32-true"
+            )
+        if self.cuda_graph:
+            check_one_gpu(self.device, self.trainer.world_size)
+        if not self.training:
+            self.train()
+
+    def on_train_start(self) -> None:
+        """Have the first step make a new iteration."""
+        self._iteration = None
+
+    def on_fit_end(self) -> None:
+        """Free captured graphs."""
+        self._iteration = None
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+        """The critic's optimiser and the generator's, in this order, and their schedules."""
+        optimizers = [
+            self.make_optimizer(self.critic, self.critic_lr),
+            self.make_optimizer(self.generator, self.generator_lr),
+        ]
+        schedules = [LambdaLR(o, self._rate) for o in optimizers] if self.decay_steps else []
+        return optimizers, schedules
+
+    def _rate(self, update: int) -> float:
+        return max(0.0, 1 - update / self.decay_steps)
+
+    def step_schedules(self) -> None:
+        """Move the learning rates on, after a generator update."""
+        if self.decay_steps:
+            for schedule in self.lr_schedulers():  # type: ignore[union-attr]
+                schedule.step()
+
+    def both_optimizers(self) -> tuple[LightningOptimizer, LightningOptimizer]:
+        """The critic's and the generator's, as Lightning wraps them; only the latter counts."""
+        critic_optimizer, generator_optimizer = self.optimizers()  # type: ignore[attr-defined]
+        do_not_count_steps(critic_optimizer)
+        return critic_optimizer, generator_optimizer
+
+    @property
+    def iteration(self) -> Iteration:
+        """How iterations run; made by the first step of a fit."""
+        if self._iteration is None:
+            runs = CapturedIteration if self.cuda_graph else Iteration
+            self._iteration = runs(self)  # type: ignore[arg-type]
+        return self._iteration
+
+    def unpack(self, batch: Batch) -> Batch:
+        """The samples ``(N, *shape)`` and labels ``(N,)`` of a batch, checked; None for no classes.
+
+        Raises:
+            TypeError: the batch is not a pair.
+            ValueError: it does not fit the model.
+        """
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            raise TypeError(f"a batch must be a pair (x, y), y possibly None; got {type(batch)}")
+        x, y = batch
+        if x.shape[1:] != self.shape:
+            raise ValueError(
+                f"the model is built for samples of shape {self.shape}, "
+                f"the batch holds {tuple(x.shape[1:])}"
+            )
+        if len(x) < self.n_critic:
+            raise ValueError(
+                f"a batch feeds {self.n_critic} critic updates and holds only {len(x)} samples"
+            )
+        if self.num_classes and y is None:
+            raise ValueError(f"the model has {self.num_classes} classes, the batch has no labels")
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x, y if self.num_classes else None
+
+    # Logs.
+
+    @property
+    def updates(self) -> int:
+        """Generator updates done; outside of ``fit``, those of the checkpoint that was loaded."""
+        return max(self.global_step, self._loaded_updates)
+
+    def log_terms(self, terms: Mapping[str, Tensor]) -> None:
+        """Log what an iteration returned, where a row is due."""
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and self.global_step % every == 0:
+            # The next iteration may write over them.
+            self.log_scalars(
+                {n: x.clone() if isinstance(x, Tensor) else x for n, x in terms.items()}
+            )
+
+    def log_scalars(self, values: Mapping[str, Tensor | float]) -> None:
+        """Give values to callbacks, and to the loggers at the number of updates done.
+
+        In ``fit`` this bypasses Lightning's own step axis, which counts from 0. Elsewhere it does
+        not, so that ``trainer.validate()`` returns the values, with the updates under ``step``.
+        """
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self.log_dict({**values, "step": float(self.updates)})
+            return
+        self.log_dict(values, logger=False)
+        scalars = {name: float(value) for name, value in values.items()}
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=self.updates)
+            logger.save()
+
+    # The other loops, which callbacks fill.
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Nothing: callbacks score samples against the batches of the validation loop."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Nothing: callbacks score samples against the batches of the test loop."""
+
+    # Checkpoints.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the technique, by which ``load`` finds its class, and this version.
+
+        Raises:
+            DivergedError: there is nothing worth saving.
+        """
+        describe(checkpoint, type(self))
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, StopOnDivergence):
+                callback.check_all(self.trainer, self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the number of updates done.
+
+        Raises:
+            WrongFileError: a trainer reads it, and it does not fit this model or cannot be resumed.
+        """
+        if (trainer := trainer_of(self)) is not None:
+            check_fits(checkpoint, self, resumed=trainer.state.fn == TrainerFn.FITTING)
+        self._loaded_updates = checkpoint["global_step"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Lightning's, without captured graphs, which no copy can have."""
+        return super().__getstate__() | {"_iteration": None, "finite_checks": None}

@@ -1,0 +1,83 @@
+"""What ranks share; each function is itself on a single process."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import Tensor, nn
+from torch.distributed import (
+    ReduceOp,
+    all_reduce,
+    broadcast,
+    broadcast_object_list,
+    gather_object,
+    get_rank,
+    get_world_size,
+    is_available,
+    is_initialized,
+)
+
+from gan_lightning.utils.errors import UserError
+
+T = TypeVar("T")
+
+
+def several_ranks() -> bool:
+    """Whether a process group of more than one rank is running."""
+    return is_available() and is_initialized() and get_world_size() > 1
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum of every rank's ``x``, of any shape."""
+    if several_ranks():
+        x = x.clone()
+        all_reduce(x, op=ReduceOp.SUM)
+    return x
+
+
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """The mean of every rank's ``x``, of any shape."""
+    return sum_over_ranks(x) / get_world_size() if several_ranks() else x
+
+
+def max_over_ranks(x: Tensor) -> Tensor:
+    """The largest of every rank's ``x``, of any shape."""
+    if several_ranks():
+        x = x.clone()
+        all_reduce(x, op=ReduceOp.MAX)
+    return x
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give every rank the buffers of the first one's module: running statistics differ."""
+    if several_ranks():
+        for buffer in module.buffers():
+            broadcast(buffer, src=0)
+
+
+def gather_on_first(x: T) -> list[T]:
+    """Every rank's ``x``, in the order of ranks, on the first; nothing on the others."""
+    if not several_ranks():
+        return [x]
+    first = get_rank() == 0
+    parts: list[T] | None = [x for _ in range(get_world_size())] if first else None
+    gather_object(x, parts, dst=0)
+    return parts or []
+
+
+def from_first(compute: Callable[[], T]) -> T:
+    """What ``compute`` returns, or raises, on the first rank, on every rank; others wait for it."""
+    if not several_ranks():
+        return compute()
+    told: list[T | Exception | None] = [None]
+    if get_rank() == 0:
+        try:
+            told = [compute()]
+        except UserError as error:
+            told = [error]
+        except Exception as error:
+            # Every rank is to stop for it, whether or not it can be pickled.
+            told = [RuntimeError(f"{type(error).__name__}: {error}")]
+    broadcast_object_list(told, src=0)
+    if isinstance(told[0], Exception):
+        raise told[0]
+    return told[0]  # type: ignore[return-value]
