@@ -105,7 +105,7 @@ class Noise(GANDataModule):
     """Samples of a case that mean nothing."""
 
     def __init__(self, case: Case, n_critic: int) -> None:
-        super().__init__(case.batch_size, placement="device")
+        super().__init__(batch_size=case.batch_size, placement="device")
         self.shape, self.count = case.shape, EPOCH * n_critic * case.batch_size
 
     def load(self, split: Split) -> tuple[Tensor, None]:

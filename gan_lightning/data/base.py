@@ -4,7 +4,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from gan_lightning.data.loader import Loader, PrefetchLoader, TensorLoader
+from gan_lightning.training.hyperparameters import Hyperparameters
 from gan_lightning.utils.checks import at_least, one_of
 
 Split = Literal["train", "test"]
@@ -21,12 +22,17 @@ Placement = Literal["auto", "device", "host"]
 EVALUATED = 512
 
 
-class GANDataModule(pl.LightningDataModule, ABC):
+class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
     """Training batches for a ``GAN``, and the real samples that scores compare with.
 
     A training batch feeds one iteration: ``batch_size`` samples for each of the model's
     ``n_critic`` critic updates. The validation loop walks through the training samples, which the
     field's scores are measured against, and the test loop through the test split.
+
+    A data set is a subclass with a ``load``, its options as annotated attributes, and in plain ones
+    the ``shape`` of a sample, the number of ``classes`` (0 where there are no labels), the feature
+    ``extractor`` that scores are measured with (None for none), and whether to ``flip`` half of the
+    training images.
 
     Args:
         batch_size: real samples of one critic update, on each device.
@@ -41,29 +47,24 @@ class GANDataModule(pl.LightningDataModule, ABC):
             number is too small.
     """
 
-    #: Of one sample, ``(C, H, W)`` or ``(D,)``.
-    shape: tuple[int, ...]
-    #: Of the labels in the data; 0 where there are none.
-    classes: int = 0
-    #: Whether half of the training samples, images then, are mirrored.
-    flip: bool = False
-    #: The feature extractor that scores are measured with; None where there is none.
-    extractor: str | None = None
+    batch_size: int = 64
+    conditional: bool = False
+    placement: Placement = "auto"
+    predict_samples: int = 64
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        conditional: bool = False,
-        placement: Placement = "auto",
-        predict_samples: int = 64,
-    ) -> None:
+    # Not annotated, and so no options.
+    shape = cast("tuple[int, ...]", ())
+    classes = 0
+    extractor = cast("str | None", None)
+    flip = False
+
+    def __post_init__(self) -> None:
         super().__init__()
-        if conditional and not self.classes:
+        if self.conditional and not self.classes:
             raise ValueError(f"{type(self).__name__} has no labels: conditional must be false")
-        self.batch_size = at_least(1, batch_size=batch_size)
-        self.conditional = conditional
-        self.placement: Placement = one_of(get_args(Placement), placement=placement)
-        self.predict_samples = at_least(0, predict_samples=predict_samples)
+        at_least(1, batch_size=self.batch_size)
+        one_of(get_args(Placement), placement=self.placement)
+        at_least(0, predict_samples=self.predict_samples)
         self._seed = 0
         self._splits: dict[Split, tuple[Tensor, Tensor | None, bool]] = {}
 

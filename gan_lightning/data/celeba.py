@@ -1,7 +1,8 @@
 """Faces of celebrities."""
 
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from torchvision import datasets
 
@@ -9,7 +10,6 @@ from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.sources import FilesSource, FolderSource, Selection, Source, ZipSource
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
-from gan_lightning.utils.files import user_path
 
 IMAGES, PARTITION, ATTRIBUTES = (
     "img_align_celeba",
@@ -32,36 +32,31 @@ class CelebA(CachedDataModule):
         attribute: what tells the two classes of a conditional model, such as ``Smiling``; read
             from list_attr_celeba.txt.
         size: pixels of the images' side.
-        options: of ``CachedDataModule``.
 
     Raises:
         ValueError: a conditional model without an attribute; the base's errors.
     """
 
-    by_hand = (
+    data_dir: str | Path = field(default="data", kw_only=False)
+    attribute: str | None = None
+    size: int = 64
+
+    by_hand: ClassVar[str] = (
         "Put img_align_celeba.zip, list_eval_partition.txt and list_attr_celeba.txt "
-        "(mmlab.ie.cuhk.edu.hk/projects/CelebA.html) into {data_dir}."
+        "(mmlab.ie.cuhk.edu.hk/projects/CelebA.html) into {folder}."
     )
 
-    def __init__(
-        self,
-        data_dir: str = "data",
-        attribute: str | None = None,
-        size: int = 64,
-        **options: Any,
-    ) -> None:
-        if options.get("conditional") and attribute is None:
+    def __post_init__(self) -> None:
+        if self.conditional and self.attribute is None:
             raise ValueError("CelebA has no labels unless --data.attribute names one")
-        self.classes = 2 if attribute else 0
-        super().__init__(size=size, **options)
-        self.attribute = attribute
-        self.data_dir = user_path(data_dir)
+        self.classes = 2 if self.attribute else 0
+        super().__post_init__()
 
     def download(self) -> None:
         """Download unless the files are found."""
         lists = [PARTITION, ATTRIBUTES] if self.attribute else [PARTITION]
         if self._images() is None or not all(map(self._find, lists)):
-            datasets.CelebA(self.data_dir, download=True)
+            datasets.CelebA(self.folder, download=True)
 
     def source(self, split: Split) -> Source:
         """The faces of the split, from the folder or the archive.
@@ -72,7 +67,7 @@ class CelebA(CachedDataModule):
         """
         pictures = self._images()
         if pictures is None:
-            raise MissingFileError(f"the images of CelebA are not in {self.data_dir}")
+            raise MissingFileError(f"the images of CelebA are not in {self.folder}")
         files: FilesSource = FolderSource(pictures) if pictures.is_dir() else ZipSource(pictures)
         places = {file.rsplit("/", 1)[-1]: i for i, file in enumerate(files.files)}
         parts = _table(self._listed(PARTITION), first_row=0)
@@ -104,14 +99,14 @@ class CelebA(CachedDataModule):
     def _listed(self, name: str) -> Path:
         path = self._find(name)
         if path is None:
-            raise MissingFileError(f"{name} of CelebA is not in {self.data_dir}")
+            raise MissingFileError(f"{name} of CelebA is not in {self.folder}")
         return path
 
     def _images(self) -> Path | None:
         return self._find(IMAGES) or self._find(f"{IMAGES}.zip")
 
     def _find(self, name: str) -> Path | None:
-        for folder in (self.data_dir, self.data_dir / "celeba"):
+        for folder in (self.folder, self.folder / "celeba"):
             if (folder / name).exists():
                 return folder / name
         return None

@@ -1,6 +1,8 @@
 """The labelled subsets of the tiny images."""
 
-from typing import Any, ClassVar
+from dataclasses import field
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -8,7 +10,6 @@ from torchvision import datasets
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
-from gan_lightning.utils.files import user_path
 
 
 class CIFAR10(ImageDataModule):
@@ -19,27 +20,25 @@ class CIFAR10(ImageDataModule):
     Args:
         data_dir: where cifar-10-batches-py or cifar-10-python.tar.gz is, or is to be put.
         size: pixels of the images' side.
-        options: of ``ImageDataModule``.
     """
 
+    data_dir: str | Path = field(default="data", kw_only=False)
+    size: int = 32
+
     classes = 10
-    by_hand = (
+    by_hand: ClassVar[str] = (
         "Put cifar-10-python.tar.gz (cs.toronto.edu/~kriz/cifar.html), or the folder "
-        "cifar-10-batches-py that it holds, into {data_dir}."
+        "cifar-10-batches-py that it holds, into {folder}."
     )
     torchvisions: ClassVar[type[datasets.CIFAR10]] = datasets.CIFAR10
 
-    def __init__(self, data_dir: str = "data", size: int = 32, **options: Any) -> None:
-        super().__init__(size, **options)
-        self.data_dir = user_path(data_dir)
-
     def download(self) -> None:
         """Download, or unpack the archive, unless the folder is there and whole."""
-        self.torchvisions(self.data_dir, download=True)
+        self.torchvisions(self.folder, download=True)
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         """Read the batches of the split."""
-        data = self.torchvisions(self.data_dir, train=split == "train")
+        data = self.torchvisions(self.folder, train=split == "train")
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
         return self.formed(images), torch.tensor(data.targets)
 
@@ -52,12 +51,11 @@ class CIFAR100(CIFAR10):
     Args:
         data_dir: where cifar-100-python or cifar-100-python.tar.gz is, or is to be put.
         size: pixels of the images' side.
-        options: of ``ImageDataModule``.
     """
 
     classes = 100
-    by_hand = (
+    by_hand: ClassVar[str] = (
         "Put cifar-100-python.tar.gz (cs.toronto.edu/~kriz/cifar.html), or the folder "
-        "cifar-100-python that it holds, into {data_dir}."
+        "cifar-100-python that it holds, into {folder}."
     )
     torchvisions = datasets.CIFAR100

@@ -1,7 +1,5 @@
 """The handwritten digits that come with scikit-learn: real images without a download."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -19,13 +17,15 @@ class Digits(ImageDataModule):
     Args:
         size: pixels of their side.
         channels: 1 for grey, 3 for colour.
-        options: of ``ImageDataModule``.
     """
+
+    size: int = 8
+    channels: int = 1
 
     classes = 10
 
-    def __init__(self, size: int = 8, channels: int = 1, **options: Any) -> None:
-        super().__init__(size, channels, **options)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.shape == (1, 8, 8):
             self.extractor = "digits_cnn"
 

@@ -1,12 +1,12 @@
 """A folder of one's own images."""
 
-from typing import Any
+from dataclasses import field
+from pathlib import Path
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule, colour
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.utils.errors import MissingFileError
-from gan_lightning.utils.files import user_path
 
 
 class ImageFolder(CachedDataModule):
@@ -19,7 +19,6 @@ class ImageFolder(CachedDataModule):
         data_dir: the folder, or the archive.
         size: pixels of the side that the images are brought to.
         background: what transparent images are laid on: a name, or #rrggbb.
-        options: of ``CachedDataModule``.
 
     Raises:
         MissingFileError: labels are asked for and there is no such folder.
@@ -28,22 +27,23 @@ class ImageFolder(CachedDataModule):
             colour; the base's errors.
     """
 
-    def __init__(
-        self, data_dir: str, size: int = 64, background: str = "white", **options: Any
-    ) -> None:
-        self.data_dir = user_path(data_dir)
-        self.background = colour(background)
+    data_dir: str | Path = field(kw_only=False)
+    size: int = 64
+    background: str = "white"
+
+    def __post_init__(self) -> None:
+        self._background = colour(self.background)
         self._class_names: list[str] | None = None
-        if options.get("conditional"):
+        if self.conditional:
             source = self.source("train")
             if source.without_class is not None:
                 raise ValueError(
-                    f"there are no labels: {source.without_class} in {data_dir} is not in a "
+                    f"there are no labels: {source.without_class} in {self.data_dir} is not in a "
                     "sub-folder, one for each class; conditional must be false"
                 )
             self._class_names = source.classes
             self.classes = len(source.classes)
-        super().__init__(size=size, **options)
+        super().__post_init__()
 
     def source(self, split: Split) -> FilesSource:
         """The pictures of the split.
@@ -52,9 +52,9 @@ class ImageFolder(CachedDataModule):
             MissingFileError: there is no such folder or archive.
             WrongFileError: there are no images in it, or the test's are of another class.
         """
-        if not self.data_dir.exists():
+        if not self.folder.exists():
             raise MissingFileError(
-                f"there is no folder {self.data_dir}: name one with --data.data_dir"
+                f"there is no folder {self.folder}: name one with --data.data_dir"
             )
-        kind = ZipSource if self.data_dir.is_file() else FolderSource
-        return kind(self.data_dir, self.background, split, self._class_names)
+        kind = ZipSource if self.folder.is_file() else FolderSource
+        return kind(self.folder, self._background, split, self._class_names)

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ class HuggingFaceImages(CachedDataModule):
         label_column: where the classes are, for a conditional model.
         size: pixels of the side that the images are brought to.
         background: what transparent images are laid on: a name, or #rrggbb.
-        options: of ``CachedDataModule``.
 
     Raises:
         MissingPackageError: the package datasets is not installed.
@@ -40,29 +40,25 @@ class HuggingFaceImages(CachedDataModule):
         ValueError: there is no such colour; the base's errors.
     """
 
-    def __init__(
-        self,
-        path: str,
-        name: str | None = None,
-        image_column: str = "image",
-        label_column: str = "label",
-        size: int = 64,
-        background: str = "white",
-        **options: Any,
-    ) -> None:
-        self.path, self.name = path, name
-        self.image_column, self.label_column = image_column, label_column
-        self.background = colour(background)
+    path: str = field(kw_only=False)
+    name: str | None = None
+    image_column: str = "image"
+    label_column: str = "label"
+    size: int = 64
+    background: str = "white"
+
+    def __post_init__(self) -> None:
+        self._background = colour(self.background)
         self._splits_read: dict[str, Any] | None = None
-        if options.get("conditional"):
+        if self.conditional:
             self.classes = self._count_classes()
-        super().__init__(size=size, **options)
+        super().__post_init__()
 
     def source(self, split: Split) -> Source:
         """The images of the split; where there is no test split, of the validation split."""
         rows = self._rows(split)
         labels = self._labels(split) if self.conditional else None
-        return _Rows(rows, self.image_column, self.background, labels)
+        return _Rows(rows, self.image_column, self._background, labels)
 
     def _count_classes(self) -> int:
         kind = self._rows("train").features.get(self.label_column)

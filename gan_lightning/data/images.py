@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 from urllib.error import URLError
 
 import torch
@@ -28,33 +28,33 @@ class ImageDataModule(GANDataModule):
         crop: pixels of the side of the centred square that is cut out before it is resized; by
             default, and at most, the largest.
         flip: mirror half of the training images from left to right, others in each epoch.
-        options: of ``GANDataModule``.
 
     Raises:
         ValueError: the channels are not 1 or 3, or a number is too small; the base's errors.
     """
 
-    extractor: str | None = "inception"
+    size: int
+    channels: int = 3
+    crop: int | None = None
+    flip: bool = False
+
+    extractor = cast("str | None", "inception")
     #: What to put where, when there is no download; attributes in braces are filled in.
     by_hand: ClassVar[str] = ""
-    data_dir: Path
 
-    def __init__(
-        self,
-        size: int,
-        channels: int = 3,
-        crop: int | None = None,
-        flip: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        if channels not in (1, 3):
-            raise ValueError(f"channels must be 1 or 3, got {channels}")
-        if crop is not None:
-            at_least(1, crop=crop)
-        self.form = Form(channels, at_least(1, size=size), crop)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, got {self.channels}")
+        if self.crop is not None:
+            at_least(1, crop=self.crop)
+        self.form = Form(self.channels, at_least(1, size=self.size), self.crop)
         self.shape = self.form.shape
-        self.flip = flip
+
+    @property
+    def folder(self) -> Path:
+        """``data_dir``, where the data set has one, with ``~`` expanded."""
+        return user_path(getattr(self, "data_dir", "."))
 
     def download(self) -> None:
         """Put the files where ``load`` finds them, unless they are there."""
@@ -77,8 +77,8 @@ class ImageDataModule(GANDataModule):
     def missing(self, reason: str) -> MissingFileError:
         """The error that says what to put where."""
         return MissingFileError(
-            f"{type(self).__name__} is not in {self.data_dir} and could not be downloaded "
-            f"({' '.join(reason.split())}). {self.by_hand.format(**vars(self))} "
+            f"{type(self).__name__} is not in {self.folder} and could not be downloaded "
+            f"({' '.join(reason.split())}). {self.by_hand.format(folder=self.folder)} "
             "Or name the folder that holds them with --data.data_dir."
         )
 
@@ -96,15 +96,13 @@ class CachedDataModule(ImageDataModule):
     Args:
         cache_dir: the folder of decoded images; what is in it may be deleted at any time.
         strict: refuse to train where an image cannot be read; by default it is named and skipped.
-        options: of ``ImageDataModule``.
     """
 
-    def __init__(
-        self, cache_dir: str = "~/.cache/gan_lightning", strict: bool = False, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        self.cache_dir = user_path(cache_dir)
-        self.strict = strict
+    cache_dir: str | Path = "~/.cache/gan_lightning"
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._caches: dict[Split, Cache] = {}
 
     @abstractmethod
@@ -128,7 +126,7 @@ class CachedDataModule(ImageDataModule):
         if split not in self._caches:
             source, title = self.source(split), type(self).__name__
             self._caches[split] = open_cache(
-                source, self.form, self.cache_dir, title, strict=self.strict
+                source, self.form, user_path(self.cache_dir), title, strict=self.strict
             )
         cache = self._caches[split]
         return cache.images, cache.labels

@@ -4,8 +4,9 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -19,7 +20,6 @@ from gan_lightning.utils.errors import (
     SourceChangedError,
     WrongFileError,
 )
-from gan_lightning.utils.files import user_path
 
 
 class LSUN(CachedDataModule):
@@ -32,28 +32,20 @@ class LSUN(CachedDataModule):
         data_dir: where CATEGORY_train_lmdb and CATEGORY_val_lmdb are or, for an object, CATEGORY.
         category: such as ``bedroom``, ``church_outdoor``, ``cat``.
         size: pixels of the images' side.
-        options: of ``CachedDataModule``.
 
     Raises:
         MissingPackageError: the package lmdb is not installed.
     """
 
-    by_hand = (
+    data_dir: str | Path = field(default="data", kw_only=False)
+    category: str = "bedroom"
+    size: int = 64
+
+    by_hand: ClassVar[str] = (
         "It is not downloaded of itself, being large: unpack {category}_train_lmdb.zip and "
         "{category}_val_lmdb.zip (github.com/fyu/lsun has the program that downloads them) in "
-        "{data_dir}."
+        "{folder}."
     )
-
-    def __init__(
-        self,
-        data_dir: str = "data",
-        category: str = "bedroom",
-        size: int = 64,
-        **options: Any,
-    ) -> None:
-        super().__init__(size=size, **options)
-        self.data_dir = user_path(data_dir)
-        self.category = category
 
     def download(self) -> None:
         """Nothing is downloaded."""
@@ -66,11 +58,11 @@ class LSUN(CachedDataModule):
     def _folder(self, split: Split) -> Path:
         name = "train" if split == "train" else "val"
         for folder in (f"{self.category}_{name}_lmdb", self.category):
-            if (self.data_dir / folder / "data.mdb").is_file():
-                return self.data_dir / folder
+            if (self.folder / folder / "data.mdb").is_file():
+                return self.folder / folder
         raise MissingFileError(
-            f"LSUN's {self.category} is not in {self.data_dir}. "
-            + self.by_hand.format(**vars(self))
+            f"LSUN's {self.category} is not in {self.folder}. "
+            + self.by_hand.format(folder=self.folder, category=self.category)
         )
 
 

@@ -3,8 +3,9 @@
 import gzip
 import tempfile
 import zlib
+from dataclasses import field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 from torchvision import datasets
@@ -13,7 +14,6 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
 from gan_lightning.utils.errors import MissingFileError, WrongFileError
-from gan_lightning.utils.files import user_path
 
 NAMES = {"train": "train", "test": "t10k"}
 #: What reading a broken file raises.
@@ -31,27 +31,24 @@ class MNIST(ImageDataModule):
         data_dir: where the four IDX files are, packed or not, or are to be put.
         size: pixels of the images' side.
         channels: 1 for grey, 3 for colour.
-        options: of ``ImageDataModule``.
     """
 
+    data_dir: str | Path = field(default="data", kw_only=False)
+    size: int = 28
+    channels: int = 1
+
     classes = 10
-    by_hand = (
+    by_hand: ClassVar[str] = (
         "Put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz "
-        "and t10k-labels-idx1-ubyte.gz (yann.lecun.com/exdb/mnist) into {data_dir}/MNIST/raw."
+        "and t10k-labels-idx1-ubyte.gz (yann.lecun.com/exdb/mnist) into {folder}/MNIST/raw."
     )
     torchvisions: ClassVar[type[datasets.MNIST]] = datasets.MNIST
-
-    def __init__(
-        self, data_dir: str = "data", size: int = 28, channels: int = 1, **options: Any
-    ) -> None:
-        super().__init__(size, channels, **options)
-        self.data_dir = user_path(data_dir)
 
     def download(self) -> None:
         """Download unless all four files are found."""
         kinds = [(name, kind) for name in NAMES.values() for kind in ("images", "labels")]
         if not all(self._find(name, kind) for name, kind in kinds):
-            self.torchvisions(self.data_dir, download=True)
+            self.torchvisions(self.folder, download=True)
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         """Read the two IDX files of the split.
@@ -72,7 +69,7 @@ class MNIST(ImageDataModule):
         path = self._find(name, kind)
         if path is None:
             raise MissingFileError(
-                f"the {name} {kind} of {type(self).__name__} are not in {self.data_dir}"
+                f"the {name} {kind} of {type(self).__name__} are not in {self.folder}"
             )
         read = read_image_file if kind == "images" else read_label_file
         try:
@@ -87,7 +84,7 @@ class MNIST(ImageDataModule):
     def _find(self, name: str, kind: str) -> Path | None:
         """The file, unpacked or packed, where torchvision puts it or in ``data_dir`` itself."""
         stem = f"{name}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
-        for folder in (self.data_dir / self.torchvisions.__name__ / "raw", self.data_dir):
+        for folder in (self.folder / self.torchvisions.__name__ / "raw", self.folder):
             for path in (folder / stem, folder / f"{stem}.gz"):
                 if path.is_file():
                     return path
@@ -115,10 +112,9 @@ class FashionMNIST(MNIST):
         data_dir: where the four IDX files are, packed or not, or are to be put.
         size: pixels of the images' side.
         channels: 1 for grey, 3 for colour.
-        options: of ``ImageDataModule``.
     """
 
-    by_hand = MNIST.by_hand.replace("MNIST", "FashionMNIST").replace(
+    by_hand: ClassVar[str] = MNIST.by_hand.replace("MNIST", "FashionMNIST").replace(
         "yann.lecun.com/exdb/mnist", "github.com/zalandoresearch/fashion-mnist"
     )
     torchvisions = datasets.FashionMNIST

@@ -1,8 +1,9 @@
 """STL-10, most of which has no labels."""
 
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.sources import Source, stat_fingerprint
 from gan_lightning.utils.checks import one_of
 from gan_lightning.utils.errors import MissingFileError, SourceChangedError, WrongFileError
-from gan_lightning.utils.files import user_path
 
 Part = Literal["unlabeled", "train", "train+unlabeled"]
 
@@ -30,37 +30,37 @@ class STL10(CachedDataModule):
         data_dir: where stl10_binary or stl10_binary.tar.gz is, or is to be put.
         part: what to train on; only ``train`` has labels.
         size: pixels of the images' side.
-        options: of ``CachedDataModule``.
 
     Raises:
         ValueError: labels are asked for of a part that has none; the base's errors.
     """
 
-    by_hand = (
+    data_dir: str | Path = field(default="data", kw_only=False)
+    part: Part = "unlabeled"
+    size: int = 48
+
+    classes = 10
+    by_hand: ClassVar[str] = (
         "Put stl10_binary.tar.gz (cs.stanford.edu/~acoates/stl10), or the folder stl10_binary that "
-        "it holds, into {data_dir}."
+        "it holds, into {folder}."
     )
 
-    def __init__(
-        self, data_dir: str = "data", part: Part = "unlabeled", size: int = 48, **options: Any
-    ) -> None:
-        self.part: Part = one_of(get_args(Part), part=part)
-        if options.get("conditional") and part != "train":
-            raise ValueError(f"the part {part} of STL10 has no labels, --data.part train has")
-        self.classes = 10
-        super().__init__(size=size, **options)
-        self.data_dir = user_path(data_dir)
+    def __post_init__(self) -> None:
+        one_of(get_args(Part), part=self.part)
+        if self.conditional and self.part != "train":
+            raise ValueError(f"the part {self.part} of STL10 has no labels, --data.part train has")
+        super().__post_init__()
 
     def download(self) -> None:
         """Download, or unpack the archive, unless the folder is there."""
         if self._folder() is None:
-            datasets.STL10(self.data_dir, "test", download=True)
+            datasets.STL10(self.folder, "test", download=True)
 
     def source(self, split: Split) -> Source:
         """The binary files of the split."""
         folder = self._folder()
         if folder is None:
-            raise MissingFileError(f"the files of STL10 are not in {self.data_dir}")
+            raise MissingFileError(f"the files of STL10 are not in {self.folder}")
         parts = self.part.split("+") if split == "train" else ["test"]
         labels: list[int] | None = None
         if split == "test" or self.part == "train":
@@ -68,7 +68,7 @@ class STL10(CachedDataModule):
         return _Binary(folder, [f"{part}_X.bin" for part in parts], labels)
 
     def _folder(self) -> Path | None:
-        for folder in (self.data_dir, self.data_dir / "stl10_binary"):
+        for folder in (self.folder, self.folder / "stl10_binary"):
             if (folder / "test_X.bin").is_file():
                 return folder
         return None

@@ -1,6 +1,8 @@
 """House numbers seen from the street."""
 
-from typing import Any
+from dataclasses import field
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -8,7 +10,6 @@ from torchvision import datasets
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import ImageDataModule
-from gan_lightning.utils.files import user_path
 
 
 class SVHN(ImageDataModule):
@@ -20,24 +21,22 @@ class SVHN(ImageDataModule):
     Args:
         data_dir: where train_32x32.mat and test_32x32.mat are, or are to be put.
         size: pixels of the images' side.
-        options: of ``ImageDataModule``.
     """
 
-    classes = 10
-    by_hand = (
-        "Put train_32x32.mat and test_32x32.mat (ufldl.stanford.edu/housenumbers) into {data_dir}."
-    )
+    data_dir: str | Path = field(default="data", kw_only=False)
+    size: int = 32
 
-    def __init__(self, data_dir: str = "data", size: int = 32, **options: Any) -> None:
-        super().__init__(size, **options)
-        self.data_dir = user_path(data_dir)
+    classes = 10
+    by_hand: ClassVar[str] = (
+        "Put train_32x32.mat and test_32x32.mat (ufldl.stanford.edu/housenumbers) into {folder}."
+    )
 
     def download(self) -> None:
         """Download unless both files are there and whole."""
         for split in ("train", "test"):
-            datasets.SVHN(self.data_dir, split, download=True)
+            datasets.SVHN(self.folder, split, download=True)
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         """Read the MATLAB file of the split."""
-        data = datasets.SVHN(self.data_dir, split)
+        data = datasets.SVHN(self.folder, split)
         return self.formed(torch.from_numpy(data.data)), torch.from_numpy(data.labels).long()

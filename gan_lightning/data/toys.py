@@ -2,7 +2,8 @@
 
 import math
 from abc import abstractmethod
-from typing import Any
+from dataclasses import field
+from typing import ClassVar
 
 import torch
 from sklearn.datasets import make_swiss_roll
@@ -17,19 +18,12 @@ class Toy(GANDataModule):
     Args:
         num_samples: points in each split.
         predict_samples: how many samples ``predict`` draws.
-        options: of ``GANDataModule``.
     """
 
-    shape = (2,)
+    num_samples: int = field(default=10_000, kw_only=False)
+    predict_samples: int = 1000
 
-    def __init__(
-        self,
-        num_samples: int = 10_000,
-        predict_samples: int = 1000,
-        **options: Any,
-    ) -> None:
-        super().__init__(predict_samples=predict_samples, **options)
-        self.num_samples = num_samples
+    shape = (2,)
 
     @abstractmethod
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
@@ -41,7 +35,7 @@ class Toy(GANDataModule):
 
 
 class _Mixture(Toy):
-    std: float
+    std: ClassVar[float]
 
     @abstractmethod
     def centres(self) -> Tensor:
@@ -58,13 +52,10 @@ class Ring(_Mixture):
     """8 narrow Gaussians on the unit circle.
 
     Metz et al. 2017, arXiv:1611.02163, at half the scale.
-
-    Args:
-        options: of ``Toy``.
     """
 
     classes = 8
-    std = 0.01
+    std: ClassVar[float] = 0.01
 
     def centres(self) -> Tensor:
         """At equal angles."""
@@ -76,13 +67,10 @@ class Grid(_Mixture):
     """25 narrow Gaussians on a 5 x 5 grid over [-1, 1].
 
     Srivastava et al. 2017, arXiv:1705.07761, at a quarter of the scale.
-
-    Args:
-        options: of ``Toy``.
     """
 
     classes = 25
-    std = 0.0125
+    std: ClassVar[float] = 0.0125
 
     def centres(self) -> Tensor:
         """Row by row."""

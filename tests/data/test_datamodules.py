@@ -288,8 +288,8 @@ def test_packed_mnist_comes_out_as_written(make, data, split):
     x, y = all_of(module, split)
     assert (x.shape, x.dtype, y.dtype) == ((100, 1, 28, 28), torch.uint8, torch.int64)
     name = IDX_NAMES[split]
-    assert torch.equal(x.flatten(), idx(module.data_dir / f"{name}-images-idx3-ubyte.gz", 16))
-    assert torch.equal(y, idx(module.data_dir / f"{name}-labels-idx1-ubyte.gz", 8))
+    assert torch.equal(x.flatten(), idx(module.folder / f"{name}-images-idx3-ubyte.gz", 16))
+    assert torch.equal(y, idx(module.folder / f"{name}-labels-idx1-ubyte.gz", 8))
 
 
 @pytest.mark.usefixtures("no_network")
@@ -297,7 +297,7 @@ def test_packed_mnist_comes_out_as_written(make, data, split):
 def test_unpacked_fashion_mnist_is_the_same(make, tmp_path, folder):
     packed = make(FashionMNIST)
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
-    for path in packed.data_dir.iterdir():
+    for path in packed.folder.iterdir():
         (tmp_path / folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     for split in SPLITS:
         pairs = zip(all_of(FashionMNIST(tmp_path), split), packed.load(split), strict=True)
@@ -307,7 +307,7 @@ def test_unpacked_fashion_mnist_is_the_same(make, tmp_path, folder):
 @pytest.mark.usefixtures("no_network")
 def test_fashion_mnist_is_missing_where_one_file_is(make):
     module = make(FashionMNIST)
-    (module.data_dir / "t10k-labels-idx1-ubyte.gz").unlink()
+    (module.folder / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(MissingFileError):
         module.prepare_data()
 
@@ -315,7 +315,7 @@ def test_fashion_mnist_is_missing_where_one_file_is(make):
 @pytest.mark.parametrize("cut", ["packed", "unpacked"])
 def test_a_torn_idx_file_is_named(make, cut):
     module = make(MNIST)
-    path = module.data_dir / "train-images-idx3-ubyte.gz"
+    path = module.folder / "train-images-idx3-ubyte.gz"
     if cut == "packed":
         path.write_bytes(path.read_bytes()[:5000])
     else:
@@ -326,7 +326,7 @@ def test_a_torn_idx_file_is_named(make, cut):
 
 def test_idx_files_that_do_not_belong_together_are_refused(make):
     module = make(MNIST)
-    path = module.data_dir / "train-labels-idx1-ubyte.gz"
+    path = module.folder / "train-labels-idx1-ubyte.gz"
     content = bytearray(gzip.decompress(path.read_bytes()))
     content[4:8] = (99).to_bytes(4, "big")
     path.write_bytes(gzip.compress(bytes(content[:-1])))
@@ -336,7 +336,7 @@ def test_idx_files_that_do_not_belong_together_are_refused(make):
 
 def test_two_sets_of_the_same_names_may_lie_in_one_data_dir(make, tmp_path):
     for data, level in ((MNIST, 1), (FashionMNIST, 2)):
-        shutil.copytree(make(data).data_dir, tmp_path / data.__name__ / "raw")
+        shutil.copytree(make(data).folder, tmp_path / data.__name__ / "raw")
         path = tmp_path / data.__name__ / "raw" / "train-images-idx3-ubyte.gz"
         content = gzip.decompress(path.read_bytes())
         path.write_bytes(gzip.compress(content[:16] + bytes([level]) * (len(content) - 16)))
@@ -350,7 +350,7 @@ def test_cifar10_comes_out_as_written(make, split):
     module = make(CIFAR10)
     x, y = all_of(module, split)
     names = CIFAR_NAMES[split]
-    files = [module.data_dir / "cifar-10-batches-py" / name for name in names]
+    files = [module.folder / "cifar-10-batches-py" / name for name in names]
     batches = [pickle.loads(file.read_bytes()) for file in files]
     assert (x.shape, x.dtype, y.dtype) == ((40 * len(names), 3, 32, 32), torch.uint8, torch.int64)
     # A pickled row is 1024 bytes of red, of green, of blue, each row by row.
@@ -364,7 +364,7 @@ def test_cifar10_comes_out_as_written(make, split):
 def test_cifar100_has_its_fine_labels(make, split):
     module = make(CIFAR100)
     x, y = all_of(module, split)
-    batch = pickle.loads((module.data_dir / "cifar-100-python" / split).read_bytes())
+    batch = pickle.loads((module.folder / "cifar-100-python" / split).read_bytes())
     assert np.array_equal(x.flatten(1).numpy(), batch["data"])
     assert y.tolist() == batch["fine_labels"]
     assert module.classes == 100
@@ -375,7 +375,7 @@ def test_packed_cifar10_is_unpacked(make, tmp_path, monkeypatch):
     module = make(CIFAR10)
     archive = tmp_path / "cifar-10-python.tar.gz"
     with tarfile.open(archive, "w:gz") as file:
-        file.add(module.data_dir / "cifar-10-batches-py", "cifar-10-batches-py")
+        file.add(module.folder / "cifar-10-batches-py", "cifar-10-batches-py")
     monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
     assert torch.equal(all_of(CIFAR10(tmp_path), "test")[0], module.load("test")[0])
 
@@ -385,7 +385,7 @@ def test_packed_cifar10_is_unpacked(make, tmp_path, monkeypatch):
 def test_svhn_comes_out_as_written_with_zero_for_ten(make, split):
     module = make(SVHN)
     x, y = all_of(module, split)
-    raw = loadmat(module.data_dir / f"{split}_32x32.mat")
+    raw = loadmat(module.folder / f"{split}_32x32.mat")
     assert np.array_equal(x.numpy(), raw["X"].transpose(3, 2, 0, 1))
     assert y.tolist() == [label % 10 for label in raw["y"].squeeze().tolist()]
 
@@ -403,7 +403,7 @@ def test_svhn_comes_out_as_written_with_zero_for_ten(make, split):
 def test_stl10_comes_out_as_written(make, part, split, files):
     module = make(STL10, part=part, size=96)
     x, y = all_of(module, split)
-    folder = module.data_dir / "stl10_binary"
+    folder = module.folder / "stl10_binary"
     columns = [np.fromfile(folder / f"{file}_X.bin", np.uint8) for file in files]
     # Column by column.
     expected = np.concatenate(columns).reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
@@ -414,7 +414,7 @@ def test_stl10_comes_out_as_written(make, part, split, files):
 
 def test_a_torn_stl10_is_named(make):
     module = make(STL10)
-    path = module.data_dir / "stl10_binary" / "unlabeled_X.bin"
+    path = module.folder / "stl10_binary" / "unlabeled_X.bin"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(WrongFileError, match=r"unlabeled_X.bin is not whole"):
         module.load("train")
@@ -429,7 +429,7 @@ def test_a_torn_stl10_is_named(make):
 )
 def test_what_is_wrong_with_stl10s_labels_is_said(make, labels, error, words):
     module = make(STL10, part="train")
-    path = module.data_dir / "stl10_binary" / "train_y.bin"
+    path = module.folder / "stl10_binary" / "train_y.bin"
     path.unlink() if labels is None else path.write_bytes(labels)
     with pytest.raises(error, match=words):
         module.load("train")
@@ -437,7 +437,7 @@ def test_what_is_wrong_with_stl10s_labels_is_said(make, labels, error, words):
 
 def test_an_stl10_without_a_label_for_each_image_is_refused(make):
     module = make(STL10, part="train")
-    (module.data_dir / "stl10_binary" / "train_y.bin").write_bytes(b"\1" * 7)
+    (module.folder / "stl10_binary" / "train_y.bin").write_bytes(b"\1" * 7)
     with pytest.raises(WrongFileError, match="20 images and 7 labels"):
         module.load("train")
 
@@ -447,9 +447,9 @@ def test_an_stl10_without_a_label_for_each_image_is_refused(make):
 @pytest.mark.parametrize("split", SPLITS)
 def test_celeba_has_the_faces_of_the_partition(make, split, unpacked):
     module = make(CelebA, size=178, attribute="Smiling")
-    archive = zipfile.ZipFile(module.data_dir / "img_align_celeba.zip")
+    archive = zipfile.ZipFile(module.folder / "img_align_celeba.zip")
     if unpacked:
-        archive.extractall(module.data_dir)
+        archive.extractall(module.folder)
         Path(archive.filename).unlink()
     x, y = all_of(module, split)
     first, count = {"train": (0, TRAIN), "test": (TRAIN + 5, TEST)}[split]
@@ -462,7 +462,7 @@ def test_celeba_has_the_faces_of_the_partition(make, split, unpacked):
 
 def test_celebas_crop_is_of_the_middle(make):
     module = make(CelebA, size=108, crop=108)
-    archive = zipfile.ZipFile(module.data_dir / "img_align_celeba.zip")
+    archive = zipfile.ZipFile(module.folder / "img_align_celeba.zip")
     content = archive.read("img_align_celeba/000001.jpg")
     assert torch.equal(module.load("train")[0][0], as_decoded(content, 108))
 
@@ -494,7 +494,7 @@ def test_an_attribute_that_celeba_does_not_have_is_told_the_choices(make):
 )
 def test_what_is_wrong_with_celebas_lists_is_said(make, name, content, error, words):
     module = make(CelebA, attribute="Smiling")
-    path = module.data_dir / name
+    path = module.folder / name
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(error, match=words):
         module.load("train")
@@ -505,7 +505,7 @@ def test_lsun_is_in_the_order_of_its_keys(make, split):
     module = make(LSUN, size=256)
     x, y = all_of(module, split)
     name = {"train": "train", "test": "val"}[split]
-    with lmdb.open(str(module.data_dir / f"bedroom_{name}_lmdb"), readonly=True) as environment:
+    with lmdb.open(str(module.folder / f"bedroom_{name}_lmdb"), readonly=True) as environment:
         contents = [value for _, value in environment.begin().cursor()]
     assert y is None
     assert len(x) == len(contents) == {"train": TRAIN, "test": TEST}[split]
@@ -515,8 +515,8 @@ def test_lsun_is_in_the_order_of_its_keys(make, split):
 
 def test_any_category_of_lsun_may_be_asked_for(make):
     module = make(LSUN)
-    (module.data_dir / "bedroom_val_lmdb").rename(module.data_dir / "cat")
-    cats = make(LSUN, category="cat", data_dir=str(module.data_dir))
+    (module.folder / "bedroom_val_lmdb").rename(module.folder / "cat")
+    cats = make(LSUN, category="cat", data_dir=str(module.folder))
     assert len(cats.load("train")[0]) == len(cats.load("test")[0]) == TEST
     with pytest.raises(MissingFileError, match=r"church is not in .*church_train_lmdb.zip"):
         make(LSUN, category="church").prepare_data()
@@ -528,7 +528,7 @@ def test_any_category_of_lsun_may_be_asked_for(make):
 )
 def test_a_torn_lsun_is_named(make, share, words):
     module = make(LSUN)
-    path = module.data_dir / "bedroom_train_lmdb" / "data.mdb"
+    path = module.folder / "bedroom_train_lmdb" / "data.mdb"
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(WrongFileError, match=f"bedroom_train_lmdb {words}"):
@@ -537,7 +537,7 @@ def test_a_torn_lsun_is_named(make, share, words):
 
 def test_an_lsun_with_a_broken_page_is_named(make):
     module = make(LSUN)
-    path = module.data_dir / "bedroom_train_lmdb" / "data.mdb"
+    path = module.folder / "bedroom_train_lmdb" / "data.mdb"
     content = bytearray(path.read_bytes())
     for page in range(2, len(content) // 4096):
         content[page * 4096 + 10 : page * 4096 + 12] = b"\xff\xff"  # what kind of page it is
@@ -617,7 +617,7 @@ def test_a_column_that_is_not_there_is_told_the_choices(make, arguments, words):
 @pytest.mark.parametrize("data", DOWNLOADED)
 def test_nothing_is_written_into_a_data_dir_that_is_complete(make, data):
     module = make(data)
-    folder = module.data_dir
+    folder = module.folder
     before = listing(folder)
     mode = folder.stat().st_mode
     folder.chmod(0o555)  # root may write all the same, hence the listing
@@ -666,7 +666,7 @@ def test_offline_the_error_says_what_to_put_where(data, files, tmp_path):
 
 
 def test_data_dir_may_be_below_the_home_folder(make, monkeypatch):
-    folder = make(FashionMNIST).data_dir
+    folder = make(FashionMNIST).folder
     monkeypatch.setenv("HOME", str(folder.parent))
     assert len(FashionMNIST(f"~/{folder.name}").load("train")[0]) == 100
 
@@ -685,26 +685,26 @@ def test_a_folder_is_in_the_order_of_its_names(make):
 
 def test_a_folder_without_splits_is_tested_on_what_it_is_trained_on(make):
     module = make(ImageFolder)
-    flat = make(ImageFolder, data_dir=str(module.data_dir / "test" / "cats"))
+    flat = make(ImageFolder, data_dir=str(module.folder / "test" / "cats"))
     assert len(flat.load("train")[0]) == len(flat.load("test")[0]) == TEST // 2
 
 
 def test_the_same_images_are_decoded_once_for_both_splits(make):
-    folder = make(ImageFolder).data_dir / "train" / "cats"
+    folder = make(ImageFolder).folder / "train" / "cats"
     module = make(ImageFolder, data_dir=str(folder))
     module.load("train"), module.load("test")
-    assert len([path for path in module.cache_dir.iterdir() if path.is_dir()]) == 1
+    assert len([path for path in Path(module.cache_dir).iterdir() if path.is_dir()]) == 1
 
 
 def test_a_folder_without_sub_folders_has_no_labels(make):
-    folder = make(ImageFolder).data_dir / "train" / "cats"
+    folder = make(ImageFolder).folder / "train" / "cats"
     with pytest.raises(ValueError, match=r"no labels: 000.png in .*cats is not in a sub-folder"):
         make(ImageFolder, data_dir=str(folder), conditional=True)
 
 
 def test_a_zip_archive_is_as_good_as_the_folder(make, tmp_path):
     module = make(ImageFolder, conditional=True)
-    archive = shutil.make_archive(str(tmp_path / "images"), "zip", module.data_dir / "train")
+    archive = shutil.make_archive(str(tmp_path / "images"), "zip", module.folder / "train")
     packed = make(ImageFolder, data_dir=archive, conditional=True)
     for found, expected in zip(packed.load("train"), module.load("train"), strict=True):
         assert torch.equal(found, expected)
@@ -771,7 +771,7 @@ def test_samples_are_drawn_without_data(make_trainer, tmp_path, data):
 def test_only_the_split_that_is_used_is_decoded(make, make_trainer, command, count):
     module = make(ImageFolder, size=8)
     getattr(make_trainer(), command)(tiny("dcgan", (3, 8, 8)), module, verbose=False)
-    (cache,) = (path for path in module.cache_dir.iterdir() if path.is_dir())
+    (cache,) = (path for path in Path(module.cache_dir).iterdir() if path.is_dir())
     assert (cache / "images.u8").stat().st_size == count * 3 * 8 * 8
 
 
