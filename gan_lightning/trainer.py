@@ -261,6 +261,10 @@ def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:
         *callbacks,
         *(each for each in last if not _has_kind(callbacks, each)),
     ]
+    if options.get("fast_dev_run"):  # which is to leave no files
+        options["callbacks"] = [
+            each for each in options["callbacks"] if not isinstance(each, Checkpoint | SampleGrid)
+        ]
     plugins = _listed(options.get("plugins"))
     given_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
     if not given_io and not has_checkpoint_io(options.get("strategy")):

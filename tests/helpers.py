@@ -48,6 +48,7 @@ def techniques(*fast):
 
 
 every_technique = pytest.mark.parametrize("name", TECHNIQUES)
+every_conditional = pytest.mark.parametrize("name", slow_but(KINDS, CONDITIONAL))
 every_kind = pytest.mark.parametrize("name", techniques(*KINDS))
 every_case = pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
 every_case_of_a_kind = pytest.mark.parametrize(

@@ -11,17 +11,16 @@ from helpers import (
     CLASSES,
     CONDITIONAL,
     IMAGE,
-    KINDS,
     VECTOR,
     batches,
     differences,
     every_case,
     every_case_of_a_kind,
+    every_conditional,
     every_kind,
     every_technique,
     given,
     samples,
-    slow_but,
     state,
     tiny,
     train,
@@ -42,8 +41,6 @@ WATCHED = {
     "wgan_gp": ("wasserstein", "gradient_norm", "penalty"),
     "began": ("k", "convergence"),
 }
-
-every_conditional = pytest.mark.parametrize("name", slow_but(KINDS, CONDITIONAL))
 
 
 def classes_of(name):
@@ -646,99 +643,3 @@ def test_a_wrong_batch_is_refused(name, batch, error, message):
 def test_a_batch_without_labels_is_refused_where_the_model_has_classes(name):
     with pytest.raises(ValueError, match="has 3 classes, the batch has no labels"):
         train(tiny(name, num_classes=CLASSES), given((X, None)), 1)
-
-
-# Samples.
-
-
-def spread(module):
-    """Make the networks' outputs large."""
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=10)
-    return module
-
-
-@every_case_of_a_kind
-def test_samples_have_the_models_shape_and_no_gradient(name, shape, num_classes):
-    x = tiny(name, shape, num_classes).sample(5)
-    assert x.shape == (5, *shape)
-    assert x.dtype == torch.float32
-    assert not x.requires_grad
-    assert len(x.flatten(1).unique(dim=0)) == 5
-
-
-@every_kind
-def test_images_are_in_range_and_vectors_anywhere(name):
-    assert spread(tiny(name, IMAGE)).sample(16).abs().max() == 1
-    assert spread(tiny(name, VECTOR)).sample(16).abs().max() > 1
-
-
-@pytest.mark.parametrize("ema_decay", [0, 0.5], ids=["without average", "with average"])
-@pytest.mark.parametrize("training", [True, False])
-@every_kind
-def test_sampling_is_in_eval_mode_and_puts_the_mode_back(name, training, ema_decay):
-    model = tiny(name, IMAGE, ema_decay=ema_decay).train(training)
-    drawing = model.generator_ema if ema_decay else model.generator
-    modes = []
-    drawing.register_forward_hook(lambda module, *_: modes.append(module.training))
-    before = state(model)
-    model.sample(4)
-    assert modes == [False]
-    assert drawing.training is training
-    assert not differences(before, state(model))
-
-
-@every_conditional
-def test_the_mode_is_put_back_after_an_error(name):
-    model = tiny(name, num_classes=CLASSES)
-    with pytest.raises(RuntimeError):
-        model.generate(torch.randn(1, model.latent_dim + 1), torch.tensor([0]))
-    assert model.generator.training
-
-
-@every_conditional
-@pytest.mark.parametrize("label", [-1, CLASSES])
-def test_a_label_of_no_class_is_refused(name, label):
-    model = tiny(name, num_classes=CLASSES)
-    with pytest.raises(ValueError, match=f"labels must be from 0 to {CLASSES - 1}, got"):
-        model.sample(2, torch.tensor([0, label]))
-
-
-@every_kind
-def test_samples_are_drawn_from_the_average(name):
-    model = tiny(name, ema_decay=0.5)
-    spread(model.generator_ema)
-    torch.manual_seed(1)
-    drawn = model.sample(4)
-    torch.manual_seed(1)
-    assert torch.equal(drawn, model.generator_ema.eval()(model.draw_latents(4)))
-
-
-@every_conditional
-def test_given_labels_are_used(name):
-    model = spread(tiny(name, num_classes=CLASSES))
-    y = torch.tensor([2, 0, 1])
-    torch.manual_seed(1)
-    drawn = model.sample(3, y)
-    torch.manual_seed(1)
-    expected = model.generator.eval()(model.draw_latents(3), y)
-    assert torch.equal(drawn, expected)
-
-
-@every_conditional
-def test_labels_are_drawn_evenly_where_none_are_given(name):
-    model = tiny(name, num_classes=CLASSES)
-    seen = []
-    model.generator.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
-    model.sample(300)
-    assert len(seen[0]) == 300
-    # Five standard deviations about 100.
-    assert all(60 < n < 140 for n in torch.bincount(seen[0], minlength=CLASSES))
-    assert seen[0].max() < CLASSES
-
-
-@every_kind
-def test_predict_draws_as_many_as_it_is_told(name):
-    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
-    drawn = trainer.predict(tiny(name), [4, 1])
-    assert [x.shape for x in drawn] == [(4, *VECTOR), (1, *VECTOR)]

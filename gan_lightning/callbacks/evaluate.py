@@ -145,6 +145,9 @@ class Evaluate(pl.Callback):
         name = self.extractor
         if name == "auto":
             name = getattr(data, "extractor", "inception") or "none"
+            if not gan.is_image or gan.shape[0] not in (1, 3):
+                rank_zero_info(f"no extractor takes samples of shape {gan.shape}: no scores")
+                name = "none"
         if name == "none":
             return None
         with isolate_rng():  # building a network draws weights, before those of the file

@@ -29,7 +29,8 @@ class SampleGrid(pl.Callback):
     """Writes ``grids/step_N.png`` at each validation, from the same latents every time.
 
     Images are a grid of 8 rows; with up to 16 classes, a column for each. Vectors are a scatter
-    plot with real ones. A ``WandbLogger`` gets the same picture.
+    plot with real ones; samples of other shapes are not drawn. A ``WandbLogger`` gets the same
+    picture.
 
     Args:
         seed: of the latents.
@@ -59,18 +60,23 @@ class SampleGrid(pl.Callback):
         if not trainer.is_global_zero or not isinstance(pl_module, GAN):
             return
         path = run_dir(trainer) / "grids" / f"step_{pl_module.updates:06d}.png"
-        self._write(pl_module, path)
+        if not self._write(pl_module, path):
+            return
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("samples", [str(path)], step=pl_module.updates)
 
-    def _write(self, gan: GAN, path: Path) -> None:
-        if len(gan.shape) > 1:
+    def _write(self, gan: GAN, path: Path) -> bool:
+        """Whether there was something to draw."""
+        if gan.is_image:
             save_image(image_grid(grid_samples(gan, self.seed), _columns(gan)), path)
         elif self._real is not None:
             with isolate_rng():
                 torch.manual_seed(self.seed)
                 scatter_plot(self._real, gan.sample(POINTS), path)
+        else:
+            return False
+        return True
 
 
 def count_in_grid(gan: GAN) -> int:
@@ -92,7 +98,9 @@ def _columns(gan: GAN) -> int:
 
 
 class SampleWriter(BasePredictionWriter):
-    """Writes what ``predict`` draws: single PNGs and a grid of the first 64, or a table of vectors.
+    """Writes what ``predict`` draws: single PNGs and a grid of the first 64, or a table.
+
+    Samples that are not images are rows of a CSV file, one for each rank.
 
     Args:
         output: the folder; by default ``samples`` in the run's own.
@@ -123,10 +131,12 @@ class SampleWriter(BasePredictionWriter):
     ) -> None:
         """Write a batch; ranks number their samples in turn."""
         folder = self._folder(trainer)
-        if prediction.dim() == 2:
+        if prediction.dim() != 4:
             folder.mkdir(parents=True, exist_ok=True)
             with appending(self._table(trainer)) as file:
-                file.writelines(",".join(map(str, row)) + "\n" for row in prediction.tolist())
+                file.writelines(
+                    ",".join(map(str, row)) + "\n" for row in prediction.flatten(1).tolist()
+                )
             self._written += len(prediction)
             return
         for image in to_uint8(prediction):

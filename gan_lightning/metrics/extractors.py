@@ -69,7 +69,11 @@ class Extractor:
         return self.shape is None and shape[0] == 1
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises ArgumentError where images of this shape are not what the network takes."""
+        """Raises ArgumentError where the network does not take samples of this shape."""
+        if self.shape is None and not (len(shape) == 3 and shape[0] in (1, 3)):
+            raise ArgumentError(
+                f"{self.name} takes images of 1 or 3 channels, and these samples are {shape}"
+            )
         if self.shape is not None and shape != self.shape:
             raise ArgumentError(
                 f"{self.name} takes images of shape {self.shape}, and these are {shape}"

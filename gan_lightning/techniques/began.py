@@ -57,7 +57,7 @@ class BEGAN(GAN):
                 f"BEGAN trains without labels: num_classes must be 0, got {self.num_classes}"
             )
         residuals = self.skip_connections or self.residual_steps
-        if residuals and (self.network != "autoencoder" or len(self.shape) == 1):
+        if residuals and (self.network != "autoencoder" or not self.is_image):
             raise ValueError("skip_connections and residual_steps need network autoencoder")
         super().__post_init__()
         self.halving_interval = 0 if self.decay_steps else self.halving_interval

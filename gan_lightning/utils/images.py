@@ -20,18 +20,22 @@ def to_uint8(x: Tensor) -> Tensor:
 
 
 def save_image(image: Tensor, path: Path, *, flushed: bool = True) -> None:
-    """Write a uint8 image ``(C, H, W)``, C 1 or 3, as a PNG; ``flushed`` to the disk, or not yet.
+    """Write a uint8 image ``(C, H, W)`` as a PNG; ``flushed`` to the disk, or not yet.
+
+    C is 1 to 4: grey or colour, each with or without transparency. Of more channels, the first
+    three are written.
 
     Raises:
         StorageError: it cannot be written.
     """
+    image = image if len(image) <= 4 else image[:3]
     pixels = image.cpu().permute(1, 2, 0).squeeze(2).contiguous().numpy()
     with whole_file(path, flushed=flushed) as file:
         Image.fromarray(pixels).save(file, "PNG")
 
 
 def image_grid(x: Tensor, columns: int) -> Tensor:
-    """Images ``(N, C, H, W)`` in [-1, 1] side by side, uint8 ``(3, H', W')``.
+    """Images ``(N, C, H, W)`` in [-1, 1] side by side, uint8 ``(C, H', W')``, or 3 for grey.
 
     Small ones are enlarged, pixel by pixel, to about 32.
     """

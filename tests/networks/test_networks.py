@@ -20,11 +20,12 @@ from gan_lightning.networks.sizes import halvings
 BOUNDED = [name for name in FAMILIES if name != "autoencoder"]
 NAMES = [*FAMILIES, "mlp"]
 SIZES = (8, 9, 13, 28, 32, 33, 64, 100, 128)
+IMAGES = [(c, n, n) for n in SIZES for c in (1, 3)] + [(2, 32, 32), (4, 33, 33), (4, 256, 256)]
 LATENT, CLASSES = 4, 3
 CASES = [
     (name, shape, num_classes)
     for name in NAMES
-    for shape in ([(2,)] if name == "mlp" else [(c, n, n) for n in SIZES for c in (1, 3)])
+    for shape in ([(2,)] if name == "mlp" else IMAGES)
     for num_classes in (0, CLASSES)
 ]
 SMALL = {name: (2,) if name == "mlp" else (1, 8, 8) for name in NAMES}

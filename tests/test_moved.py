@@ -1,0 +1,49 @@
+"""Import paths of version 0.1 still work, with a warning."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import gan_lightning
+from gan_lightning.moved import MOVED
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("gan_lightning", "benchmarks", "configs", "docs")
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_an_old_path_gives_the_same_objects_and_warns(old, monkeypatch):
+    monkeypatch.delitem(sys.modules, old, raising=False)
+    with pytest.warns(DeprecationWarning, match=f"{old} has moved to {MOVED[old]}"):
+        module = importlib.import_module(old)
+    new = importlib.import_module(MOVED[old])
+    public = {name for name in vars(new) if not name.startswith("_")}
+    assert public
+    assert all(getattr(module, name) is getattr(new, name) for name in public)
+
+
+def test_the_loop_that_the_readme_named_is_found_there():
+    from gan_lightning.gan import GAN, Regularizer
+
+    sys.modules.pop("gan_lightning.module", None)
+    with pytest.warns(DeprecationWarning, match=r"gan_lightning.module has moved"):
+        old = importlib.import_module("gan_lightning.module")
+    assert (old.GAN, old.Regularizer) == (GAN, Regularizer)
+
+
+def test_nothing_here_uses_an_old_path():
+    used = re.compile(rf"\b(?:{'|'.join(map(re.escape, MOVED))})\b(?!\.py)")
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")]
+    texts = {path: path.read_text() for path in files if path.suffix in (".py", ".md", ".yaml")}
+    assert len(texts) > 100
+    users = [path.name for path, text in texts.items() if used.search(text)]
+    assert users == ["moved.py"]
+
+
+def test_the_names_of_the_package_are_there():
+    assert all(hasattr(gan_lightning, name) for name in gan_lightning.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        gan_lightning.nothing  # noqa: B018

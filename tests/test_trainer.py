@@ -1,0 +1,178 @@
+"""The trainer's defaults: what the command line has, Python has too."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from helpers import VECTOR, batches, state
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import TorchCheckpointIO
+
+from gan_lightning import DCGAN, Trainer, callbacks, load
+from gan_lightning.data import Ring
+from gan_lightning.training.checkpoints import AtomicCheckpointIO
+from gan_lightning.training.sync_batch_norm import SyncBatchNorm
+from gan_lightning.utils.errors import ArgumentError
+
+OFTEN = {"val_check_interval": 2, "log_every_n_steps": 1, "accelerator": "cpu"}
+QUIET = {**OFTEN, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+def small(**options):
+    return DCGAN(VECTOR, generator_width=8, critic_width=8, **options)
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open() as file:
+        return [{**row, "train_seconds": None} for row in csv.DictReader(file)]
+
+
+def test_a_script_and_the_command_make_the_same_run(fit):
+    command = fit(
+        *("--model=DCGAN", "--model.generator_width=8", "--model.critic_width=8"),
+        *("--data=Ring", "--data.num_samples=200", "--evaluate.num_samples=50"),
+        *("--trainer.max_steps=4", "--trainer.val_check_interval=2"),
+        "--trainer.log_every_n_steps=1",
+    )
+    pl.seed_everything(0, workers=True)
+    data = Ring(200)
+    model = small()
+    trainer = Trainer(
+        max_steps=4,
+        default_root_dir="script",
+        callbacks=[callbacks.Evaluate(num_samples=50)],
+        **OFTEN,
+    )
+    trainer.fit(model, data)
+    script = Path("script/Ring-DCGAN/version_0")
+
+    names = [
+        sorted(str(p.relative_to(run)) for p in run.rglob("*") if p.is_file())
+        for run in (command, script)
+    ]
+    assert names[0] == sorted([*names[1], "config.yaml"])
+    assert rows(script) == rows(command)
+    ours, theirs = (
+        load(run / "checkpoints" / "last.ckpt").state_dict() for run in (script, command)
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_fit_continues_in_the_folder_of_the_newest_checkpoint(tmp_path):
+    def fit(root, steps, ckpt_path=None):
+        pl.seed_everything(0)
+        trainer = Trainer(max_steps=steps, default_root_dir=tmp_path / root, **QUIET)
+        trainer.fit(small(), datamodule=Ring(200), ckpt_path=ckpt_path)
+        return tmp_path / root / "Ring-DCGAN"
+
+    whole = fit("whole", 8)
+    parts = fit("parts", 4)
+    last = parts / "version_0" / "checkpoints" / "last.ckpt"
+    earlier = tmp_path / "earlier.ckpt"
+    earlier.write_bytes(last.read_bytes())
+    fit("parts", 8, ckpt_path=last)
+    assert [path.name for path in parts.iterdir()] == ["version_0"]
+    assert rows(parts / "version_0") == rows(whole / "version_0")
+    # From a copy elsewhere, and without a checkpoint, it is a run of its own.
+    fit("parts", 8, ckpt_path=earlier)
+    fit("parts", 2)
+    assert {path.name for path in parts.iterdir()} == {f"version_{i}" for i in range(3)}
+
+
+def test_a_run_without_a_data_module_has_the_models_name(tmp_path):
+    trainer = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET)
+    trainer.fit(small(), batches(VECTOR), batches(VECTOR))
+    run = tmp_path / "DCGAN" / "version_0"
+    assert (run / "checkpoints" / "step=2.ckpt").is_file()
+    assert {"0", "1", "2"} <= {row["step"] for row in rows(run)}
+    trainer.validate(trainer.lightning_module, batches(VECTOR), verbose=False)
+    assert [path.name for path in run.parent.iterdir()] == ["version_0"]
+
+
+def test_an_evaluation_has_a_folder_of_its_own(tmp_path):
+    data = Ring(200)
+    for _ in range(2):
+        trainer = Trainer(
+            default_root_dir=tmp_path, callbacks=[callbacks.Evaluate(num_samples=50)], **QUIET
+        )
+        (scores,) = trainer.validate(small(), datamodule=data, verbose=False)
+        assert scores["swd50_train"] > 0
+    assert {path.name for path in (tmp_path / "Ring-DCGAN").iterdir()} == {"version_0", "version_1"}
+
+
+def test_checkpoints_of_another_run_are_not_overwritten(tmp_path):
+    def fit(ckpt_path=None, **options):
+        checkpoint = ModelCheckpoint(tmp_path / "mine", filename="{step}", **options)
+        trainer = Trainer(max_steps=2, default_root_dir=tmp_path, callbacks=[checkpoint], **QUIET)
+        trainer.fit(small(), Ring(200), ckpt_path=ckpt_path)
+
+    fit()
+    kept = (tmp_path / "mine" / "step=2.ckpt").read_bytes()
+    with pytest.raises(ArgumentError, match="mine holds checkpoints of another run"):
+        fit(enable_version_counter=False)
+    assert (tmp_path / "mine" / "step=2.ckpt").read_bytes() == kept
+    fit()  # Lightning's own names the next one step=2-v1.ckpt
+    fit(ckpt_path=tmp_path / "mine" / "step=2.ckpt", enable_version_counter=False)
+
+
+def test_what_is_given_takes_the_place_of_what_is_there_by_default(tmp_path):
+    logger, io = CSVLogger(tmp_path), TorchCheckpointIO()
+    grid, bar, checkpoint = callbacks.SampleGrid(seed=5), RichProgressBar(), ModelCheckpoint()
+    trainer = Trainer(callbacks=[grid, bar, checkpoint], logger=logger, plugins=io, **OFTEN)
+    assert trainer.loggers == [logger]
+    assert trainer.strategy.checkpoint_io is io
+    for kind, mine in {
+        callbacks.SampleGrid: grid,
+        pl.callbacks.ProgressBar: bar,
+        ModelCheckpoint: checkpoint,
+    }.items():
+        assert [each for each in trainer.callbacks if isinstance(each, kind)] == [mine]
+    defaults = Trainer(**OFTEN)
+    assert isinstance(defaults.strategy.checkpoint_io, AtomicCheckpointIO)
+    assert isinstance(defaults._accelerator_connector._layer_sync, SyncBatchNorm)
+    kinds = {type(each).__name__ for each in defaults.callbacks}
+    assert kinds >= {
+        *("SampleGrid", "TrainingClock", "ContinueLogs", "StepProgressBar", "StopOnSignal"),
+        *("Diversity", "ModelCheckpoint"),
+    }
+
+
+def test_what_is_switched_off_is_off(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer = Trainer(max_steps=2, logger=False, enable_checkpointing=False, **QUIET)
+    trainer.fit(small(), batches(VECTOR))
+    assert not any(isinstance(each, ModelCheckpoint) for each in trainer.callbacks)
+    assert not any(isinstance(each, pl.callbacks.ProgressBar) for each in trainer.callbacks)
+    assert list(tmp_path.rglob("*.ckpt")) == list(tmp_path.rglob("*.csv")) == []
+
+
+def test_a_quick_try_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Trainer(fast_dev_run=True, accelerator="cpu").fit(small(), Ring(200))
+    assert list(tmp_path.rglob("*.ckpt")) == list(tmp_path.rglob("*.csv")) == []
+
+
+def test_no_interval_is_longer_than_the_run(tmp_path):
+    trainer = Trainer(max_steps=3, default_root_dir=tmp_path, accelerator="cpu")
+    assert trainer.val_check_interval == 3
+    with pytest.raises(ValueError, match="val_check_interval must be above 0, got 0"):
+        Trainer(val_check_interval=0)
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+def test_ranks_are_not_forked_or_spawned(strategy):
+    trainer = Trainer(strategy=strategy, devices=2, **QUIET)
+    with pytest.raises(ArgumentError, match="use strategy ddp"):
+        trainer.fit(small(), Ring(200))
+
+
+def test_a_fit_says_nothing_that_does_not_apply(tmp_path, recwarn, capfd):
+    trainer = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET)
+    before = state(model := small())
+    trainer.fit(model, Ring(200))
+    assert not all(torch.equal(before[name], x) for name, x in state(model).items())
+    assert [str(warning.message) for warning in recwarn] == []
+    assert "Tip" not in capfd.readouterr().err

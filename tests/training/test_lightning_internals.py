@@ -1,0 +1,257 @@
+"""The private names of Lightning: each where we expect it, and none outside of their one file."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from helpers import SILENT, VECTOR, batches, tiny, train
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+
+import gan_lightning
+from gan_lightning.training import lightning_internals as internals
+from gan_lightning.training.checkpoints import AtomicCheckpointIO
+
+ROOT = Path(gan_lightning.__file__).parent
+FILES = [path for path in ROOT.rglob("*.py") if path.name != "lightning_internals.py"]
+#: Of torch and other libraries, where they have no public name.
+OF_OTHERS = {
+    *("_dynamo", "_foreach_lerp_", "_foreach_clamp_min_", "_foreach_clamp_max_"),
+    *("_actions", "_option_string_actions"),  # argparse
+    "_fingerprint",  # datasets
+    "_getframe",  # sys
+}
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def defined(tree):
+    """The private names that a file gives to something of its own."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Attribute(attr=name, ctx=ast.Store(), value=ast.Name(id="self" | "cls")):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+
+
+def used(tree):
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr=name) if is_private(name):
+                yield name, node.lineno
+            case ast.ImportFrom(module=module, names=names) if module and "lightning" in module:
+                if not module.startswith("gan_lightning"):
+                    yield from ((a.name, node.lineno) for a in names if is_private(a.name))
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr"), args=[_, ast.Constant(value=v), *_]
+            ):
+                if isinstance(v, str) and is_private(v):
+                    yield v, node.lineno
+
+
+def test_no_private_name_of_lightning_is_used_elsewhere():
+    trees = {path: ast.parse(path.read_text()) for path in FILES}
+    ours = {name for tree in trees.values() for name in defined(tree)}
+    foreign = {
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path, tree in trees.items()
+        for name, line in used(tree)
+        if name not in ours and name not in OF_OTHERS
+    }
+    assert foreign == set()
+
+
+def test_no_class_overrides_a_private_name_of_lightning():
+    overridden = set()
+    for info in pkgutil.walk_packages(gan_lightning.__path__, "gan_lightning."):
+        if info.name == "gan_lightning.__main__":
+            continue
+        for _, cls in inspect.getmembers(importlib.import_module(info.name), inspect.isclass):
+            if not cls.__module__.startswith("gan_lightning"):
+                continue
+            bases = [b for b in cls.__mro__ if b.__module__.startswith(("pytorch_l", "lightning_"))]
+            overridden |= {
+                f"{cls.__qualname__}.{name}"
+                for name in vars(cls)
+                if is_private(name) and any(name in vars(base) for base in bases)
+            }
+    # abc's own, and the one that ``ignore_config_in_checkpoint`` sets.
+    assert {each for each in overridden if not each.endswith("._abc_impl")} == {
+        "GANCLI._parse_ckpt_path"
+    }
+
+
+def test_a_version_of_lightning_that_is_not_known_is_not_admitted():
+    lines = (ROOT.parent / "pyproject.toml").read_text().splitlines()
+    assert '    "pytorch-lightning>=2.6,<2.7",' in lines
+
+
+# One test of each function.
+
+
+def test_trainer_of():
+    model = tiny("dcgan")
+    assert internals.trainer_of(model) is None
+    trainer = train(model, batches(VECTOR), max_steps=1)
+    assert internals.trainer_of(model) is trainer
+
+
+def test_steps_are_counted_where_they_are_meant_to():
+    counts = []
+
+    class Model(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+            self.layer = torch.nn.Linear(2, 1)
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(self.layer.parameters(), lr=0.1) for _ in range(2)]
+
+        def training_step(self, batch, batch_idx):
+            first, second = self.optimizers()
+            internals.do_not_count_steps(first)
+            for optimizer in (first, second):
+                self.manual_backward(self.layer(batch[0]).sum())
+                optimizer.step()
+                counts.append(self.global_step)
+            internals.count_step(second)
+            counts.append(self.global_step)
+
+    trainer = pl.Trainer(max_steps=4, **SILENT)
+    trainer.fit(Model(), batches(VECTOR))
+    assert counts == [0, 1, 2, 2, 3, 4]
+
+
+def test_accept_unused_parameters():
+    strategy = DDPStrategy()
+    internals.accept_unused_parameters(strategy)
+    assert strategy._ddp_kwargs == {"find_unused_parameters": True}
+    given = DDPStrategy(find_unused_parameters=False)
+    internals.accept_unused_parameters(given)
+    assert given._ddp_kwargs == {"find_unused_parameters": False}
+    internals.accept_unused_parameters(SingleDeviceStrategy())
+
+
+def test_validation_is_due():
+    due = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            due.append(internals.validation_is_due(trainer))
+
+        def on_validation_start(self, trainer, pl_module):
+            due.append("validation")
+
+    trainer = pl.Trainer(
+        max_steps=4,
+        val_check_interval=2,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        callbacks=[Watch()],
+        **SILENT,
+    )
+    trainer.fit(tiny("dcgan"), batches(VECTOR), batches(VECTOR))
+    assert due == [False, True, "validation"] * 2
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"monitor": "loss/critic"}, {"save_weights_only": True}], ids=str
+)
+def test_save_now(options, tmp_path):
+    class Save(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 2:
+                internals.save_now(trainer)
+
+    checkpoint = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=100, **options)
+    arguments = SILENT | {"enable_checkpointing": True, "log_every_n_steps": 1}
+    trainer = pl.Trainer(max_steps=3, callbacks=[Save(), checkpoint], **arguments)
+    trainer.fit(tiny("dcgan"), batches(VECTOR))
+    path = tmp_path / "step=2.ckpt"
+    assert internals.last_saved(checkpoint) == str(path)
+    assert torch.load(path, weights_only=True)["optimizer_states"]
+
+
+def test_last_saved_of_nothing():
+    assert internals.last_saved(ModelCheckpoint()) == ""
+    assert internals.last_saved(pl.callbacks.Checkpoint()) == ""
+
+
+def test_overwrites_its_files():
+    assert internals.overwrites_its_files(ModelCheckpoint(enable_version_counter=False))
+    assert not internals.overwrites_its_files(ModelCheckpoint())
+    assert not internals.overwrites_its_files(pl.callbacks.Checkpoint())
+
+
+def test_forks_or_spawns():
+    for name, forks in {"ddp": False, "ddp_spawn": True, "ddp_fork": True}.items():
+        strategy = pl.Trainer(strategy=name, devices=2, **SILENT).strategy
+        assert internals.forks_or_spawns(strategy) is forks
+        assert isinstance(strategy.launcher, _MultiProcessingLauncher) is forks
+    assert not internals.forks_or_spawns(pl.Trainer(**SILENT).strategy)
+
+
+def test_kill_started_ranks():
+    strategy, killed = pl.Trainer(strategy="ddp", devices=2, **SILENT).strategy, []
+
+    class Rank:
+        pid = 1
+
+        def send_signal(self, number):
+            killed.append(number)
+
+        def poll(self):
+            return None
+
+    strategy.launcher.procs = [Rank()]
+    internals.kill_started_ranks(strategy, 9)
+    assert killed == [9]
+    assert strategy.launcher.procs == []
+    internals.kill_started_ranks(pl.Trainer(**SILENT).strategy, 9)  # it has started none
+
+
+def test_has_checkpoint_io():
+    assert internals.has_checkpoint_io(SingleDeviceStrategy(checkpoint_io=AtomicCheckpointIO()))
+    assert not internals.has_checkpoint_io(SingleDeviceStrategy())
+    assert not internals.has_checkpoint_io("ddp")
+
+
+def test_continue_wandb_run(tmp_path):
+    logger = WandbLogger(save_dir=tmp_path, offline=True)
+    internals.continue_wandb_run(logger, "abc")
+    assert logger.version == "abc"
+    assert logger._wandb_init["id"] == "abc"
+    assert logger._wandb_init["resume"] == "allow"
+    given = WandbLogger(save_dir=tmp_path, offline=True, version="mine")
+    internals.continue_wandb_run(given, "abc")
+    assert given.version == "mine"
+
+
+def test_ignore_config_in_checkpoint():
+    assert callable(LightningCLI._parse_ckpt_path)
+
+    @internals.ignore_config_in_checkpoint
+    class CLI(LightningCLI):
+        pass
+
+    assert CLI._parse_ckpt_path(object()) is None
+
+
+def test_what_the_command_line_adds_to_hyperparameters(fit):
+    run = fit("--model=DCGAN", "--data=Ring", "--trainer.max_steps=1", "--data.num_samples=100")
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
+    assert internals.BUILT_BY_CLI in saved
