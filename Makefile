@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make leaderboard` and `make test` set up .venv by themselves.
+# Start here: `make leaderboard` and `make test` set up .venv by themselves.
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := runs/leaderboard
@@ -13,16 +13,16 @@ leaderboard: .venv/installed  ## train seven techniques on digits, one seed, and
 	$(BIN)/python -m benchmarks.run --protocol digits --seeds 0 --results $(RESULTS)
 	$(BIN)/python -m benchmarks.render --results $(RESULTS) --output $(RESULTS)
 
-test: .venv/installed  ## the tests to run between two edits
+test: .venv/installed  ## the fast tests, to run after each edit
 	$(TESTS) -m "not slow" $(PYTEST)
 
-test-slow: .venv/installed  ## the others
+test-slow: .venv/installed  ## the tests marked slow
 	$(TESTS) -m slow $(PYTEST)
 
-test-all: .venv/installed  ## all of them: slow ones take the time of those beside them
+test-all: .venv/installed  ## all tests; slow ones slow down the fast ones, so the limit is higher
 	$(TESTS) --fast=20 $(PYTEST)
 
-check: .venv/installed  ## what CI asks beside the tests
+check: .venv/installed  ## what CI checks in addition to the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""One run: started or gone on with, in a process of its own, and made into a record."""
+"""One run: started or resumed in a separate process, and recorded."""
 
 import json
 import math
@@ -19,29 +19,29 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from benchmarks.environment import changes, commit, processor, versions
+from benchmarks.environment import changes_checksum, commit, processor, versions
 from benchmarks.protocol import ROOT, Protocol
-from benchmarks.records import Record, Scores, Status, record_path, write_record, write_whole
+from benchmarks.records import Record, Scores, Status, record_path, write_atomically, write_record
 from gan_lightning import load
 from gan_lightning.metrics.measures import is_full_name
 from gan_lightning.training.divergence import DivergedError
 from gan_lightning.training.loggers import read_rows
 from gan_lightning.utils.files import whole_file
 
-#: What a run exits with that a signal stopped: it goes on when it is made again.
-STOPPED = {128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
-#: The variables by which launchers number the processes of one training.
+#: Exit codes of a run stopped by a signal, which the next attempt resumes.
+STOPPED_CODES = {128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+#: Environment variables by which launchers number the processes of one training.
 LAUNCHERS = re.compile(
     r"(SLURM|TORCHELASTIC|JSM|PMI|OMPI)_.*|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE"
     r"|MASTER_(ADDR|PORT)|PL_GLOBAL_SEED"
 )
 
-Say = Callable[[int, str], None]
+OnEvaluation = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run to make."""
+    """One run of a protocol."""
 
     protocol: Protocol
     technique: str
@@ -49,22 +49,22 @@ class Run:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What its record is found by."""
+        """The key of its record: protocol, technique and seed."""
         return self.protocol.name, self.technique, self.seed
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name in messages."""
         return f"{self.technique} seed {self.seed}"
 
     @property
     def updates(self) -> int:
-        """Of the generator."""
+        """The number of generator updates."""
         return self.protocol.updates(self.technique)
 
     @property
     def batch_size(self) -> int:
-        """Real images of one critic update, on all devices together."""
+        """Real images per critic update, over all devices."""
         if self.protocol.budget is not None:
             return self.protocol.budget.batch_size
         return int(self.protocol.settings(self.technique).get("data", {}).get("batch_size", 64))
@@ -72,39 +72,39 @@ class Run:
 
 @dataclass(frozen=True)
 class Options:
-    """What a worker is told of this machine.
+    """A worker's options on this machine.
 
     Args:
         results: the folder of records.
-        work: of checkpoints and logs.
-        devices: that each run trains on.
-        places: more of the command line: where data and weights are, which no record holds.
-        wandb: the W&B project; None for none.
-        wandb_checkpoints: keep the last checkpoint there, too.
+        work: the folder of checkpoints and logs.
+        devices: the number of devices that each run trains on.
+        paths: command-line options with the paths of data and weights, which are not recorded.
+        wandb: the W&B project; None does not log to W&B.
+        wandb_checkpoints: also store the last checkpoint in W&B.
     """
 
     results: Path
     work: Path
     devices: int = 1
-    places: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
     wandb: str | None = None
     wandb_checkpoints: bool = False
 
 
 @dataclass
 class _History:
-    """What earlier processes of the same run leave to later ones.
+    """What earlier processes of a run pass to later ones, in ``history.json``.
 
     Args:
-        protocol_version: of the protocol.
-        commit: of the code; another one starts from the beginning.
-        places: of data and weights.
+        protocol_version: the version of the protocol.
+        commit: the commit of the code; with a different one the run starts from the beginning.
+        places: options with the paths of data and weights.
         with_what: devices, versions of libraries and changes to the code, as JSON.
-        seconds: until the checkpoint that the run goes on from, over all processes.
-        started: when the last process was, by the clock of files.
-        gpu: that the last process trained on, the first of several; "" for none.
-        peak_memory_bytes: the largest of all processes that came to their end.
-        processes: how many have been started.
+        seconds: the time until the checkpoint that the run resumes from, over all processes.
+        started: the start time of the last process, comparable with file times.
+        gpu: the first GPU that the last process trained on; "" for none.
+        peak_memory_bytes: the largest peak of all processes that ended normally.
+        processes: the number of processes started.
     """
 
     protocol_version: int
@@ -119,84 +119,84 @@ class _History:
 
 
 class Attempt:
-    """A process that makes a run, from its last checkpoint if it has one.
+    """A process that trains a run, from its last checkpoint if it has one.
 
     Args:
-        run: to make.
-        options: of this machine.
-        gpus: those to use, as CUDA_VISIBLE_DEVICES names them; None leaves it to the process.
+        run: the run to train.
+        options: the options of this machine.
+        gpus: the GPUs to use, as in CUDA_VISIBLE_DEVICES; None leaves the choice to the process.
 
     Attributes:
-        began: the update that ``make`` went on from.
+        start_update: the update that ``execute`` started or resumed from.
     """
 
     def __init__(self, run: Run, options: Options, gpus: list[str] | None = None) -> None:
         self.run = run
         self.options = options
         self.gpus = gpus
-        self.began = 0
+        self.start_update = 0
         self._stopped = threading.Event()
         self._process: subprocess.Popen[str] | None = None
 
     @property
     def folder(self) -> Path:
-        """Of its checkpoints and logs."""
+        """The folder of its checkpoints and logs."""
         name, technique, seed = self.run.key
         return self.options.work / name / technique / f"seed{seed}"
 
     @property
-    def _report(self) -> Path:
-        """What the process says of itself when it ends."""
+    def _report_path(self) -> Path:
+        """The path of the report that the process writes when it exits."""
         return self.folder / "report.json"
 
     def stop(self) -> None:
-        """End the process; nothing is recorded, and the next attempt goes on from here."""
+        """Stop the process; nothing is recorded, and the next attempt resumes the run."""
         self._stopped.set()
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
-    def make(self, say: Say) -> Record | None:
-        """Train and write the record; None where it was stopped.
+    def execute(self, on_evaluation: OnEvaluation) -> Record | None:
+        """Train and write the record; None if the run was stopped.
 
-        ``say`` is told of each evaluation: the update, and its scores in short.
+        ``on_evaluation`` is called with the update and a summary of the scores.
         """
-        history, (self.began, checkpoint) = self._history(), self._checkpoint()
+        history, (self.start_update, checkpoint) = self._load_history(), self._last_checkpoint()
         if checkpoint is not None:
             history.seconds += max(0.0, checkpoint.stat().st_mtime - history.started)
         else:
-            # What is there cannot be gone on from.
+            # The folder holds no complete checkpoint.
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         history.started = time.time()
         history.processes += 1
-        self._keep(history)
-        self._report.unlink(missing_ok=True)
-        code, message = self._train(checkpoint, say)
+        self._save_history(history)
+        self._report_path.unlink(missing_ok=True)
+        code, message = self._train(checkpoint, on_evaluation)
         if code:
-            # An interrupt may have reached the process before it reaches this one.
+            # An interrupt may reach the process before it reaches this one.
             self._stopped.wait(2)
-        if self._stopped.is_set() or code in STOPPED:
+        if self._stopped.is_set() or code in STOPPED_CODES:
             return None
         history.seconds += time.time() - history.started
         self._read_report(history)
         try:
             record = self._record(history, code, message)
         except Exception as error:
-            # What a process left behind cannot be read: that is how this run failed.
-            record = self._failed(history, f"{type(error).__name__}: {error}")
-        self._keep_pictures()
+            # The files of the process cannot be read: the run has failed.
+            record = self._failed_record(history, f"{type(error).__name__}: {error}")
+        self._save_pictures()
         write_record(record, self.options.results)
         return record
 
     def _read_report(self, history: _History) -> None:
         try:
-            said = json.loads(self._report.read_text())
+            report = json.loads(self._report_path.read_text())
         except (OSError, ValueError):
-            return  # it was killed, or is not one that reports
-        history.gpu = said["gpu"]
-        history.peak_memory_bytes = max(history.peak_memory_bytes, said["peak_memory_bytes"])
+            return  # the process was killed, or does not write reports
+        history.gpu = report["gpu"]
+        history.peak_memory_bytes = max(history.peak_memory_bytes, report["peak_memory_bytes"])
 
-    def _keep_pictures(self) -> None:
-        """The last samples and, of the protocol's first seed, those of all evaluations."""
+    def _save_pictures(self) -> None:
+        """Save the last samples and, for the first seed, an animation of all evaluations."""
         grids = sorted((self.folder / "grids").glob("*.png"))
         if not grids:
             return
@@ -204,14 +204,18 @@ class Attempt:
         with whole_file(picture) as file:
             file.write(grids[-1].read_bytes())
         if self.run.seed == self.run.protocol.seeds[0] and len(grids) > 1:
-            film(grids, picture.with_suffix(".webp"))
+            save_animation(grids, picture.with_suffix(".webp"))
 
-    def _history(self) -> _History:
-        """That of the folder, or of a new one, where it was of other code or other data."""
+    def _load_history(self) -> _History:
+        """The history in the folder; a new one if the code, data or environment has changed."""
         options = self.options
-        with_what = {"devices": options.devices, "versions": versions(), "changes": changes()}
+        with_what = {
+            "devices": options.devices,
+            "versions": versions(),
+            "changes": changes_checksum(),
+        }
         new = _History(
-            self.run.protocol.version, commit(), dict(options.places), json.dumps(with_what)
+            self.run.protocol.version, commit(), dict(options.paths), json.dumps(with_what)
         )
         try:
             old = _History(**json.loads((self.folder / "history.json").read_text()))
@@ -224,15 +228,15 @@ class Attempt:
         return new
 
     def clear(self) -> None:
-        """Leave nothing to go on from."""
+        """Delete everything that the run could resume from."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def _keep(self, history: _History) -> None:
-        write_whole(self.folder / "history.json", json.dumps(asdict(history)))
+    def _save_history(self, history: _History) -> None:
+        write_atomically(self.folder / "history.json", json.dumps(asdict(history)))
 
-    def _checkpoint(self) -> tuple[int, Path | None]:
-        """The update of the last one, and the file, which is written whole or not at all."""
+    def _last_checkpoint(self) -> tuple[int, Path | None]:
+        """The update and the file of the last complete checkpoint."""
         found = {
             int(step[1]): path
             for path in (self.folder / "checkpoints").glob("*.ckpt")
@@ -240,15 +244,15 @@ class Attempt:
         }
         return max(found.items(), default=(0, None))
 
-    def _train(self, checkpoint: Path | None, say: Say) -> tuple[int, str]:
-        """The exit code, and the last line that was printed."""
+    def _train(self, checkpoint: Path | None, on_evaluation: OnEvaluation) -> tuple[int, str]:
+        """Run the process; its exit code and the last line that it printed."""
         last = ""
         with (
             (self.folder / "log.txt").open("a") as log,
             subprocess.Popen(
                 self._command(checkpoint),
-                cwd=ROOT,  # where the paths of a protocol begin
-                # Held by its standard input: it ends when this process does, however that comes.
+                cwd=ROOT,  # the paths of a protocol are relative to it
+                # It exits when its standard input closes, and so with this process in any case.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -266,8 +270,8 @@ class Attempt:
                     log.write(line)
                     log.flush()
                     if evaluation := re.match(r"update (\d+): (.*)", line):
-                        say(int(evaluation[1]), evaluation[2].strip())
-                    # What libraries say at the very end is not why it ended.
+                        on_evaluation(int(evaluation[1]), evaluation[2].strip())
+                    # What libraries print after the error is not the cause.
                     if not last.startswith("gan-lightning: "):
                         last = line.strip() or last
             except BaseException:
@@ -280,15 +284,15 @@ class Attempt:
 
     def _environment(self) -> dict[str, str]:
         threads = str(self.run.protocol.threads)
-        changed = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        changed["GAN_LIGHTNING_REPORT"] = str(self._report)
+        variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        variables["GAN_LIGHTNING_REPORT"] = str(self._report_path)
         if self.run.protocol.accelerator == "cpu":
-            changed["CUDA_VISIBLE_DEVICES"] = ""
+            variables["CUDA_VISIBLE_DEVICES"] = ""
         elif self.gpus is not None:
-            changed["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
-        # A launcher of this worker has not launched the run.
-        kept = {k: v for k, v in os.environ.items() if not LAUNCHERS.fullmatch(k)}
-        return kept | changed
+            variables["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+        # A launcher that started this worker did not start the run.
+        inherited = {k: v for k, v in os.environ.items() if not LAUNCHERS.fullmatch(k)}
+        return inherited | variables
 
     def _command(self, checkpoint: Path | None) -> list[str]:
         run, options = self.run, self.options
@@ -305,7 +309,7 @@ class Attempt:
             f"--trainer.devices={options.devices}",
             "--checkpoint.enable_version_counter=false",
             f"--evaluate.cache_dir={options.work / name / f'statistics-{run.protocol.version}'}",
-            *(f"--{option}={place}" for option, place in options.places.items()),
+            *(f"--{option}={path}" for option, path in options.paths.items()),
         ]
         if options.devices > 1:
             command.append(f"--data.batch_size={run.batch_size // options.devices}")
@@ -315,11 +319,11 @@ class Attempt:
 
     def _loggers(self) -> list[dict[str, Any]]:
         name, technique, seed = self.run.key
-        place = {"save_dir": str(self.folder.parent.parent), "name": technique}
+        location = {"save_dir": str(self.folder.parent.parent), "name": technique}
         loggers: list[dict[str, Any]] = [
             {
                 "class_path": "gan_lightning.training.loggers.ContinuedCSVLogger",
-                "init_args": {**place, "version": f"seed{seed}"},
+                "init_args": {**location, "version": f"seed{seed}"},
             }
         ]
         if self.options.wandb is not None:
@@ -344,8 +348,8 @@ class Attempt:
         return loggers
 
     def _record(self, history: _History, code: int, message: str) -> Record:
-        run, config = self.run, _resolved(self.folder, self.options.places)
-        distance, score, curve = _curve(self.folder, config, run.protocol)
+        run, config = self.run, _resolved_config(self.folder, self.options.paths)
+        distance, score, curve = _learning_curve(self.folder, config, run.protocol)
         names = (distance, score)
         last = _scores(curve[-1], names) if curve else {}
         updates = int(curve[-1]["update"]) if curve else 0
@@ -362,9 +366,9 @@ class Attempt:
             status, message = "diverged", "the last scores are not finite"
         finite = [point for point in curve if math.isfinite(point[distance])]
         return replace(
-            self._failed(history, message),
+            self._failed_record(history, message),
             status=status,
-            message="" if status == "finished" else self._without_places(message),
+            message="" if status == "finished" else self._without_local_paths(message),
             distance=distance,
             score=score,
             untrained=_scores(finite[0], names) if finite and not finite[0]["update"] else {},
@@ -373,14 +377,14 @@ class Attempt:
             curve=finite,
             budget={
                 "generator_updates": updates,
-                "critic_updates": _critic_updates(self._checkpoint()[1], updates),
+                "critic_updates": _critic_updates(self._last_checkpoint()[1], updates),
                 "images": updates * _images_per_update(config),
             },
             config=config,
         )
 
-    def _failed(self, history: _History, message: str) -> Record:
-        """The record of a run that left nothing to read."""
+    def _failed_record(self, history: _History, message: str) -> Record:
+        """The record of a run without readable results."""
         run = self.run
         return Record(
             protocol=run.protocol.name,
@@ -388,7 +392,7 @@ class Attempt:
             technique=run.technique,
             seed=run.seed,
             status="failed",
-            message=self._without_places(message),
+            message=self._without_local_paths(message),
             distance=run.protocol.distance or "",
             score=run.protocol.score or "",
             untrained={},
@@ -410,24 +414,24 @@ class Attempt:
             return {"name": history.gpu, "count": count}
         return {"name": processor(), "threads": self.run.protocol.threads, "count": count}
 
-    def _without_places(self, message: str) -> str:
-        """The message without what only this machine has."""
-        places = [*self.options.places.values(), str(self.options.work), str(ROOT)]
-        for place in [*places, str(Path.home())]:
-            message = message.replace(place, "...")
+    def _without_local_paths(self, message: str) -> str:
+        """The message without paths of this machine."""
+        paths = [*self.options.paths.values(), str(self.options.work), str(ROOT)]
+        for path in [*paths, str(Path.home())]:
+            message = message.replace(path, "...")
         return message
 
 
-def _resolved(folder: Path, places: Mapping[str, str]) -> dict[str, Any]:
-    """The resolved config, but for where things are on this machine, which is no part of it."""
-    path = folder / "config.yaml"
-    if not path.is_file():
+def _resolved_config(folder: Path, paths: Mapping[str, str]) -> dict[str, Any]:
+    """The resolved config without the paths of this machine."""
+    file = folder / "config.yaml"
+    if not file.is_file():
         return {}
-    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    config: dict[str, Any] = yaml.safe_load(file.read_text())
     config.pop("ckpt_path", None)
     config["trainer"].pop("logger")
     config["evaluate"].pop("cache_dir")
-    for option in places:
+    for option in paths:
         group, _, name = option.partition(".")
         settings = config[group]
         (settings.get("init_args") or settings).pop(name, None)
@@ -443,17 +447,17 @@ def _images_per_update(config: dict[str, Any]) -> int:
 
 
 def _critic_updates(checkpoint: Path | None, updates: int) -> int:
-    """With the longer phases that a technique may have."""
+    """Critic updates of so many generator updates, including long critic phases."""
     if checkpoint is None:
         return 0
     gan = load(checkpoint)
     return sum(gan.critic_updates(update) for update in range(updates))
 
 
-def _curve(
+def _learning_curve(
     folder: Path, config: dict[str, Any], protocol: Protocol
 ) -> tuple[str, str, list[Scores]]:
-    """The names of the distance and the score, and the evaluations that the run logged."""
+    """The names of the distance and the score, and the logged evaluations."""
     rows: dict[int, dict[str, float]] = {}
     for row in read_rows(folder / "metrics.csv"):
         values = {name: float(value) for name, value in row.items() if value}
@@ -463,12 +467,12 @@ def _curve(
         given or next((name for name in logged if name.startswith(metrics)), "")
         for given, metrics in ((protocol.distance, ("fid", "fd")), (protocol.score, "is"))
     )
-    each = _images_per_update(config)
+    images = _images_per_update(config)
     return (
         distance,
         score,
         [
-            {"update": step, "images": step * each}
+            {"update": step, "images": step * images}
             | {name: row[name] for name in ("train_seconds", distance, score) if name in row}
             for step, row in rows.items()
             if distance in row
@@ -480,8 +484,8 @@ def _scores(point: Scores, names: tuple[str, str]) -> Scores:
     return {name: point[name] for name in names if name in point}
 
 
-def film(pictures: list[Path], path: Path) -> None:
-    """The pictures in turn, the last one for longer, as one that moves."""
+def save_animation(pictures: list[Path], path: Path) -> None:
+    """Save the pictures as an animation that shows the last one for longer."""
     frames = [Image.open(picture).convert("RGB") for picture in pictures]
     with whole_file(path) as file:
         frames[0].save(

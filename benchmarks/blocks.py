@@ -1,4 +1,4 @@
-"""Text that a program writes into a page that people write, between two marks."""
+"""Generated blocks, between two marks, in pages written by hand."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from gan_lightning.utils.errors import one_line
 
 
 def fill(page: str, name: str, content: str) -> str:
-    """The page with ``content`` between the marks of ``name``; as it is where it has none."""
+    """The page with ``content`` between the marks of ``name``; unchanged if it has no marks."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, found_begin, rest = page.partition(begin)
     _, found_end, after = rest.partition(end)
@@ -20,28 +20,30 @@ def fill(page: str, name: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int]) -> str:
-    """Columns of ``words``, by their numbers, to the left, all others to the right.
+def markdown_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Sequence[int]
+) -> str:
+    """A table whose ``text_columns``, by index, are left-aligned, and all others right-aligned.
 
-    A row stays one row of its cells, whatever they hold.
+    Line breaks and bars in a cell do not break its row.
     """
-    rule = ["---" if i in words else "---:" for i in range(len(head))]
-    lines = [[one_line(cell).replace("|", "&#124;") for cell in line] for line in [head, *rows]]
+    rule = ["---" if i in text_columns else "---:" for i in range(len(headers))]
+    lines = [[one_line(cell).replace("|", "&#124;") for cell in line] for line in [headers, *rows]]
     lines.insert(1, rule)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def inert(text: str) -> str:
-    """The text in one line of Markdown, whose marks, HTML's among them, are letters."""
-    marked = re.sub(r"[\\`*\[\]]", r"\\\g<0>", one_line(text))
-    return escape(marked, quote=False).replace("|", "&#124;")
+def escape_markdown(text: str) -> str:
+    """The text in one line, with the special characters of Markdown and HTML escaped."""
+    escaped = re.sub(r"[\\`*\[\]]", r"\\\g<0>", one_line(text))
+    return escape(escaped, quote=False).replace("|", "&#124;")
 
 
-def code(text: str) -> str:
-    """A name as Markdown's code, where it is such as names are."""
-    return f"`{text}`" if re.fullmatch(r"[\w ./:=+()-]+", text) else inert(text)
+def code_span(text: str) -> str:
+    """A name as a Markdown code span; escaped instead if it has unusual characters."""
+    return f"`{text}`" if re.fullmatch(r"[\w ./:=+()-]+", text) else escape_markdown(text)
 
 
-def relative(path: Path, folder: Path) -> str:
-    """The link from a page in ``folder`` to ``path``."""
+def relative_link(path: Path, folder: Path) -> str:
+    """The relative link from a page in ``folder`` to ``path``."""
     return quote(Path(os.path.relpath(path, folder)).as_posix())

@@ -7,17 +7,17 @@ from html import escape
 
 from benchmarks.table import short, thousands
 
-# Okabe & Ito's colours, distinct to colour-blind eyes, and a grey.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, and a grey.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 96, 16, 44
-#: The x axis, at least.
-SHORTEST = 1e-6
+#: The smallest upper end of the x axis.
+MIN_X_RANGE = 1e-6
 
 
 @dataclass(frozen=True)
 class Line:
-    """Points ``(x, low, middle, high)`` of one thing, y above 0, in the colour of a number."""
+    """A curve: points ``(x, low, middle, high)`` with y above 0, and an index of ``COLORS``."""
 
     label: str
     points: Sequence[tuple[float, float, float, float]]
@@ -26,13 +26,13 @@ class Line:
 
 def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     """Lines with a band around each, on a logarithmic y axis."""
-    drawn = [line for line in lines if line.points]
-    if not drawn:
+    visible = [line for line in lines if line.points]
+    if not visible:
         return ""
-    # An axis from 0 has to end somewhere, whatever the last x.
-    right = max(SHORTEST, *(x for line in drawn for x, *_ in line.points))
-    bottom = min(low for line in drawn for _, low, _, _ in line.points)
-    top = max(high for line in drawn for *_, high in line.points)
+    # An axis from 0 needs a positive end, even if all x are 0.
+    right = max(MIN_X_RANGE, *(x for line in visible for x, *_ in line.points))
+    bottom = min(low for line in visible for _, low, _, _ in line.points)
+    top = max(high for line in visible for *_, high in line.points)
     low, high = math.floor(math.log10(bottom)), math.ceil(math.log10(top))
     high = max(high, low + 1)
 
@@ -63,8 +63,8 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
             f'<text x="{px(x)}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
             f"{thousands(x)}</text>"
         )
-    ends = _apart([py(line.points[-1][2]) for line in drawn])
-    for line, end in zip(drawn, ends, strict=True):
+    ends = _separate_labels([py(line.points[-1][2]) for line in visible])
+    for line, end in zip(visible, ends, strict=True):
         color = COLORS[line.color % len(COLORS)]
         upper = [f"{px(x)},{py(h)}" for x, _, _, h in line.points]
         lower = [f"{px(x)},{py(low_y)}" for x, low_y, _, _ in reversed(line.points)]
@@ -89,8 +89,8 @@ def _ticks(right: float) -> list[float]:
     return [step * i for i in range(int(right / step) + 1)]
 
 
-def _apart(heights: Sequence[float], gap: float = 16) -> list[float]:
-    """Labels at these heights, moved so that none covers another, the lowest kept in sight."""
+def _separate_labels(heights: Sequence[float], gap: float = 16) -> list[float]:
+    """The heights of labels, moved so that labels do not overlap and stay in the chart."""
     order = sorted(range(len(heights)), key=heights.__getitem__, reverse=True)
     placed = list(heights)
     limit = float(HEIGHT - BOTTOM)

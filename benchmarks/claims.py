@@ -1,9 +1,9 @@
-"""Who makes which run, where several workers, on one machine or many, share a folder.
+"""Claims assign runs to workers, on one machine or many, that share a folder.
 
-A claim is a file that its holder touches again and again. One that has not been touched for the
-time of a lease belongs to nobody: the next one of its number may be created, which the file system
-lets only one worker do. Nothing is locked, so that it works on a shared folder of any kind, and a
-worker that is killed leaves nothing to clear away.
+A claim is a file that its holder touches regularly. If it is not touched for the duration of a
+lease, another worker may create the file with the next number, which the file system allows only
+one worker to do. Nothing is locked, so that claims work on any kind of shared folder, and a killed
+worker leaves nothing to clean up.
 """
 
 import json
@@ -14,53 +14,56 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-#: Seconds without a sign of life after which a worker counts as dead.
+#: Seconds without a touch of its claim after which a worker counts as dead.
 LEASE = 60.0
 
 
 class Claim:
-    """What this worker alone may do, until ``release``.
+    """The exclusive right to one run, until ``release``.
 
     Args:
-        path: of the claim's file.
+        path: the path of the claim's file.
         lease: seconds without a touch after which another worker may take over.
-        lost: called, by another thread, where one has, because this process was suspended.
+        on_lost: called in another thread if another worker took over, because this process was
+            suspended.
     """
 
-    def __init__(self, path: Path, lease: float, lost: Callable[[], None]) -> None:
+    def __init__(self, path: Path, lease: float, on_lost: Callable[[], None]) -> None:
         self.path = path
         self.lease = lease
-        self._lost = lost
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._on_lost = on_lost
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
 
-    def _keep(self) -> None:
+    def _renew(self) -> None:
         touched = time.monotonic()
-        while not self._done.wait(self.lease / 5):
+        while not self._released.wait(self.lease / 5):
             try:
                 held = _latest(self.path) == self.path
                 if held:
                     self.path.touch()
                     touched = time.monotonic()
             except OSError:
-                # A shared folder may be away for a moment.
+                # A shared folder may be unavailable for a moment.
                 held = time.monotonic() - touched < self.lease
             if not held:
-                self._lost()
+                self._on_lost()
                 return
 
     def release(self) -> None:
-        """Let go: the next one who claims it is given it."""
-        self._done.set()
+        """Release the claim, so that another worker can take it."""
+        self._released.set()
         self._thread.join()
         for path in _generations(self.path):
-            if path <= self.path:  # a later one is another worker's
+            if path <= self.path:  # later files belong to another worker
                 path.unlink(missing_ok=True)
 
 
-def claim(folder: Path, name: str, lost: Callable[[], None], lease: float = LEASE) -> Claim | None:
-    """The claim of ``name``; None while another worker holds it."""
+def claim(
+    folder: Path, name: str, on_lost: Callable[[], None], lease: float = LEASE
+) -> Claim | None:
+    """Claim ``name``; None if another worker holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     first = folder / f"{name}.claim.000001"
     latest = _latest(first)
@@ -75,11 +78,11 @@ def claim(folder: Path, name: str, lost: Callable[[], None], lease: float = LEAS
             json.dump({"machine": _machine(), "pid": os.getpid()}, file)
     except FileExistsError:
         return None
-    return Claim(path, lease, lost)
+    return Claim(path, lease, on_lost)
 
 
 def _generations(path: Path) -> list[Path]:
-    """All files of the same claim, in their order."""
+    """All files of the same claim, in order."""
     return sorted(path.parent.glob(f"{path.stem}.*"))
 
 
@@ -88,7 +91,7 @@ def _latest(path: Path) -> Path | None:
 
 
 def _is_alive(path: Path, lease: float) -> bool:
-    """Whether the holder has shown itself within the lease, by the clock of the file system."""
+    """Whether the holder touched its claim within the lease, by the file system's clock."""
     try:
         holder = json.loads(path.read_text())
         if holder["machine"] == _machine() and not _is_running(holder["pid"]):
@@ -100,17 +103,17 @@ def _is_alive(path: Path, lease: float) -> bool:
         clock.touch()
         return clock.stat().st_mtime - path.stat().st_mtime < lease
     except FileNotFoundError:
-        return True  # released a moment ago; the next look finds nothing
+        return True  # released a moment ago; the next attempt finds no claim
     finally:
         clock.unlink(missing_ok=True)
 
 
 def _machine() -> str:
-    """Where a process number means a process: a running system, and a container in it."""
+    """The scope of a process id: a booted system, and the PID namespace of a container in it."""
     parts = [socket.gethostname()]
-    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     if boot.is_file():
-        parts += [boot.read_text().strip(), os.readlink(space)]
+        parts += [boot.read_text().strip(), os.readlink(namespace)]
     return " ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What a figure was measured with: the code, the libraries and the device."""
+"""The environment of a measurement: the code, the libraries and the device."""
 
 import hashlib
 import platform
@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.protocol import ROOT
 
-#: What the numbers come from.
+#: The files that affect results.
 SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "benchmarks/speed", "pyproject.toml")
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "gan-lightning")
 
@@ -26,12 +26,12 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the libraries that compute."""
+    """The versions of Python and the main libraries."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def commit() -> str:
-    """The commit, with ``-dirty`` where files have changed; "" outside a git checkout."""
+    """The commit, with ``-dirty`` if files have changed; "" outside a git checkout."""
     try:
         head = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--", *SOURCES)
@@ -40,8 +40,8 @@ def commit() -> str:
     return head + "-dirty" * bool(changed)
 
 
-def changes() -> str:
-    """A checksum of what differs from the commit; "" where nothing does."""
+def changes_checksum() -> str:
+    """A checksum of the changes since the commit; "" if there are none."""
     try:
         text = _git("diff", "HEAD", "--", *SOURCES)
     except (OSError, subprocess.CalledProcessError):
@@ -49,13 +49,13 @@ def changes() -> str:
     return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
-    """The device's name, the versions and the commit, for a record of figures."""
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """The device's name, the versions and the commit, for a file of results."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {"device": name, "versions": versions(), "commit": commit()}
 
 
-def devices() -> set[str]:
+def device_names() -> set[str]:
     """The names of the CPU and the GPUs."""
     return {processor()} | {
         torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())

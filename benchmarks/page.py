@@ -1,4 +1,4 @@
-"""The leaderboard as one HTML file that needs nothing beside it."""
+"""The leaderboard as one self-contained HTML file."""
 
 import base64
 import io
@@ -12,8 +12,8 @@ from PIL import Image
 
 from benchmarks.chart import Line, line_chart
 from benchmarks.protocol import Protocol
-from benchmarks.published import PUBLISHED, PUBLISHED_HEADS, Reported, published_rows
-from benchmarks.table import Cell, Row, cells, heads, named
+from benchmarks.published import PUBLISHED, PUBLISHED_HEADERS, Reported, published_rows
+from benchmarks.table import Cell, Row, cells, headers, score_name
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import WrongFileError
 
@@ -78,7 +78,7 @@ for (const head of document.querySelectorAll(".sorts th")) {
 
 
 def page(protocols: list[tuple[Protocol, list[Row]]], reported: Reported) -> str:
-    """The page with a section for each protocol."""
+    """The page, with a section for each protocol."""
     links = "".join(
         f'<a href="#{protocol.name}">{escape(protocol.title)}</a>' for protocol, _ in protocols
     )
@@ -98,20 +98,22 @@ def page(protocols: list[tuple[Protocol, list[Row]]], reported: Reported) -> str
 
 
 def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> str:
-    distance = named(protocol, rows, "distance")
-    troubles = [f"<li>{escape(row.name)}, {escape(t)}</li>" for row in rows for t in row.troubles()]
+    distance = score_name(protocol, rows, "distance")
+    problems = [f"<li>{escape(row.name)}, {escape(p)}</li>" for row in rows for p in row.problems()]
     charts = [
-        line_chart([_line(row, "images") for row in rows], "real images seen", distance),
-        line_chart([_line(row, "train_seconds") for row in rows], "seconds of training", distance),
+        line_chart([_learning_curve(row, "images") for row in rows], "real images seen", distance),
+        line_chart(
+            [_learning_curve(row, "train_seconds") for row in rows], "seconds of training", distance
+        ),
     ]
-    films = "".join(_figure(row, row.film) for row in rows)
+    animations = "".join(_figure(row, row.animation) for row in rows)
     published = published_rows(protocol, rows, reported)
     parts = [
         f'<section id="{protocol.name}"><h2>{escape(protocol.title)}</h2>',
-        f"<p>{_with_code(protocol.description)}</p>",
+        f"<p>{_code_spans(protocol.description)}</p>",
         f'<div class="scroll">{_table(protocol, rows)}</div>',
-        f'<p class="warn">Not finished, or stale:</p><ul>{"".join(troubles)}</ul>'
-        if troubles
+        f'<p class="warn">Not finished, or stale:</p><ul>{"".join(problems)}</ul>'
+        if problems
         else "",
         "<h3>Learning curves</h3>",
         "<p>Mean over the seeds, and the band between the best and the worst of them.</p>",
@@ -121,11 +123,12 @@ def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> str:
         "<h3>Samples</h3>",
         "<p>The same latents for all runs of a technique, at the end of training.</p>",
         f'<div class="grids">{"".join(_figure(row, row.picture) for row in rows)}</div>',
-        f'<h3>Training</h3><p>The same samples at each evaluation.</p><div class="grids">{films}'
-        "</div>"
-        if films
+        "<h3>Training</h3><p>The same samples at each evaluation.</p>"
+        f'<div class="grids">{animations}</div>'
+        if animations
         else "",
-        f'<h3>Published</h3><p>{PUBLISHED}</p><div class="scroll">{_published(published)}</div>'
+        f"<h3>Published</h3><p>{PUBLISHED}</p>"
+        f'<div class="scroll">{_published_table(published)}</div>'
         if published
         else "",
         "</section>",
@@ -133,7 +136,8 @@ def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _with_code(text: str) -> str:
+def _code_spans(text: str) -> str:
+    """HTML of a text whose code is between backticks."""
     return "".join(
         f"<code>{escape(part)}</code>" if i % 2 else escape(part)
         for i, part in enumerate(text.split("`"))
@@ -142,31 +146,33 @@ def _with_code(text: str) -> str:
 
 def _table(protocol: Protocol, rows: list[Row]) -> str:
     body = ("".join(map(_cell, cells(i, row))) for i, row in enumerate(rows, start=1))
-    return _html_table("sorts", heads(protocol, rows), body)
+    return _html_table("sorts", headers(protocol, rows), body)
 
 
-def _published(lines: list[list[str]]) -> str:
-    body = ("".join(f"<td{_warned(text)}>{_linked(text)}</td>" for text in line) for line in lines)
-    return _html_table("words", PUBLISHED_HEADS, body)
+def _published_table(lines: list[list[str]]) -> str:
+    body = (
+        "".join(f"<td{_warning_class(text)}>{_links(text)}</td>" for text in line) for line in lines
+    )
+    return _html_table("words", PUBLISHED_HEADERS, body)
 
 
-def _html_table(kind: str, names: Iterable[str], rows: Iterable[str]) -> str:
-    # Long names of scores may be parted at their underscores.
-    heads = (escape(name).replace("_", "_<wbr>") for name in names)
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+def _html_table(css_class: str, names: Iterable[str], rows: Iterable[str]) -> str:
+    # Long names of scores may break at their underscores.
+    labels = (escape(name).replace("_", "_<wbr>") for name in names)
+    head = "".join(f'<th scope="col">{label}</th>' for label in labels)
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return (
-        f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
+        f'<table class="{css_class}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
         "</table>"
     )
 
 
-def _warned(text: str) -> str:
+def _warning_class(text: str) -> str:
     return ' class="warn"' if text.startswith("no:") else ""
 
 
-def _linked(text: str) -> str:
-    """Markdown's links as HTML's."""
+def _links(text: str) -> str:
+    """Convert Markdown links to HTML."""
     return re.sub(r"\[([^\]]+)\]\((https://[^)]+)\)", r'<a href="\2">\1</a>', escape(text))
 
 
@@ -175,13 +181,13 @@ def _cell(cell: Cell) -> str:
     return f"<td{value}>{escape(cell.text)}</td>"
 
 
-def _line(row: Row, x: str) -> Line:
-    """The curve over the seeds, at the evaluations that all of them made."""
+def _learning_curve(row: Row, x: str) -> Line:
+    """The curve over the seeds, at the evaluations that all of them have in common."""
     runs = [
         {
             point["update"]: (point[x], point[run.distance])
             for point in run.curve
-            # Rounding can give a distance that a logarithmic axis has no place for.
+            # Rounding can give a distance of 0 or less, which has no logarithm.
             if x in point and point[run.distance] > 0
         }
         for run in row.finished
@@ -189,19 +195,19 @@ def _line(row: Row, x: str) -> Line:
     ]
     points = []
     for update in sorted(set.intersection(*map(set, runs))) if runs else []:
-        places, values = zip(*(run[update] for run in runs), strict=True)
-        points.append((mean(places), min(values), mean(values), max(values)))
+        positions, values = zip(*(run[update] for run in runs), strict=True)
+        points.append((mean(positions), min(values), mean(values), max(values)))
     # The same colour in every chart, whatever the rank.
     return Line(row.name, points, list(TECHNIQUES).index(row.technique))
 
 
 def _is_picture(content: bytes) -> bool:
-    """Whether it is a whole PNG or WebP file."""
+    """Whether the content is a complete PNG or WebP file."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "WEBP")) as image:
             image.load()
     except Exception:
-        return False  # the decoders raise what they please
+        return False  # decoders raise errors of any type
     return True
 
 
@@ -210,7 +216,7 @@ def _figure(row: Row, picture: Path | None) -> str:
         return ""
     content, kind = picture.read_bytes(), picture.suffix[1:]
     if not _is_picture(content):
-        # A link in its place may lead to what is not to be published.
+        # It may be a link to a file that must not be published.
         raise WrongFileError(f"{picture} is not a picture")
     data = base64.b64encode(content).decode()
     return (

@@ -1,4 +1,4 @@
-"""The page as a picture for the README: ``python -m benchmarks.picture``; it needs Chromium."""
+"""A screenshot of the page for the README: ``python -m benchmarks.picture``; needs Chromium."""
 
 import hashlib
 import shutil
@@ -13,37 +13,37 @@ from benchmarks.protocol import ROOT
 
 PAGE = ROOT / "leaderboard.html"
 PICTURE = ROOT / "docs" / "leaderboard.png"
-#: In the picture's file, the checksum of the page that it is of.
-KEY = "sha256 of leaderboard.html"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+#: The key of the PNG text that holds the checksum of the page shown.
+CHECKSUM_KEY = "sha256 of leaderboard.html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, HEIGHT = 1280, 1500
 
 
 def main() -> None:
-    """Take the picture."""
+    """Take the screenshot."""
     with tempfile.TemporaryDirectory() as folder:
-        taken = Path(folder) / "page.png"
-        screenshot(PAGE, taken, WIDTH, HEIGHT)
+        image = Path(folder) / "page.png"
+        screenshot(PAGE, image, WIDTH, HEIGHT)
         info = PngInfo()
-        info.add_text(KEY, checksum(PAGE))
-        Image.open(taken).convert("RGB").save(PICTURE, optimize=True, pnginfo=info)
+        info.add_text(CHECKSUM_KEY, checksum(PAGE))
+        Image.open(image).convert("RGB").save(PICTURE, optimize=True, pnginfo=info)
     print(f"wrote {PICTURE}")
 
 
 def browser() -> str | None:
-    """Chromium, where it is installed."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    """The path of Chromium, if it is installed."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def screenshot(page: Path, picture: Path, width: int, height: int) -> None:
-    """Write what a browser of this size shows of the page.
+    """Write a picture of the page in a browser window of this size.
 
     Raises:
-        SystemExit: there is no browser.
+        SystemExit: no browser is installed.
     """
     program = browser()
     if program is None:
-        raise SystemExit(f"none of {', '.join(NAMES)} is installed")
+        raise SystemExit(f"none of {', '.join(BROWSERS)} is installed")
     options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
     size = f"--window-size={width},{height}"
     subprocess.run(

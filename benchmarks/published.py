@@ -1,4 +1,4 @@
-"""What others published, beside our own numbers."""
+"""Published scores, next to our own."""
 
 from dataclasses import dataclass
 from statistics import mean
@@ -10,29 +10,29 @@ from benchmarks.protocol import ROOT, Protocol
 from benchmarks.table import Row, short
 
 REPORTED = ROOT / "benchmarks" / "reported.yaml"
-#: Said above the table.
-PUBLISHED = "Published for CIFAR-10, unconditional where nothing else is said:"
-PUBLISHED_HEADS = ("technique", "ours", "FID", "IS", "network", "samples", "compares", "source")
-#: Generated samples and real ones, as a run of ours whose score is called ``fid50k_train`` has.
+#: The line above the table.
+PUBLISHED = "Published for CIFAR-10, unconditional unless stated otherwise:"
+PUBLISHED_HEADERS = ("technique", "ours", "FID", "IS", "network", "samples", "comparable", "source")
+#: Published protocols with as many generated and real samples as our ``fid50k_train``.
 OUR_SAMPLES = ("50k against train 50k", "50k against train 50k, 3 seeds")
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What others published, ``benchmarks/reported.yaml``."""
+    """Published scores and parameter counts, from ``benchmarks/reported.yaml``."""
 
     scores: list[dict[str, str]]
     parameters: list[dict[str, Any]]
 
 
 def read_reported() -> Reported:
-    """The file's two lists."""
+    """Read the two lists of the file."""
     return Reported(**yaml.safe_load(REPORTED.read_text()))
 
 
 def published_rows(protocol: Protocol, rows: list[Row], reported: Reported) -> list[list[str]]:
-    """In the order of ``PUBLISHED_HEADS``; nothing where the data is not CIFAR-10's."""
-    if not protocol.beside_cifar10:
+    """Rows with the columns ``PUBLISHED_HEADERS``; none unless the data is CIFAR-10."""
+    if not protocol.show_published:
         return []
     ours = {row.technique: row for row in rows}
     lines = []
@@ -46,15 +46,15 @@ def published_rows(protocol: Protocol, rows: list[Row], reported: Reported) -> l
                 row.name,
                 short(mean(values)) if values else "-",
                 *(entry[name] for name in ("fid", "is", "network", "protocol")),
-                compares(protocol, entry),
+                comparability(protocol, entry),
                 entry["source"],
             ]
         )
     return lines
 
 
-def compares(protocol: Protocol, entry: dict[str, str]) -> str:
-    """Whether a published score is on our scale, and if not, why."""
+def comparability(protocol: Protocol, entry: dict[str, str]) -> str:
+    """Whether a published score is comparable with ours, and if not, why."""
     if protocol.distance != "fid50k_train":
         return "no: another network, or other images"
     if entry["protocol"] not in OUR_SAMPLES:

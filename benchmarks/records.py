@@ -1,4 +1,4 @@
-"""One immutable JSON record per run, with a picture of its samples beside it."""
+"""One immutable JSON record per run, stored next to a picture of its samples."""
 
 import json
 import reprlib
@@ -18,32 +18,32 @@ Status = Literal["finished", "diverged", "failed"]
 
 @dataclass(frozen=True)
 class Record:
-    """What one (protocol, technique, seed) gave, and all that it takes to run it again.
+    """The results of one (protocol, technique, seed), and everything needed to repeat the run.
 
     Args:
-        protocol: its name.
-        protocol_version: its version.
+        protocol: the protocol's name.
+        protocol_version: the protocol's version.
         technique: the key in ``TECHNIQUES``.
-        seed: of the run.
-        status: ``finished``; ``diverged``, when a loss, a weight or the last scores are not finite;
+        seed: the run's seed.
+        status: ``finished``; ``diverged``, if a loss, a weight or the last scores are not finite;
             or ``failed``.
         message: the last line of a failed run's output.
         distance: the name of the Frechet distance among the scores; lower is better.
         score: the name of the Inception-like score; higher is better.
         untrained: scores before the first update.
-        last: scores after the last update, which rank.
+        last: scores after the last update, which determine the rank.
         best: scores at the update with the smallest distance.
         curve: scores at every evaluation, with ``update``, real ``images`` seen and
-            ``train_seconds``, in which nothing was scored.
+            ``train_seconds``, which exclude evaluations.
         budget: ``generator_updates``, ``critic_updates`` and real ``images`` seen.
-        wall_seconds: of the whole process, its start and evaluations included; of several, where
-            it was interrupted, without what was lost.
-        peak_memory_bytes: the most that the process held of a GPU's memory, or, on a CPU, its
-            largest resident size.
-        device: what it ran on.
-        versions: of Python and the libraries that compute.
-        commit: of this repository, with ``-dirty`` behind it when files had changed.
-        config: resolved, every default written out.
+        wall_seconds: the time of the whole process, with its start and evaluations; for an
+            interrupted run the sum over its processes, without the work that was lost.
+        peak_memory_bytes: the peak of the memory reserved on the GPU, or, on a CPU, the peak
+            resident size of the process.
+        device: the hardware that the run used.
+        versions: versions of Python and the main libraries.
+        commit: the commit of this repository, with the suffix ``-dirty`` if files had changed.
+        config: the resolved config, with all defaults.
     """
 
     protocol: str
@@ -68,22 +68,23 @@ class Record:
 
 
 def record_path(results: Path, protocol: str, technique: str, seed: int) -> Path:
-    """Where the record is.
+    """The path of a record.
 
-    Its samples have the suffix ``.png``, and those of all its evaluations, in turn, ``.webp``.
+    Its samples are stored with the suffix ``.png``, and an animation of the samples at each
+    evaluation with ``.webp``.
     """
     return results / protocol / technique / f"seed{seed}.json"
 
 
 def write_record(record: Record, results: Path) -> Path:
-    """Write a record at once or not at all."""
+    """Write a record completely or not at all."""
     path = record_path(results, record.protocol, record.technique, record.seed)
-    write_whole(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
     return path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file at once or not at all."""
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file completely or not at all."""
     with whole_file(path, "w") as file:
         file.write(text)
 
@@ -92,11 +93,11 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        WrongFileError: the file is not a record, or holds what no run writes.
+        WrongFileError: the file is not a record, or has values that no run writes.
     """
     try:
         content = json.loads(path.read_text())
-        # The first records named their scores only where they had them.
+        # The first records named their scores only as the keys of ``untrained``.
         names = [*content.get("untrained", {}), "", ""]
         record = Record(**{"distance": names[0], "score": names[1]} | content)
         for name, kind in get_type_hints(Record).items():
@@ -110,17 +111,17 @@ def read_record(path: Path) -> Record:
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:  # noqa: ANN401
-    """Raises ValueError where a value is of another type; numbers are to be finite."""
+    """Raise ValueError if a value has the wrong type or a number is not finite."""
     inner = get_args(kind)
     if get_origin(kind) is dict and isinstance(value, dict):
-        for key, one in value.items():
+        for key, item in value.items():
             _check_type(f"a key of {name}", key, inner[0])
-            _check_type(f"{name}[{reprlib.repr(key)}]", one, inner[1])
+            _check_type(f"{name}[{reprlib.repr(key)}]", item, inner[1])
     elif get_origin(kind) is list and isinstance(value, list):
-        for i, one in enumerate(value):
-            _check_type(f"{name}[{i}]", one, inner[0])
+        for i, item in enumerate(value):
+            _check_type(f"{name}[{i}]", item, inner[0])
     elif kind is str and isinstance(value, str):
-        value.encode()  # half of a surrogate pair cannot be written
+        value.encode()  # a lone surrogate cannot be encoded
     elif kind in (int, float) and type(value) in (int, kind):
         # An int may be too large for a float.
         if not abs(value) <= sys.float_info.max:
@@ -130,14 +131,14 @@ def _check_type(name: str, value: Any, kind: Any) -> None:  # noqa: ANN401
 
 
 def _check_complete(record: Record) -> None:
-    """Raises ValueError where what tables and curves are made of is missing, or below 0."""
-    needed: list[tuple[str, Mapping[str, float], tuple[str, ...]]]
-    needed = [("budget", record.budget, ("generator_updates", "images"))]
+    """Raise ValueError if a value that tables and curves need is missing or negative."""
+    required: list[tuple[str, Mapping[str, float], tuple[str, ...]]]
+    required = [("budget", record.budget, ("generator_updates", "images"))]
     if record.status == "finished":
-        needed.append(("last", record.last, (record.distance,)))
+        required.append(("last", record.last, (record.distance,)))
         for i, point in enumerate(record.curve):
-            needed.append((f"curve[{i}]", point, ("update", record.distance)))
-    for name, values, keys in needed:
+            required.append((f"curve[{i}]", point, ("update", record.distance)))
+    for name, values, keys in required:
         for key in keys:
             if key not in values:
                 raise ValueError(f"{name} has no {key}")
@@ -150,10 +151,10 @@ def _check_complete(record: Record) -> None:
 
 
 def read_records(results: Path, protocol: Protocol) -> list[Record]:
-    """The records of a protocol, of any version, in the order of techniques and seeds.
+    """The records of a protocol, in any version, ordered by technique and seed.
 
     Raises:
-        WrongFileError: a file is not a record, or is that of another run.
+        WrongFileError: a file is not a record, or is the record of another run.
     """
     records = []
     for technique in protocol.techniques:
@@ -161,8 +162,8 @@ def read_records(results: Path, protocol: Protocol) -> list[Record]:
             path = record_path(results, protocol.name, technique, seed)
             if path.is_file():
                 record = read_record(path)
-                of = (record.protocol, record.technique, record.seed)
-                if of != (protocol.name, technique, seed):
+                key = (record.protocol, record.technique, record.seed)
+                if key != (protocol.name, technique, seed):
                     raise WrongFileError(f"{path} is the record of another run")
                 records.append(record)
     return records

@@ -1,8 +1,8 @@
-"""How often a run comes to harm: ``python -m benchmarks.reliability``.
+"""How reliably runs survive faults: ``python -m benchmarks.reliability``.
 
-Runs the tests of reliability again and again, more often than there is time for every day, and
-counts. Writes one JSON file for each experiment, from which ``benchmarks.render`` fills the table
-in ``docs/reliability.md``.
+Repeats the reliability tests, more often than there is time for every day, and counts the
+failures. Writes one JSON file for each experiment, from which ``benchmarks.render`` fills the
+table in ``docs/reliability.md``.
 """
 
 import argparse
@@ -19,49 +19,49 @@ from xml.etree import ElementTree
 
 import torch
 
-from benchmarks.environment import surroundings
+from benchmarks.environment import describe_environment
 from benchmarks.protocol import RELIABILITY, ROOT
-from benchmarks.records import write_whole
+from benchmarks.records import write_atomically
 
 TESTS = ROOT / "tests" / "reliability"
-#: Inputs that a fuzz test makes up within the time of any other test.
-FEW = 100
+#: Inputs that a fuzz test can generate within the usual time limit of a test.
+DEFAULT_EXAMPLES = 100
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Tests, and how often they are made.
+    """Tests, and how often they are run.
 
     Args:
-        title: what is tried, for the table.
-        tests: a file, and which of its tests, as pytest's ``-k`` takes it.
-        times: each of them is made.
-        examples: that each fuzz test makes up.
+        title: what is tested, for the table.
+        tests: a file, and an expression for pytest's ``-k`` that selects its tests.
+        times: how often each test is run.
+        examples: how many inputs each fuzz test generates.
     """
 
     title: str
     tests: tuple[str, str]
     times: int = 1
-    examples: int = FEW
+    examples: int = DEFAULT_EXAMPLES
 
 
 EXPERIMENTS = {
     "killed": Experiment(
-        "a run is killed at a random moment and goes on; then weights, optimisers, random states, "
-        "order of data, rates, logs and pictures are, bit for bit, those of one that was not",
+        "a run is killed at a random moment and resumed; then weights, optimisers, random states, "
+        "order of data, rates, logs and pictures are bit for bit those of an uninterrupted run",
         ("test_resume.py", "test_a_killed_run"),
         times=3,
     ),
     "killed-ddp": Experiment(
-        "the same, of two processes",
+        "the same, with two processes",
         ("test_resume.py", "test_two_killed"),
     ),
     "logs": Experiment(
-        "a run that logs to CSV and to Weights & Biases is stopped or killed, and both go on",
+        "a run that logs to CSV and Weights & Biases is stopped or killed, and both logs continue",
         ("test_resume.py", "test_all_logs"),
     ),
     "signals": Experiment(
-        "SIGTERM, SIGINT, and a job that SLURM puts back: stopped, saved, gone on exactly",
+        "SIGTERM, SIGINT, and a job that SLURM requeues: stopped, saved, resumed exactly",
         ("test_signals.py", "test_"),
     ),
     "equality": Experiment(
@@ -69,7 +69,7 @@ EXPERIMENTS = {
         ("test_equality.py", "weights_of_one or on_points_too or with_labels_too"),
     ),
     "ddp": Experiment(
-        "two processes train, score and end in time",
+        "two processes train, evaluate and exit in time",
         ("test_equality.py", "come_to_their_end"),
         times=50,
     ),
@@ -78,102 +78,106 @@ EXPERIMENTS = {
         ("test_divergence.py", "test_"),
     ),
     "storage": Experiment(
-        "disks that are full or read-only, torn files, files of other models and versions",
+        "full or read-only disks, truncated files, files of other models and versions",
         ("test_storage.py", "test_"),
     ),
     "untrusted": Experiment(
-        "files that would run, delete or write something", ("test_untrusted.py", "test_")
+        "files that try to run, delete or write something", ("test_untrusted.py", "test_")
     ),
     "fuzz-command-lines": Experiment(
-        "command lines, made up", ("test_fuzz.py", "test_a_command_line"), examples=10_000
+        "random command lines", ("test_fuzz.py", "test_a_command_line"), examples=10_000
     ),
     "fuzz-configs": Experiment(
-        "configs, made up", ("test_fuzz.py", "test_a_config"), examples=10_000
+        "random configs", ("test_fuzz.py", "test_a_config"), examples=10_000
     ),
     "fuzz-records": Experiment(
-        "records, made up", ("test_fuzz.py", "test_a_record"), examples=10_000
+        "random records", ("test_fuzz.py", "test_a_record"), examples=10_000
     ),
     "fuzz-caches": Experiment(
-        "caches of pictures, made up", ("test_fuzz.py", "test_a_cache"), examples=10_000
+        "random image caches", ("test_fuzz.py", "test_a_cache"), examples=10_000
     ),
     "fuzz-features": Experiment(
-        "kept features, made up", ("test_fuzz.py", "test_statistics"), examples=10_000
+        "random cached features", ("test_fuzz.py", "test_statistics"), examples=10_000
     ),
 }
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Try, print and write; exits with 1 where anything failed."""
+    """Run, print and write; exits with 1 if a test failed."""
     parser = argparse.ArgumentParser(prog="benchmarks.reliability", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
-    parser.add_argument("--times", type=int, help="instead of each experiment's own")
-    parser.add_argument("--examples", type=int, help="instead of each experiment's own")
+    parser.add_argument(
+        "--times", type=int, help="how often each test is run (default: the experiment's)"
+    )
+    parser.add_argument(
+        "--examples", type=int, help="inputs of a fuzz test (default: the experiment's)"
+    )
     parser.add_argument("--output", type=Path, default=RELIABILITY)
     options = parser.parse_args(args)
     failed = 0
     for name in options.only:
         experiment = EXPERIMENTS[name]
-        result = tried(
+        result = run_experiment(
             experiment,
             options.times or experiment.times,
             options.examples or experiment.examples,
         )
-        write_whole(options.output / f"{name}.json", json.dumps(result, indent=1) + "\n")
-        print(f"{name}: {result['tried']:,} tried, {result['failed']} failed", flush=True)
+        write_atomically(options.output / f"{name}.json", json.dumps(result, indent=1) + "\n")
+        print(f"{name}: {result['tried']:,} cases, {result['failed']} failed", flush=True)
         failed += result["failed"]
     if failed:
         raise SystemExit(1)
 
 
-def tried(experiment: Experiment, times: int, examples: int) -> dict[str, Any]:
-    """What came of an experiment; what failed is printed."""
+def run_experiment(experiment: Experiment, times: int, examples: int) -> dict[str, Any]:
+    """The counts of an experiment; failures are printed."""
     file, which = experiment.tests
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [
             *(sys.executable, "-m", "pytest", str(TESTS / file), "-q", "-p", "no:cacheprovider"),
             "--show-capture=no",
-            # Other work may run beside: what takes long has not failed.
+            # Other work may run at the same time: a slow test has not failed.
             *("--fast=inf", f"--times={times}", f"--examples={examples}", f"--junitxml={report}"),
             *("-k", which),
         ]
-        if examples > FEW:
+        if examples > DEFAULT_EXAMPLES:
             command.append("--timeout=0")
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         seconds = time.monotonic() - start
         if not report.is_file() or done.returncode not in (0, 1):
-            raise SystemExit(f"{file}: no test was made\n{done.stdout}{done.stderr}")
+            raise SystemExit(f"{file}: no tests were run\n{done.stdout}{done.stderr}")
         if done.returncode:
             print(done.stdout[-10_000:], file=sys.stderr)
         return {
             "title": experiment.title,
-            **counted(report),
+            **count_cases(report),
             "seconds": round(seconds, 1),
-            **surroundings(torch.device("cpu")),
+            **describe_environment(torch.device("cpu")),
         }
 
 
-def counted(report: Path) -> dict[str, Any]:
-    """Of a report in JUnit's form: cases, and how many of them failed.
+def count_cases(report: Path) -> dict[str, Any]:
+    """Count the cases and failures in a JUnit report.
 
-    A test that tells of ``inputs`` is as many cases; it ends at the first that fails. With the
-    largest of what else tests have measured, by name.
+    A test with the property ``inputs`` counts as that many cases; it ends at the first failure.
+    ``largest`` holds the largest value of each other property.
     """
     cases = [case for case in ElementTree.parse(report).iter("testcase")]
-    made = [case for case in cases if case.find("skipped") is None]
-    bad = [case for case in made if {child.tag for child in case} & {"failure", "error"}]
+    run = [case for case in cases if case.find("skipped") is None]
+    bad = [case for case in run if {child.tag for child in case} & {"failure", "error"}]
     tried = 0
     largest: dict[str, float] = {}
-    for case in made:
-        said = {each.attrib["name"]: float(each.attrib["value"]) for each in case.iter("property")}
-        tried += int(said.pop("inputs", 1))
-        for name, value in said.items():
+    for case in run:
+        properties = {p.attrib["name"]: float(p.attrib["value"]) for p in case.iter("property")}
+        tried += int(properties.pop("inputs", 1))
+        for name, value in properties.items():
             largest[name] = max(value, largest.get(name, value))
     return {
         "tried": tried,
         "failed": len(bad),
-        "skipped": len(cases) - len(made),
+        "skipped": len(cases) - len(run),
         "largest": largest,
     }
 

@@ -1,9 +1,9 @@
-"""Make a record's run again: ``python -m benchmarks.reproduce RECORD``.
+"""Repeat the run of a record: ``python -m benchmarks.reproduce RECORD``.
 
-Trains with the record's own config, which can name any class and is to be trusted as a program is,
-on the code of its own commit, and says whether the score is the
-same: to the last bit on the same processor and versions, else, as on a GPU, within the spread of
-the seeds. Exits with 1 where it is not.
+Trains with the record's config, on the code of its commit, and reports whether the score is the
+same: bit for bit on the same processor and versions; otherwise, and on a GPU, within the spread of
+the seeds. Exits with 1 if it is not. A config can name any class: use only records that you would
+trust as programs.
 """
 
 import argparse
@@ -20,68 +20,72 @@ from typing import Any
 
 import yaml
 
-from benchmarks.environment import commit, devices, versions
-from benchmarks.protocol import PLACES, ROOT
+from benchmarks.environment import commit, device_names, versions
+from benchmarks.protocol import PATH_OPTIONS, ROOT
 from benchmarks.records import Record, read_record
 from gan_lightning.training.loggers import read_rows
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import user_path
 
-#: What git could take for an option is none.
+#: Full hashes only, so that git cannot mistake a commit for an option.
 COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
-#: A score is within the spread where it is at most so many standard deviations from the mean.
-DEVIATIONS = 2.0
+#: The largest distance from the mean, in standard deviations, that is within the spread.
+MAX_DEVIATIONS = 2.0
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Train again, compare and say; exits with 1 where the score is another."""
+    """Train again, compare and report; exits with 1 if the score is not the same."""
     options = _parser().parse_args(args)
     try:
         record = read_record(options.record)
-        others = siblings(options.record, record)
+        runs = comparable_runs(options.record, record)
     except OSError as error:
         raise SystemExit(f"{options.record} cannot be read ({error.strerror})") from error
     except UserError as error:
         raise SystemExit(f"benchmarks.reproduce: {error}") from error
     if record.status != "finished":
-        raise SystemExit(f"{options.record} is of a run that {record.status}: {record.message}")
+        raise SystemExit(
+            f"{options.record} is the record of a run that {record.status}: {record.message}"
+        )
     if record.commit.endswith("-dirty"):
-        raise SystemExit(f"{options.record} is of changed code, which no commit has")
-    places = {
-        option: str(user_path(place).resolve())
-        for option, place in zip(PLACES, (options.data_dir, options.weights), strict=True)
-        if place is not None
+        raise SystemExit(
+            f"{options.record} comes from uncommitted changes, which no commit contains"
+        )
+    paths = {
+        option: str(user_path(path).resolve())
+        for option, path in zip(PATH_OPTIONS, (options.data_dir, options.weights), strict=True)
+        if path is not None
     }
-    code = nullcontext(ROOT) if options.options else _code_of(record.commit)
-    with code as place:
-        found = train(record, place, options.work, places, options.options)
-    print(f"{record.distance}: {found!r}, the record has {record.last[record.distance]!r}")
-    same, said = verdict(record, others, found, options.options)
-    print(said)
+    code = nullcontext(ROOT) if options.options else _checkout(record.commit)
+    with code as folder:
+        score = train(record, folder, options.work, paths, options.options)
+    print(f"{record.distance}: {score!r}, the record has {record.last[record.distance]!r}")
+    same, message = verdict(record, runs, score, options.options)
+    print(message)
     if not same:
         raise SystemExit(1)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.reproduce", description=__doc__)
-    parser.add_argument("record", type=Path, help="the JSON file")
-    parser.add_argument("--data-dir", help="where the data is, where the config does not say")
-    parser.add_argument("--weights", help="the file of the extractor's weights, where it needs one")
+    parser.add_argument("record", type=Path, help="the JSON file of the record")
+    parser.add_argument("--data-dir", help="the folder of the data, if the config does not set it")
+    parser.add_argument("--weights", help="the file of the extractor's weights, if it needs one")
     parser.add_argument("--work", type=Path, default=Path("runs", "reproduce"))
     parser.add_argument(
         "--options",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="over the record's config, and with the code as it is here: do they move the score?",
+        help="override the record's config, and use the current code; does the score change?",
     )
     return parser
 
 
 def train(
-    record: Record, code: Path, work: Path, places: dict[str, str], options: Sequence[str] = ()
+    record: Record, code: Path, work: Path, paths: dict[str, str], options: Sequence[str] = ()
 ) -> float:
-    """The distance that the run ends with."""
+    """Repeat the run; the last distance."""
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -92,72 +96,72 @@ def train(
             *("--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={folder}"),
             *("--trainer.logger.name=run", "--trainer.logger.version=0"),
             f"--evaluate.cache_dir={folder}/statistics",
-            *(f"--{option}={place}" for option, place in places.items()),
+            *(f"--{option}={path}" for option, path in paths.items()),
             *(f"--{option}" for option in options),
         ]
         threads = str(record.device.get("threads", 1))
         environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         done = subprocess.run(command, cwd=code, env=environment, check=False)
         if done.returncode:
-            raise SystemExit(f"the run failed with {done.returncode}")
+            raise SystemExit(f"the run failed with exit code {done.returncode}")
         rows = read_rows(Path(folder) / "run" / "version_0" / "metrics.csv")
     values = [float(row[record.distance]) for row in rows if row.get(record.distance)]
     return values[-1]
 
 
-def siblings(path: Path, record: Record) -> list[Record]:
-    """The finished runs of the same technique on all seeds, this one among them."""
-    records = [read_record(other) for other in sorted(path.parent.glob("seed*.json"))]
+def comparable_runs(path: Path, record: Record) -> list[Record]:
+    """The finished runs of the same technique and version on all seeds, including this one."""
+    runs = [read_record(other) for other in sorted(path.parent.glob("seed*.json"))]
     return [
-        other
-        for other in records
-        if other.status == "finished" and other.protocol_version == record.protocol_version
+        run
+        for run in runs
+        if run.status == "finished" and run.protocol_version == record.protocol_version
     ]
 
 
 def verdict(
-    record: Record, runs: Sequence[Record], found: float, options: Sequence[str] = ()
+    record: Record, runs: Sequence[Record], score: float, options: Sequence[str] = ()
 ) -> tuple[bool, str]:
-    """Whether the score is as it is to be, and why; ``options`` are others than the record's."""
-    if found == record.last[record.distance]:
-        return True, "the same to the last bit"
-    # The sums of a GPU are made in an order of its own.
-    on_cpu, others = "threads" in record.device, [*options, *differences(record)]
-    if on_cpu and not others:
-        return False, "not the same bits, on the same processor and versions"
+    """Whether the score is as expected, and why; ``options`` override the record's config."""
+    if score == record.last[record.distance]:
+        return True, "identical to the last bit"
+    # The order of sums on a GPU is not fixed.
+    on_cpu, changed = "threads" in record.device, [*options, *differences(record)]
+    if on_cpu and not changed:
+        return False, "not identical, on the same processor and versions"
     scores = [run.last[run.distance] for run in runs]
     if len(scores) < 2:
-        return False, "not the same, and there are no other seeds to compare with"
-    middle, spread = mean(scores), stdev(scores)
-    within = abs(found - middle) <= DEVIATIONS * spread
+        return False, "not identical, and there are no other seeds to compare with"
+    center, spread = mean(scores), stdev(scores)
+    within = abs(score - center) <= MAX_DEVIATIONS * spread
     return within, (
-        f"{'within' if within else 'outside of'} {DEVIATIONS:g} standard deviations of the "
-        f"{len(scores)} seeds ({middle:.4g} ± {spread:.2g}); of other bits, "
-        f"{'with another ' + ', '.join(others) if others else 'on a GPU'}"
+        f"{'within' if within else 'outside of'} {MAX_DEVIATIONS:g} standard deviations of the "
+        f"{len(scores)} seeds ({center:.4g} ± {spread:.2g}); not identical, "
+        f"{'changed: ' + ', '.join(changed) if changed else 'on a GPU'}"
     )
 
 
 def differences(record: Record) -> list[str]:
-    """What here is not as it was: names of libraries, and the device."""
+    """The libraries whose versions differ here, and the device if it differs."""
     here = versions()
-    found = [name for name, version in record.versions.items() if here.get(name) != version]
-    if record.device.get("name") not in devices():
-        found.append("processor" if "threads" in record.device else "GPU")
-    return found
+    changed = [name for name, version in record.versions.items() if here.get(name) != version]
+    if record.device.get("name") not in device_names():
+        changed.append("processor" if "threads" in record.device else "GPU")
+    return changed
 
 
 @contextmanager
-def _code_of(revision: str) -> Iterator[Path]:
-    """A folder with the code of a commit: this one, where it is that."""
+def _checkout(revision: str) -> Iterator[Path]:
+    """A folder with the code of a commit: this checkout if it is at that commit."""
     if revision == commit():
         yield ROOT
         return
     if not re.fullmatch(COMMIT, revision):
         raise SystemExit(f"the record names no commit, but {revision!r}")
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "code"
+        checkout = Path(folder) / "code"
         added: Any = subprocess.run(
-            ["git", "worktree", "add", "--detach", str(place), revision],
+            ["git", "worktree", "add", "--detach", str(checkout), revision],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -166,10 +170,10 @@ def _code_of(revision: str) -> Iterator[Path]:
         if added.returncode:
             raise SystemExit(f"there is no commit {revision} here: {added.stderr.strip()}")
         try:
-            yield place
+            yield checkout
         finally:
             subprocess.run(
-                ["git", "worktree", "remove", "--force", str(place)], cwd=ROOT, check=False
+                ["git", "worktree", "remove", "--force", str(checkout)], cwd=ROOT, check=False
             )
 
 

@@ -1,4 +1,4 @@
-"""Records of a protocol as the rows of a table."""
+"""Rows of a table from the records of a protocol."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ class Row:
 
     Args:
         technique: the key in ``TECHNIQUES``.
-        runs: its records, by seed.
+        runs: its records, ordered by seed.
         missing: seeds of the protocol without a record.
-        picture: samples of its first finished run, if there is one.
-        film: the samples of all evaluations of that run, if they were kept.
-        version: of the protocol.
+        picture: samples of its first finished run, if there are any.
+        animation: samples at each evaluation of a finished run, if they were saved.
+        version: the version of the protocol.
     """
 
     technique: str
     runs: list[Record]
     missing: list[int]
     picture: Path | None
-    film: Path | None
+    animation: Path | None
     version: int
 
     @property
@@ -38,12 +38,12 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The name, and whether the numbers are those of an older version of the protocol."""
+        """The name, marked if there are runs of an older version of the protocol."""
         return f"{self.name} (stale)" if self.stale else self.name
 
     @property
     def stale(self) -> list[Record]:
-        """Runs of an older version: the code has changed in what moves numbers."""
+        """Runs of an older version, since when a change has affected the scores."""
         return [run for run in self.runs if run.protocol_version != self.version]
 
     @property
@@ -52,22 +52,22 @@ class Row:
         return [run for run in self.runs if run.status == "finished"]
 
     def values(self, which: str, kind: str = "distance") -> list[float]:
-        """One number per finished run.
+        """One value per finished run.
 
         ``which`` is ``untrained``, ``last`` or ``best``, ``kind`` is ``distance`` or ``score``.
         """
-        found = (getattr(run, which).get(getattr(run, kind)) for run in self.finished)
-        return [value for value in found if value is not None]
+        values = (getattr(run, which).get(getattr(run, kind)) for run in self.finished)
+        return [value for value in values if value is not None]
 
-    def troubles(self) -> Iterator[str]:
-        """What did not finish, in words."""
+    def problems(self) -> Iterator[str]:
+        """Descriptions of unfinished, stale and missing runs."""
         for run in self.runs:
             if run.status != "finished":
                 yield f"seed {run.seed} {run.status}: {one_line(run.message)}"
         for run in self.stale:
             yield (
-                f"seed {run.seed} stale: of version {run.protocol_version} of the protocol, which "
-                f"is at {self.version}"
+                f"seed {run.seed} stale: from version {run.protocol_version} of the protocol, "
+                f"whose version is now {self.version}"
             )
         if self.missing:
             yield f"seed {', '.join(map(str, self.missing))} not run"
@@ -84,48 +84,48 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
             for run in runs
             if run.status == "finished"
         ]
-        picture, film = (
+        picture, animation = (
             next((path.with_suffix(end) for path in paths if path.with_suffix(end).is_file()), None)
             for end in (".png", ".webp")
         )
-        table.append(Row(technique, runs, missing, picture, film, protocol.version))
+        table.append(Row(technique, runs, missing, picture, animation, protocol.version))
     return sorted(table, key=lambda row: mean(row.values("last") or [float("inf")]))
 
 
-def named(protocol: Protocol, rows: Sequence[Row], kind: str) -> str:
-    """What the protocol's ``distance`` or ``score`` is called."""
+def score_name(protocol: Protocol, rows: Sequence[Row], kind: str) -> str:
+    """The name of the protocol's distance or score; ``kind`` is ``distance`` or ``score``."""
     runs = (run for row in rows for run in row.finished)
     return getattr(protocol, kind) or next((one_line(getattr(run, kind)) for run in runs), kind)
 
 
-#: Sorts what has no number behind all that has.
-BEHIND = 1e99
+#: The sort value of a cell without a number.
+SORTED_LAST = 1e99
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows, and the number it is sorted by; None sorts by the text."""
+    """The text of a cell, and the value that it is sorted by; None sorts by the text."""
 
     text: str
     value: float | None
 
 
-def heads(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
-    """The names of the columns; the second, the technique's, is the only one of words."""
-    distance, score = (named(protocol, rows, kind) for kind in ("distance", "score"))
+def headers(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
+    """The names of the columns; only the second, the technique, holds text."""
+    distance, score = (score_name(protocol, rows, kind) for kind in ("distance", "score"))
     names = ["#", "technique", f"{distance} last", "best", "untrained"]
     return [*names, score, "updates", "real images", "minutes", "seeds"]
 
 
 def cells(rank: int, row: Row) -> list[Cell]:
-    """A row's cells in the order of ``heads``."""
+    """A row's cells in the order of ``headers``."""
 
     def cell(values: Sequence[float], text: Callable[[float], str]) -> Cell:
-        return Cell(text(mean(values)), mean(values)) if values else Cell("-", BEHIND)
+        return Cell(text(mean(values)), mean(values)) if values else Cell("-", SORTED_LAST)
 
     def with_spread(which: str, kind: str = "distance") -> Cell:
         values = row.values(which, kind)
-        return cell(values, lambda _: spread(values))
+        return cell(values, lambda _: mean_and_deviation(values))
 
     done = row.finished
     return [
@@ -140,13 +140,13 @@ def cells(rank: int, row: Row) -> list[Cell]:
     ]
 
 
-def texts(rank: int, row: Row) -> list[str]:
-    """What a row's cells show."""
+def cell_texts(rank: int, row: Row) -> list[str]:
+    """The texts of a row's cells."""
     return [cell.text for cell in cells(rank, row)]
 
 
-def spread(values: list[float]) -> str:
-    """Mean, and standard deviation where there are several values; ``-`` for none."""
+def mean_and_deviation(values: list[float]) -> str:
+    """Mean, and standard deviation if there are several values; ``-`` for none."""
     if not values:
         return "-"
     text = short(mean(values))
@@ -160,7 +160,7 @@ def short(value: float) -> str:
 
 
 def thousands(value: float) -> str:
-    """As 1.2k, 12k or 12M, to three digits."""
+    """Three significant digits with a unit, as in 1.2k, 12k or 12M."""
     for unit, name in ((1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * unit:
             return f"{value / unit:.3g}{name}"

@@ -1,21 +1,21 @@
-"""The parts of ``docs/techniques/<name>.md`` that are numbers."""
+"""The generated tables of ``docs/techniques/<name>.md``."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.blocks import fill, inert, markdown_table, relative
-from benchmarks.protocol import PLACES, Protocol
+from benchmarks.blocks import escape_markdown, fill, markdown_table, relative_link
+from benchmarks.protocol import PATH_OPTIONS, Protocol
 from benchmarks.published import Reported
-from benchmarks.table import Row, heads, texts
+from benchmarks.table import Row, cell_texts, headers
 from gan_lightning import TECHNIQUES
 
 
 def technique_page(
     path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path, reported: Reported
 ) -> str:
-    """What the page at ``path``, called after its technique, is to hold."""
+    """The text of the page at ``path``, which is named after its technique."""
     page, technique = path.read_text(), path.stem
     page = fill(page, "results", _results(path, tables, leaderboard))
     page = fill(page, "published", _published(technique, reported))
@@ -31,17 +31,19 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
             command = (
                 f"python -m benchmarks.run --protocol {protocol.name} --techniques {technique}"
             )
-            command += "".join(f" {PLACES[option]} PATH" for option in protocol.needs)
+            command += "".join(f" {PATH_OPTIONS[option]} PATH" for option in protocol.needs)
             parts += [
                 f"{protocol.title}, rank {rank} of {len(table)} "
-                f"([what is measured]({relative(leaderboard, path.parent)})):",
+                f"([what is measured]({relative_link(leaderboard, path.parent)})):",
                 f"```\n{command}\n```",
                 markdown_table(
-                    [*map(inert, heads(protocol, table)[2:])], [texts(rank, row)[2:]], words=[]
+                    [*map(escape_markdown, headers(protocol, table)[2:])],
+                    [cell_texts(rank, row)[2:]],
+                    text_columns=[],
                 ),
             ]
             if row.picture is not None:
-                parts.append(f"![samples]({relative(row.picture, path.parent)})")
+                parts.append(f"![samples]({relative_link(row.picture, path.parent)})")
     return "\n\n".join(parts)
 
 
@@ -52,7 +54,7 @@ def _published(technique: str, reported: Reported) -> str:
         for entry in reported.scores
         if entry["technique"] == technique
     ]
-    return markdown_table(["IS", "FID", *columns[2:]], rows, words=range(len(columns)))
+    return markdown_table(["IS", "FID", *columns[2:]], rows, text_columns=range(len(columns)))
 
 
 def _parameters(technique: str, reported: Reported) -> str:
@@ -60,17 +62,20 @@ def _parameters(technique: str, reported: Reported) -> str:
     for entry in reported.parameters:
         if entry["technique"] == technique:
             size, options = entry["size"], entry.get("options", {})
-            known = [f"{entry[key]:,}" if key in entry else "-" for key in ("generator", "critic")]
+            published = [
+                f"{entry[key]:,}" if key in entry else "-" for key in ("generator", "critic")
+            ]
             source = "; ".join(entry[key] for key in ("source", "remark") if key in entry)
-            asked = ", ".join(f"`{key}={value}`" for key, value in options.items())
+            settings = ", ".join(f"`{key}={value}`" for key, value in options.items())
             ours = [f"{count:,}" for count in count_parameters(technique, size, **options)]
-            rows.append([f"{size} px", asked or "defaults", *ours, *known, source or "-"])
-    head = ["size", "options", "generator", "critic", "their generator", "their critic", "whose"]
-    return markdown_table(head, rows, words=[0, 1, 6])
+            rows.append([f"{size} px", settings or "defaults", *ours, *published, source or "-"])
+    headers = ["size", "options", "generator", "critic"]
+    headers += ["published generator", "published critic", "source"]
+    return markdown_table(headers, rows, text_columns=[0, 1, 6])
 
 
 def count_parameters(technique: str, size: int, **options: Any) -> tuple[int, int]:
-    """Of generator and critic for RGB images, both built without memory."""
+    """Parameters of the generator and the critic for RGB images, on torch's meta device."""
     with torch.device("meta"):
         model = TECHNIQUES[technique](shape=(3, size, size), **options)
     generator, critic = (

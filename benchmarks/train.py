@@ -1,4 +1,4 @@
-"""The command line of ``gan_lightning``, in a process that ends with the one that started it."""
+"""The command line of ``gan_lightning``, in a process that exits with its parent."""
 
 import atexit
 import json
@@ -14,36 +14,36 @@ import torch
 
 from gan_lightning.cli.program import main
 
-#: Of the processes of one run, the first one starts the others.
+#: The rank of this process; the process with rank 0 starts the others.
 RANK = int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def _follow() -> None:
-    """End when the process that started this one has ended, however that came."""
+def _exit_with_parent() -> None:
+    """Wait for the end of the parent process, however it ends, and exit."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _report() -> None:
-    """Write what only this process knows: its GPU, and the most memory that it held."""
-    place = os.environ.get("GAN_LIGHTNING_REPORT")
-    if place is None or RANK:
+def _write_report() -> None:
+    """Write what only this process knows: its GPU and its peak memory."""
+    path = os.environ.get("GAN_LIGHTNING_REPORT")
+    if path is None or RANK:
         return
     if torch.cuda.is_initialized():
-        said = {
+        report = {
             "gpu": torch.cuda.get_device_name(),
             "peak_memory_bytes": torch.cuda.max_memory_reserved(),
         }
     else:
-        said = {"gpu": "", "peak_memory_bytes": _peak_resident_bytes()}
-    part = Path(f"{place}.part")
-    part.write_text(json.dumps(said))
-    part.replace(place)
+        report = {"gpu": "", "peak_memory_bytes": _peak_resident_bytes()}
+    part = Path(f"{path}.part")
+    part.write_text(json.dumps(report))
+    part.replace(path)
 
 
 def _peak_resident_bytes() -> int:
-    """Of this process alone: the kernel's other count has its parent's memory mixed in."""
+    """The peak of this process alone; ``ru_maxrss`` can include its parent's memory."""
     status = Path("/proc/self/status")
     if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
         return int(found[1]) * 1024
@@ -51,7 +51,7 @@ def _peak_resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    if not RANK:  # which the others follow
-        threading.Thread(target=_follow, daemon=True).start()
-    atexit.register(_report)
+    if not RANK:  # the other ranks exit with this one
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+    atexit.register(_write_report)
     main()

@@ -291,7 +291,7 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
         x, y = self.unpack(batch)
         update = self.global_step
         self.on_update(update)
-        terms = self.iteration(x, y, Kind.of(self, update))
+        terms = self.iteration(x, y, self.kind(update))
         self.step_schedules()
         self.log_terms(terms)
 

@@ -1,4 +1,4 @@
-"""Losses on the critic's numbers: free functions of scores ``(N,)``, each a scalar to minimise."""
+"""Losses as functions of the critic's scores ``(N,)``; each is a scalar to minimise."""
 
 import torch.nn.functional as F
 from torch import Tensor

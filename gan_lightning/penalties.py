@@ -1,4 +1,4 @@
-"""Penalties on the critic as a function of its input, and regularizers of either network."""
+"""Gradient penalties on the critic, and regularizers of either network."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ Critic = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class Regularizer(NamedTuple):
-    """A term of a network's loss, and how often it counts.
+    """A term of a network's loss, and how often it is computed.
 
     Args:
-        term: returns its weighted value, a scalar, and what to log. The critic's takes real
-            samples ``x``, their labels ``y`` and generated samples of the same labels; the
+        term: returns its weighted value, a scalar, and the values to log. The critic's takes real
+            samples ``x``, their labels ``y`` and generated samples with the same labels; the
             generator's takes labels ``y`` and latents ``z``.
-        every: it counts in every so many-th generator update, and is multiplied by that number. It
-            is logged where a row is due in such an update.
+        every: the term is added once in this many generator updates, multiplied by this number. It
+            is logged if a row is due in such an update.
     """
 
     term: Callable[..., tuple[Tensor, dict[str, Tensor]]]
@@ -29,9 +29,10 @@ def regularization(
     due: Sequence[int] | None,
     *args: Any,
 ) -> tuple[Tensor | None, dict[str, Tensor]]:
-    """The sum of the regularizers of indices ``due``, or of all, each times its ``every``.
+    """The sum of the regularizers with indices ``due``, or of all, each times its ``every``.
 
-    Returns it, None where nothing is due, and what to log. ``args`` are those of every term.
+    Returns the sum, or None if nothing is due, and the values to log. Every term is called with
+    ``args``.
     """
     total: Tensor | None = None
     terms: dict[str, Tensor] = {}
@@ -54,9 +55,9 @@ def gradient_penalty(
 ) -> Tensor:
     """E[(|grad_x critic(x_hat, y)|_2 - target)^2] at x_hat = e real + (1 - e) fake, e ~ U(0, 1).
 
-    ``one_sided`` counts only norms above the target. ``real`` and ``fake`` are ``(N, ...)`` of one
-    shape, ``y`` is ``(N,)`` or None; the result is an unweighted scalar that can be differentiated
-    with respect to the critic's parameters.
+    ``one_sided`` counts only norms above the target. ``real`` and ``fake`` have the same shape
+    ``(N, ...)``, ``y`` is ``(N,)`` or None. The result is an unweighted scalar that can be
+    differentiated with respect to the critic's parameters.
 
     Gulrajani et al. 2017, arXiv:1704.00028, eq. 3 and Algorithm 1.
     """
@@ -64,7 +65,7 @@ def gradient_penalty(
 
 
 def norm_penalty(norms: Tensor, target: float = 1.0, one_sided: bool = False) -> Tensor:
-    """E[(norm - target)^2] of norms ``(N,)``; ``one_sided``, of those above the target only.
+    """E[(norm - target)^2] of norms ``(N,)``; ``one_sided`` counts only norms above the target.
 
     Gulrajani et al. 2017, arXiv:1704.00028, section 4, "two-sided penalty".
     """
@@ -77,13 +78,13 @@ def interpolate_gradient_norms(
 ) -> Tensor:
     """|grad_x critic(x_hat, y)|_2 ``(N,)`` at x_hat = e real + (1 - e) fake, e ~ U(0, 1).
 
-    One e per sample. A critic with batch normalisation raises: its gradient would mix samples, and
-    the norm is of each sample's own.
+    There is one e per sample. A critic with batch normalisation raises an error, because it would
+    mix the gradients of samples, whose norms are penalised one by one.
 
     Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1.
     """
     epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
-    # Under autocast, generated samples are of another type than real ones.
+    # Under autocast, generated samples have another dtype than real ones.
     interpolates = torch.lerp(fake.detach().to(real.dtype), real.detach(), epsilon)
     # torch.func.grad compiles with fullgraph=True; torch.autograd.grad would run eagerly.
     gradient = torch.func.grad(lambda x: critic(x, y).float().sum())(interpolates)

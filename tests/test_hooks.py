@@ -207,7 +207,7 @@ def test_a_lazy_regularizer_counts_when_it_is_due_and_as_much_as_it_is_rare():
     penalty = 2 * gradient_square(model.critic, x, None)
     torch.testing.assert_close(loss, without + penalty)
     torch.testing.assert_close(terms["penalty"], penalty)
-    due = [iteration.Kind.of(model, update)[1:3] for update in range(4)]
+    due = [model.kind(update)[1:3] for update in range(4)]
     assert due == [((), ()), ((0,), ()), ((), (0,)), ((0,), ())]
 
 

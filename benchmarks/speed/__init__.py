@@ -1,1 +1,1 @@
-"""What ``benchmarks.throughput`` measures, one file for each part."""
+"""The measurements of ``benchmarks.throughput``, one file for each part."""

@@ -1,4 +1,4 @@
-"""Our loaders beside torch's, over the same images."""
+"""Our loaders compared with torch's DataLoader, over the same images."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
-from benchmarks.speed.timing import wait_for
+from benchmarks.speed.timing import synchronize
 from gan_lightning.data import ImageFolder, PrefetchLoader, TensorLoader
 
 CIFAR_SHAPE = (50_000, 3, 32, 32)
@@ -21,29 +21,29 @@ Batches = TensorLoader | PrefetchLoader | DataLoader[Any]
 
 
 def stopwatch(loader: Batches, device: torch.device, count: int) -> Callable[[], float]:
-    """Seconds for ``count`` batches on the device, as a running loader hands them out."""
+    """A function that returns the seconds for moving ``count`` batches to the device."""
     if not len(loader):
-        raise SystemExit("a case has no batch: take a smaller --batch-size, or a larger folder")
+        raise SystemExit("a loader has no batch: use a smaller --batch-size or a larger folder")
 
     def run() -> float:
         batches = chain.from_iterable(repeat(loader))
-        # The start of worker processes, and of the first epoch, does not count.
+        # The start of worker processes and of the first epoch is not timed.
         for batch in islice(batches, 10):
-            _on(device, batch)
-        wait_for(device)
+            _move(device, batch)
+        synchronize(device)
         started = time.perf_counter()
         for batch in islice(batches, count):
-            _on(device, batch)
-        wait_for(device)
+            _move(device, batch)
+        synchronize(device)
         return time.perf_counter() - started
 
     return run
 
 
-def loaders(
+def build_loaders(
     batch_size: int, device: torch.device, scratch: Path, folder: Path | None
 ) -> dict[str, Batches]:
-    """The cases: our loaders, and torch's over the same images in memory and in files."""
+    """The loaders to time: ours, and torch's over images in memory and in files."""
     pixels = np.random.default_rng(0).integers(0, 256, CIFAR_SHAPE, np.uint8)
     path = scratch / "images.u8"
     pixels.tofile(path)
@@ -57,10 +57,12 @@ def loaders(
             mapped, labels, batch_size, device=device, seed=0
         ),
     }
-    usual: dict[str, Dataset[Any]] = {"images in memory": _Images(pixels)}
+    torch_datasets: dict[str, Dataset[Any]] = {"images in memory": _Images(pixels)}
     if folder is not None:
-        usual["image files"] = datasets.ImageFolder(str(_with_classes(folder)), _usual())
-    for what, data in usual.items():
+        torch_datasets["image files"] = datasets.ImageFolder(
+            str(_class_folders(folder)), _transform()
+        )
+    for what, data in torch_datasets.items():
         for workers in (0, 2):
             cases[f"DataLoader, {what}, {workers} workers"] = DataLoader(
                 data,
@@ -74,8 +76,8 @@ def loaders(
     return cases
 
 
-def first_and_second_start(folder: Path, scratch: Path) -> dict[str, float]:
-    """Seconds until the images of a folder can be drawn from, decoded first and then cached."""
+def folder_start_times(folder: Path, scratch: Path) -> dict[str, float]:
+    """Seconds until a folder's images are loaded: decoded the first time, then from the cache."""
 
     def start() -> tuple[int, float]:
         started = time.perf_counter()
@@ -90,11 +92,11 @@ def first_and_second_start(folder: Path, scratch: Path) -> dict[str, float]:
 
 
 class _Images(Dataset[tuple[Tensor, int]]):
-    """Images in memory, handed out one by one as torchvision's CIFAR10 does."""
+    """Images in memory, returned one by one as in torchvision's CIFAR10."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
-        self.transform = _usual()
+        self.transform = _transform()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -103,15 +105,15 @@ class _Images(Dataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[i])), 0
 
 
-def _usual() -> transforms.Compose:
+def _transform() -> transforms.Compose:
     return transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
 
 
-def _with_classes(folder: Path) -> Path:
+def _class_folders(folder: Path) -> Path:
     return folder / "train" if (folder / "train").is_dir() else folder
 
 
-def _on(device: torch.device, batch: Sequence[Tensor | None]) -> None:
+def _move(device: torch.device, batch: Sequence[Tensor | None]) -> None:
     for part in batch:
         if part is not None:
             part.to(device, non_blocking=True)

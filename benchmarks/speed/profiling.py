@@ -1,4 +1,4 @@
-"""Where the host's time of an iteration goes, under Lightning and without."""
+"""The host's time per iteration by package, with Lightning and without."""
 
 import cProfile
 import pstats
@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed.training import EAGER, MODES, Bare, Case, UnderLightning
+from benchmarks.speed.training import EAGER, MODES, BareLoop, Case, LightningLoop
 
-#: Of which the functions are added up; what is of none of them is Python's own.
+#: Packages whose functions are summed up; all other functions count as Python's.
 PACKAGES = (
     "torch",
     "pytorch_lightning",
@@ -17,17 +17,17 @@ PACKAGES = (
     "lightning_utilities",
     "gan_lightning",
 )
-#: Functions that are named.
-NAMED = 12
+#: How many of the slowest functions are listed.
+NAMED_FUNCTIONS = 12
 
 
-def host_profile(case: Case, device: torch.device, updates: int) -> dict[str, Any]:
+def measure_host_profile(case: Case, device: torch.device, updates: int) -> dict[str, Any]:
     """Microseconds of one update by package, and the slowest functions outside of torch.
 
-    As Python's profiler counts them, which makes each call of a function dearer than it is.
+    Measured with Python's profiler, which adds overhead to every function call.
     """
-    bare = _profiled(Bare(case, device), updates)
-    lightning = _profiled(UnderLightning(case, device, MODES[EAGER]), updates)
+    bare = _profile_loop(BareLoop(case, device), updates)
+    lightning = _profile_loop(LightningLoop(case, device, MODES[EAGER]), updates)
     packages = {
         name: {"bare loop": _sum(bare, name), EAGER: _sum(lightning, name)}
         for name in (*PACKAGES, "Python")
@@ -37,10 +37,10 @@ def host_profile(case: Case, device: torch.device, updates: int) -> dict[str, An
         key=lambda row: row["microseconds"],
         reverse=True,
     )
-    return {"packages": packages, "functions": slowest[:NAMED]}
+    return {"packages": packages, "functions": slowest[:NAMED_FUNCTIONS]}
 
 
-def _profiled(loop: Bare | UnderLightning, updates: int) -> list[dict[str, Any]]:
+def _profile_loop(loop: BareLoop | LightningLoop, updates: int) -> list[dict[str, Any]]:
     profiler = cProfile.Profile()
     loop.seconds(updates, inside=profiler)
     rows = []
@@ -61,8 +61,8 @@ def _profiled(loop: Bare | UnderLightning, updates: int) -> list[dict[str, Any]]
 
 def _package(file: str, function: str) -> str:
     parts = PurePath(file).parts
-    found = next((name for name in PACKAGES if name in parts), None)
-    return found or ("torch" if "torch" in function else "Python")
+    package = next((name for name in PACKAGES if name in parts), None)
+    return package or ("torch" if "torch" in function else "Python")
 
 
 def _sum(rows: list[dict[str, Any]], package: str) -> float:

@@ -1,4 +1,4 @@
-"""How a figure is measured, whatever it is of."""
+"""Timing helpers for all measurements."""
 
 import statistics
 import time
@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import torch
 
 
-def interleaved(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each case returns, round after round, after one that does not count.
+def run_interleaved(
+    cases: Mapping[str, Callable[[], float]], rounds: int
+) -> dict[str, list[float]]:
+    """The results of each case, round by round, after a warm-up round.
 
-    In turn, so that what else the machine does meets all of them alike.
+    The cases run in turn, so that other load on the machine affects all of them equally.
     """
     for case in cases.values():
         case()
@@ -22,20 +24,20 @@ def interleaved(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[s
     return results
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest, to four digits."""
+def median_and_range(values: Sequence[float]) -> dict[str, float]:
+    """Median, minimum and maximum, to four significant digits."""
     figures = {"median": statistics.median(values), "low": min(values), "high": max(values)}
     return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
-def wait_for(device: torch.device) -> None:
-    """Until the device has done all it was asked to."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Phases:
-    """Adds up the seconds of the parts of something, each waited for."""
+    """Adds up the seconds of named phases, and waits for the device after each."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -43,9 +45,9 @@ class Phases:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """The time of what is inside counts for ``name``."""
-        wait_for(self.device)
+        """Add the time inside this context to the phase ``name``."""
+        synchronize(self.device)
         started = time.perf_counter()
         yield
-        wait_for(self.device)
+        synchronize(self.device)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""An iteration of a technique under Lightning, in each of its modes, beside a loop without it."""
+"""The time of a technique's iteration with Lightning, in each mode, and in a bare loop."""
 
 import gc
 import statistics
@@ -20,17 +20,17 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.speed.timing import interleaved, spread, wait_for
+from benchmarks.speed.timing import median_and_range, run_interleaved, synchronize
 from gan_lightning import GAN, TECHNIQUES
 from gan_lightning.data import GANDataModule, TensorLoader
 from gan_lightning.data.base import Split
 from gan_lightning.training.loggers import ContinuedCSVLogger
 
-#: Updates before the clock starts: compilation, capture, and caches that fill.
-WARM_UP = 5
-#: Updates between logged rows, Lightning's default.
+#: Updates before the timing: compilation, graph capture and filling of caches.
+WARM_UP_UPDATES = 5
+#: Updates between logged rows; Lightning's default.
 LOG_EVERY = 50
-#: Batches of an epoch.
+#: Batches per epoch.
 EPOCH = 100
 
 
@@ -39,10 +39,10 @@ class Mode:
     """One way to train.
 
     Args:
-        options: of the module.
-        precision: of the trainer.
-        fused: whether one kernel makes the step of all of a network's parameters.
-        on_cpu: whether a CPU can.
+        options: the options of the module.
+        precision: the precision of the trainer.
+        fused: whether one fused kernel updates all parameters of a network.
+        on_cpu: whether the mode runs on a CPU.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -51,10 +51,10 @@ class Mode:
     on_cpu: bool = True
 
 
-BARE, BARE_CAPTURED, EAGER = "bare loop", "bare loop, CUDA graph", "Lightning"
-#: What a share of the device's peak is of.
+BARE, BARE_GRAPH, EAGER = "bare loop", "bare loop, CUDA graph", "Lightning"
+#: The data type of the peak that each precision is compared with.
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
-#: How the host's calls are named that have the device do something.
+#: Name prefixes of the host's calls that launch work on the device.
 LAUNCHES = ("cudaLaunch", "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync", "cuLaunch")
 _FAST = {"cuda_graph": True, "compile": True, "channels_last": True}
 MODES = {
@@ -73,14 +73,14 @@ MODES = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained.
+    """A technique and its networks and batches.
 
     Args:
         technique: the key in ``TECHNIQUES``.
-        shape: of one sample.
-        batch_size: of one critic update.
-        width: of both networks; None for the published ones.
-        network: the family; None for the technique's own.
+        shape: the shape of one sample.
+        batch_size: the batch size of one critic update.
+        width: the width of both networks; None for the published widths.
+        network: the network family; None for the technique's default.
     """
 
     technique: str
@@ -90,7 +90,7 @@ class Case:
     network: str | None = None
 
     def build(self, **options: Any) -> GAN:
-        """The module."""
+        """Build the module."""
         if self.network is not None:
             options["network"] = self.network
         return TECHNIQUES[self.technique](
@@ -102,50 +102,50 @@ class Case:
 
 
 class Noise(GANDataModule):
-    """Samples of a case that mean nothing."""
+    """Random samples with the shape of a case."""
 
     def __init__(self, case: Case, n_critic: int) -> None:
         super().__init__(batch_size=case.batch_size, placement="device")
         self.shape, self.count = case.shape, EPOCH * n_critic * case.batch_size
 
     def load(self, split: Split) -> tuple[Tensor, None]:
-        """The same for both splits."""
+        """Random samples of either split."""
         if len(self.shape) == 3:
             return torch.randint(0, 256, (self.count, *self.shape), dtype=torch.uint8), None
         return torch.randn(self.count, *self.shape), None
 
 
-def training(
+def measure_training(
     case: Case, device: torch.device, updates: int, rounds: int, modes: Mapping[str, Mode] = MODES
 ) -> dict[str, Any]:
-    """Seconds per generator update of each mode, and what an update consists of."""
+    """Milliseconds per generator update in each mode, and the operations of an update."""
     torch._dynamo.reset()
-    loops: dict[str, Callable[[], Loop]] = {BARE: lambda: Bare(case, device)}
+    loops: dict[str, Callable[[], Loop]] = {BARE: lambda: BareLoop(case, device)}
     if device.type == "cuda":
-        loops[BARE_CAPTURED] = lambda: Bare(case, device, captured=True)
+        loops[BARE_GRAPH] = lambda: BareLoop(case, device, captured=True)
     for name, mode in modes.items():
         if device.type == "cuda" or mode.on_cpu:
-            loops[name] = partial(UnderLightning, case, device, mode)
-    made = {name: make() for name, make in loops.items()}
-    taken = interleaved(
-        {name: partial(loop.seconds, updates) for name, loop in made.items()}, rounds
+            loops[name] = partial(LightningLoop, case, device, mode)
+    built = {name: build() for name, build in loops.items()}
+    times = run_interleaved(
+        {name: partial(loop.seconds, updates) for name, loop in built.items()}, rounds
     )
-    del made
-    bare = Bare(case, device)
+    del built
+    bare = BareLoop(case, device)
     images = case.batch_size * bare.gan.n_critic
     flops, operators = bare.counts()
     rows = {
         name: {
-            "milliseconds": spread([1e3 * second for second in seconds]),
-            "images_per_second": spread([images / second for second in seconds]),
+            "milliseconds": median_and_range([1e3 * second for second in seconds]),
+            "images_per_second": median_and_range([images / second for second in seconds]),
             "flops_per_second": flops / statistics.median(seconds),
             "precision": modes[name].precision if name in modes else Mode().precision,
         }
-        for name, seconds in taken.items()
+        for name, seconds in times.items()
     }
     if device.type == "cuda":
-        for name, make in loops.items():
-            rows[name] |= _on_gpu(make, updates, device)
+        for name, build in loops.items():
+            rows[name] |= _gpu_statistics(build, updates, device)
     return {
         "technique": type(bare.gan).__name__,
         "shape": list(case.shape),
@@ -160,8 +160,8 @@ def training(
     }
 
 
-class Bare:
-    """The loop as one writes it without Lightning: the same networks, losses and optimisers."""
+class BareLoop:
+    """A loop written without Lightning, with the same networks, losses and optimisers."""
 
     def __init__(self, case: Case, device: torch.device, captured: bool = False) -> None:
         self.device = device
@@ -196,20 +196,20 @@ class Bare:
         gan.critic.requires_grad_(True)
 
     def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
-        """Of one update, on average over so many, which are made ``inside`` a context."""
-        for _ in range(WARM_UP):
+        """The average time of one of ``updates`` updates, which run ``inside`` a context."""
+        for _ in range(WARM_UP_UPDATES):
             self._iterate(next(self._batches)[0])
-        wait_for(self.device)
+        synchronize(self.device)
         with inside or nullcontext():
             started = time.perf_counter()
             for _ in range(updates):
                 self._iterate(next(self._batches)[0])
-            wait_for(self.device)
+            synchronize(self.device)
             return (time.perf_counter() - started) / updates
 
     def counts(self) -> tuple[int, int]:
-        """The floating-point and the tensor operations of one update."""
-        with _Count() as counter:
+        """The floating-point operations and the tensor operations of one update."""
+        with _OperationCounter() as counter:
             self.iterate(next(self._batches)[0])
         return counter.flops, counter.operators
 
@@ -231,25 +231,25 @@ class Bare:
         return replay
 
 
-class UnderLightning:
-    """The module in a trainer that logs each 50th update, as it does by default."""
+class LightningLoop:
+    """The module in a trainer that logs every 50th update, as by default."""
 
     def __init__(self, case: Case, device: torch.device, mode: Mode) -> None:
         self.device, self.mode = device, mode
         self.gan = case.build(**mode.options)
         if not mode.fused:
-            self.gan.make_optimizer = _not_fused(self.gan)  # type: ignore[assignment]
+            self.gan.make_optimizer = _unfused_optimizer(self.gan)  # type: ignore[assignment]
         self._data = Noise(case, self.gan.n_critic)
 
     def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
-        """Of one update, on average over so many, which are made ``inside`` a context."""
+        """The average time of one of ``updates`` updates, which run ``inside`` a context."""
         watch = _Stopwatch(self.device, inside or nullcontext())
         with tempfile.TemporaryDirectory() as folder:
             trainer = pl.Trainer(
                 accelerator="gpu" if self.device.type == "cuda" else "cpu",
                 devices=1,
                 precision=self.mode.precision,
-                max_steps=WARM_UP + updates,
+                max_steps=WARM_UP_UPDATES + updates,
                 logger=ContinuedCSVLogger(folder),
                 log_every_n_steps=LOG_EVERY,
                 callbacks=[watch],
@@ -261,11 +261,11 @@ class UnderLightning:
         return watch.seconds / updates
 
 
-Loop = Bare | UnderLightning
+Loop = BareLoop | LightningLoop
 
 
 class _Stopwatch(pl.Callback):
-    """Times, and makes inside a context, what comes after the warm-up."""
+    """Times the updates after the warm-up, inside a context."""
 
     def __init__(self, device: torch.device, inside: AbstractContextManager[Any]) -> None:
         self.device = device
@@ -274,38 +274,40 @@ class _Stopwatch(pl.Callback):
         self._started = 0.0
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        if trainer.global_step == WARM_UP:
-            wait_for(self.device)
+        if trainer.global_step == WARM_UP_UPDATES:
+            synchronize(self.device)
             self.inside.__enter__()
             self._started = time.perf_counter()
         elif trainer.global_step == trainer.max_steps:
-            wait_for(self.device)
+            synchronize(self.device)
             self.seconds = time.perf_counter() - self._started
             self.inside.__exit__(None, None, None)
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second, of the fastest of some matrix products and convolutions.
+    """Peak floating-point operations per second over some matrix products and convolutions.
 
-    Of float32 with TF32 where a GPU has it, as torch lets convolutions have it by default.
+    For float32, products use TF32 if the GPU supports it, as torch's convolutions do by default.
     """
     best, matrices = 0.0, torch.backends.cuda.matmul
     precision, matrices.fp32_precision = matrices.fp32_precision, "tf32"
-    for flops, compute in _large(device, dtype):
+    for flops, compute in _large_computations(device, dtype):
         compute()
-        wait_for(device)
+        synchronize(device)
         started, count = time.perf_counter(), 0
         while time.perf_counter() - started < 0.3:
             compute()
             count += 1
-            wait_for(device)
+            synchronize(device)
         best = max(best, flops * count / (time.perf_counter() - started))
     matrices.fp32_precision = precision
     return best
 
 
-def _large(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[int, Callable[[], Tensor]]]:
-    """Computations that keep a device busy, and their floating-point operations."""
+def _large_computations(
+    device: torch.device, dtype: torch.dtype
+) -> Iterator[tuple[int, Callable[[], Tensor]]]:
+    """Computations that keep a device busy, with their floating-point operations."""
     for size in (512, 1024, 2048) if device.type == "cpu" else (2048, 4096, 8192):
         a, b = torch.randn(2, size, size, device=device).to(dtype)
         yield 2 * size**3, partial(torch.matmul, a, b)
@@ -317,16 +319,18 @@ def _large(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[int, Call
         yield flops, partial(torch.conv2d, x, weight, padding=1)
 
 
-def _on_gpu(make: Callable[[], Loop], updates: int, device: torch.device) -> dict[str, float]:
-    """Launches by the host and kernels on the device, per update, and the peak of memory.
+def _gpu_statistics(
+    build: Callable[[], Loop], updates: int, device: torch.device
+) -> dict[str, float]:
+    """Launches by the host and kernels on the device, per update, and the peak memory.
 
-    Copies and fills count as both.
+    Memory copies and fills count as launches and as kernels.
     """
     gc.collect()
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    loop = make()
+    loop = build()
     loop.seconds(updates)
     peak = torch.cuda.max_memory_allocated(device)
     profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
@@ -340,11 +344,11 @@ def _on_gpu(make: Callable[[], Loop], updates: int, device: torch.device) -> dic
     }
 
 
-class _Count(TorchDispatchMode):
-    """Counts what Python and autograd hand to the device.
+class _OperationCounter(TorchDispatchMode):
+    """Counts the operations that Python and autograd send to the device.
 
-    The floating-point operations are those of matrix products and convolutions. torch's own
-    ``FlopCounterMode`` has hooks beside, which the gradient penalty's inner gradient refuses.
+    The floating-point operations are those of matrix products and convolutions. torch's
+    ``FlopCounterMode`` also adds hooks, which fail on the gradient penalty's inner gradient.
     """
 
     def __init__(self) -> None:
@@ -373,14 +377,14 @@ def _step(optimizer: Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-def _not_fused(gan: GAN) -> Callable[[nn.Module, float], Optimizer]:
-    make = gan.make_optimizer
+def _unfused_optimizer(gan: GAN) -> Callable[[nn.Module, float], Optimizer]:
+    make_fused = gan.make_optimizer
 
     def make_optimizer(network: nn.Module, lr: float) -> Optimizer:
-        optimizer = make(network, lr)
+        optimizer = make_fused(network, lr)
         for group in optimizer.param_groups:
             if "fused" in group:
-                group["fused"] = None  # as torch chooses where nobody asks
+                group["fused"] = None  # torch's default
         return optimizer
 
     return make_optimizer

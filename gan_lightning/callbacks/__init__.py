@@ -1,4 +1,4 @@
-"""What happens around training: scores, pictures, progress."""
+"""Callbacks for scores, sample images, progress, logs and signals."""
 
 from gan_lightning.callbacks.clock import TrainingClock
 from gan_lightning.callbacks.diversity import Diversity

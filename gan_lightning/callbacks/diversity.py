@@ -1,4 +1,4 @@
-"""A cheap look at whether samples have become alike."""
+"""A cheap check for mode collapse."""
 
 import math
 
@@ -16,28 +16,28 @@ from gan_lightning.utils.ranks import from_first
 
 
 class Diversity(pl.Callback):
-    """Logs ``diversity/fake`` beside ``diversity/real`` at each validation of a fit.
+    """Logs ``diversity/fake`` and ``diversity/real`` at each validation of a fit.
 
-    It is the mean distance, in the samples' own units, of each sample in the grid of ``SampleGrid``
-    to the nearest other one, and that of as many real samples from all over the validation loop.
-    Where the generated ones' falls below a share of the real ones', it warns of mode collapse:
-    once, until it has risen again.
+    ``diversity/fake`` is the mean distance, in the samples' own units, of the samples in the grid
+    of ``SampleGrid`` to their nearest neighbours; ``diversity/real`` that of as many real samples
+    from all over the validation loop. If the first falls below a share of the second, the callback
+    warns of mode collapse: once, until it has risen again.
 
     Args:
         least: the share; sixteen digits or fewer, drawn again and again, are below 0.2.
-        seed: of the latents.
+        seed: the seed of the latents.
     """
 
     def __init__(self, least: float = 0.5, seed: int = 0) -> None:
         self.least = least
         self.seed = checked_seed(seed)
         self._real: float | None = None
-        self._kept: list[Tensor] = []
+        self._collected: list[Tensor] = []
         self._warned = False
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to keep real samples."""
-        self._kept = []
+        """Start collecting real samples."""
+        self._collected = []
 
     def on_validation_batch_end(
         self,
@@ -48,44 +48,44 @@ class Diversity(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the batch's share of them, the first time."""
+        """Collect this batch's share of the real samples, in the first validation."""
         batches = float(trainer.num_val_batches[0])
         partial = trainer.sanity_checking and trainer.num_sanity_val_steps != math.inf
         if self._real is not None or partial or not isinstance(pl_module, GAN):
             return
         count = count_in_grid(pl_module)
         if math.isinf(batches):
-            numbers = torch.arange(min(len(batch[0]), count - sum(map(len, self._kept))))
+            indices = torch.arange(min(len(batch[0]), count - sum(map(len, self._collected))))
         else:
             share = int(count * (batch_idx + 1) // batches - count * batch_idx // batches)
-            share = min(share, len(batch[0]))  # of several ranks, the last may have none
-            numbers = torch.linspace(0, len(batch[0]) - 1, share).long()
-        self._kept.append(batch[0][numbers.to(batch[0].device)].cpu())
+            share = min(share, len(batch[0]))  # with several ranks, the last one's may be empty
+            indices = torch.linspace(0, len(batch[0]) - 1, share).long()
+        self._collected.append(batch[0][indices.to(batch[0].device)].cpu())
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare, log and warn."""
         if not isinstance(pl_module, GAN) or trainer.state.fn != TrainerFn.FITTING:
             return
-        real = from_first(self._of_real)
+        real = from_first(self._real_diversity)
         if real is None:
             return
         fake = from_first(lambda: nearest_distance(grid_samples(pl_module, self.seed)))
         pl_module.log_scalars({"diversity/real": real, "diversity/fake": fake})
         if not pl_module.updates:
-            return  # of the untrained generator nothing is expected
-        alike = fake < self.least * real
-        if alike and not self._warned:
+            return  # the untrained generator is not expected to be diverse
+        collapsed = fake < self.least * real
+        if collapsed and not self._warned:
             rank_zero_warn(
                 f"{type(pl_module).__name__} may have collapsed at update {pl_module.updates:,}: "
-                f"its samples are {fake / real:.0%} as far from their nearest as real ones are, "
-                f"and below {self.least:.0%} they are alike"
+                f"the mean distance of its samples to their nearest neighbour is {fake / real:.0%} "
+                f"of that of real samples, below the threshold of {self.least:.0%}"
             )
-        self._warned = alike
+        self._warned = collapsed
 
-    def _of_real(self) -> float | None:
-        kept = [x for x in self._kept if len(x)]
-        if self._real is None and sum(map(len, kept)) > 1:
-            self._real = nearest_distance(torch.cat(kept))
-        self._kept = []
+    def _real_diversity(self) -> float | None:
+        collected = [x for x in self._collected if len(x)]
+        if self._real is None and sum(map(len, collected)) > 1:
+            self._real = nearest_distance(torch.cat(collected))
+        self._collected = []
         return self._real

@@ -1,4 +1,4 @@
-"""Scores of generated samples as a callback, outside the module's state."""
+"""A callback that scores generated samples, outside the module's state."""
 
 import math
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from gan_lightning.metrics.measures import (
     MEASURES,
     Measure,
     check_counts,
-    chosen,
-    chosen_of_points,
-    few_for_a_distance,
+    compute_scores,
     full_name,
-    measured,
     point_measures,
-    selected,
+    resolve_metrics,
+    resolve_point_metrics,
+    select_measures,
+    too_few_warning,
 )
 from gan_lightning.metrics.statistics import read_statistics, statistics_path, write_statistics
 from gan_lightning.utils.checks import at_least, checked_seed
@@ -36,7 +36,7 @@ from gan_lightning.utils.ranks import from_first, share_buffers
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is measured, and on which features; ``extractor`` is None for points."""
+    """The metrics to compute, and the features to use; ``extractor`` is None for points."""
 
     metrics: list[str]
     measures: tuple[Measure, ...]
@@ -48,8 +48,8 @@ class _Plan:
         return any(measure.needs_real for measure in self.measures)
 
     @property
-    def keeps_real(self) -> bool:
-        return any(measure.needs_real and measure.needs_each for measure in self.measures)
+    def keeps_real_features(self) -> bool:
+        return any(measure.needs_real and measure.needs_features for measure in self.measures)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         return (x.float(), None) if self.extractor is None else extract(self.extractor, x)
@@ -60,38 +60,40 @@ class _Plan:
 
 
 class Evaluate(pl.Callback):
-    """Scores generated samples against the real ones of the validation, or test, loop.
+    """Scores generated samples against the real ones of the validation or test loop.
 
     Images are compared on an extractor's features, by default with the Frechet distance ``fd`` and,
-    where it gives classes, the Inception score ``is``; points in the plane with their sliced
-    Wasserstein distance ``swd`` and, of a mixture, the ``modes`` reached and the share of
-    ``high_quality`` points. What is logged is named after its protocol: ``fid50k_train``,
-    ``is50k``, ``fd1797_digits_cnn`` (``gan_lightning.metrics.measures.full_name``).
+    if it returns class logits, the Inception score ``is``. Points in the plane are compared with
+    the sliced Wasserstein distance ``swd`` and, if they are of a mixture, the number of ``modes``
+    reached and the share of ``high_quality`` points. The logged names state the protocol:
+    ``fid50k_train``, ``is50k``, ``fd1797_digits_cnn``
+    (``gan_lightning.metrics.measures.full_name``).
 
-    Images, real and generated, are rounded to uint8 once; features are in true float32, sums and
-    distances in float64. All latents are drawn at once from a seed of their own, and ranks share
-    them, so that a score does not depend on batches or ranks, and training's random state stays as
-    it was. The real images of a data module are measured once, and kept on disk for other runs.
-    Where the sanity check covers the whole loop (``num_sanity_val_steps: -1``), the untrained
-    generator is scored too. Where a sample is not finite, distances are nan and ``diverged`` is 1.
+    Real and generated images are rounded to uint8 once; features are computed in true float32, sums
+    and distances in float64. All latents are drawn at once from their own seed and shared among
+    ranks, so that a score does not depend on batches or ranks, and training's random state is not
+    changed. The features of a data module's real images are computed once and cached on disk for
+    other runs. If the sanity check covers the whole loop (``num_sanity_val_steps: -1``), the
+    untrained generator is scored too. If a sample is not finite, distances are nan and ``diverged``
+    is 1.
 
     Args:
         extractor: a name that ``load_extractor`` knows, ``none`` for no scores, or ``auto`` for the
-            choice of the data module.
-        weights: a local file for the extractor, where it takes one.
-        metrics: names, as a list or with commas between them: ``fd`` or ``fid``, ``is``, ``kd`` or
-            ``kid``, ``precision``, ``recall``, ``density``, ``coverage``; of points ``swd``,
+            data module's choice.
+        weights: a local file for the extractor, if it takes one.
+        metrics: names, as a list or separated by commas: ``fd`` or ``fid``, ``is``, ``kd`` or
+            ``kid``, ``precision``, ``recall``, ``density``, ``coverage``; for points ``swd``,
             ``modes``, ``high_quality``, by default all.
-        num_samples: generated samples; by default as many as real ones.
-        batch_size: samples generated at a time.
-        seed: of the samples.
-        cache_dir: the folder of real samples' features, which may be deleted at any time; ``null``
-            keeps none.
+        num_samples: the number of generated samples; by default as many as real ones.
+        batch_size: the number of samples that are generated at a time.
+        seed: the seed of the generated samples.
+        cache_dir: the folder that caches features of real samples, which may be deleted at any
+            time; ``null`` for no cache.
 
     Raises:
         ValueError: there is no such extractor or metric, its file holds something else, it takes
             images of another shape, or a number is too small.
-        MissingFileError: its weights are neither on disk nor to be had.
+        MissingFileError: its weights are not on disk and cannot be downloaded.
     """
 
     def __init__(
@@ -118,7 +120,7 @@ class Evaluate(pl.Callback):
         self._pool: Pool | None = None
         self._seen = 0
         self._path: Path | None = None
-        # On the first rank; the others keep that it is there.
+        # The features on the first rank; an empty placeholder on the others.
         self._real: Features | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -127,66 +129,71 @@ class Evaluate(pl.Callback):
         self._diverged = False
         if stage == "predict" or self.extractor == "none":
             return
-        gan = _gan(pl_module)
-        plan = self._of_points if len(gan.shape) == 1 else self._of_images
+        gan = _checked_gan(pl_module)
+        plan = self._plan_for_points if len(gan.shape) == 1 else self._plan_for_images
         self._plan = plan(gan, trainer.datamodule)  # type: ignore[attr-defined]
         if self._plan is not None and self.num_samples is not None:
             check_counts(self._plan.measures, generated=self.num_samples)
 
-    def _of_points(self, gan: GAN, data: object) -> _Plan:
+    def _plan_for_points(self, gan: GAN, data: object) -> _Plan:
         if self.extractor != "auto":
-            raise ArgumentError(f"{self.extractor} takes images, and these are points")
+            raise ArgumentError(f"{self.extractor} takes images, but these are points")
         centres = getattr(data, "centres", None)
         measures = point_measures(centres and centres(), getattr(data, "std", 0))
-        metrics = chosen_of_points(self.metrics, measures)
-        return _Plan(metrics, selected(measures, metrics), gan.shape[0], None)
+        metrics = resolve_point_metrics(self.metrics, measures)
+        return _Plan(metrics, select_measures(measures, metrics), gan.shape[0], None)
 
-    def _of_images(self, gan: GAN, data: object) -> _Plan | None:
+    def _plan_for_images(self, gan: GAN, data: object) -> _Plan | None:
         name = self.extractor
         if name == "auto":
             name = getattr(data, "extractor", "inception") or "none"
             if not gan.is_image or gan.shape[0] not in (1, 3):
-                rank_zero_info(f"no extractor takes samples of shape {gan.shape}: no scores")
+                rank_zero_info(f"no extractor takes samples of shape {gan.shape}: not scored")
                 name = "none"
         if name == "none":
             return None
-        with isolate_rng():  # building a network draws weights, before those of the file
+        with isolate_rng():  # building a network draws random weights before the file is loaded
             extractor = load_extractor(name, self.weights)
         extractor.check(gan.shape)
         if extractor.repeats_grey(gan.shape):
             rank_zero_info(f"{name} takes colour images: grey ones are repeated to three channels")
         default = ["fd", "is"] if extractor.classes else ["fd"]
-        metrics = chosen(default if self.metrics is None else self.metrics, extractor)
-        return _Plan(metrics, selected(MEASURES, metrics), extractor.num_features, extractor)
+        metrics = resolve_metrics(default if self.metrics is None else self.metrics, extractor)
+        return _Plan(metrics, select_measures(MEASURES, metrics), extractor.num_features, extractor)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look for what is known of the real samples."""
+        """Look up the features of the real samples."""
         plan = self._plan
         if plan is None or self._real is not None or _is_partial_check(trainer):
             return
-        nothing = Features(torch.zeros(0, plan.num_features))
+        empty = Features(torch.zeros(0, plan.num_features))
         if self.num_samples is not None and not plan.needs_real:
-            self._real = nothing
+            self._real = empty
             return
         self._path = None
-        if from_first(lambda: self._look_up(trainer, plan)):
-            self._real = self._real or nothing
+        if from_first(lambda: self._load_cached(trainer, plan)):
+            self._real = self._real or empty
             return
-        self._pool, self._seen = Pool(plan.num_features, plan.keeps_real), 0
+        self._pool, self._seen = Pool(plan.num_features, plan.keeps_real_features), 0
 
     on_test_epoch_start = on_validation_epoch_start
 
-    def _look_up(self, trainer: pl.Trainer, plan: _Plan) -> bool:
-        """Whether the real samples' features were on disk."""
+    def _load_cached(self, trainer: pl.Trainer, plan: _Plan) -> bool:
+        """Load the real samples' features; returns whether they were cached."""
         data, loader = trainer.datamodule, _loader(trainer)  # type: ignore[attr-defined]
         split = data.split_of(loader) if isinstance(data, GANDataModule) else None
-        if plan.extractor is None or self.cache_dir is None or split is None or _is_cut(trainer):
+        if (
+            plan.extractor is None
+            or self.cache_dir is None
+            or split is None
+            or _is_limited(trainer)
+        ):
             return False
         self._path = statistics_path(
             self.cache_dir,
             f"{type(data).__name__}-{split}",
             plan.extractor.name,
-            plan.keeps_real,
+            plan.keeps_real_features,
             f"{data.fingerprint(split)} {plan.extractor.fingerprint()}",
         )
         self._real = read_statistics(self._path)
@@ -201,18 +208,18 @@ class Evaluate(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take in the real samples, the first time."""
+        """Collect the features of real samples, the first time."""
         if self._plan is None or self._pool is None:
             return
         # Ranks take samples in turn.
-        numbers = torch.arange(self._seen, self._seen + len(batch[0])) * trainer.world_size
-        numbers += trainer.global_rank
-        self._seen += len(numbers)
-        new = numbers < _count_unpadded(_loader(trainer))
+        indices = torch.arange(self._seen, self._seen + len(batch[0])) * trainer.world_size
+        indices += trainer.global_rank
+        self._seen += len(indices)
+        unpadded = indices < _count_unpadded(_loader(trainer))
         features, _ = self._plan.features(
-            batch[0] if new.all() else batch[0][new.to(batch[0].device)]
+            batch[0] if unpadded.all() else batch[0][unpadded.to(batch[0].device)]
         )
-        self._pool.add(features, None, numbers[new])
+        self._pool.add(features, None, indices[unpadded])
 
     on_test_batch_end = on_validation_batch_end
 
@@ -222,39 +229,41 @@ class Evaluate(pl.Callback):
         if self._plan is None or _is_partial_check(trainer):
             return
         if self._pool is not None:
-            self._real, self._pool = self._pool.gathered(), None
-            from_first(self._keep)
-        plan, real, gan = self._plan, self._real, _gan(pl_module)
+            self._real, self._pool = self._pool.gather(), None
+            from_first(self._cache_real)
+        plan, real, gan = self._plan, self._real, _checked_gan(pl_module)
         assert real is not None
         num_real = from_first(lambda: len(real))
         count = self.num_samples or num_real
-        fake = self._generated(trainer, gan, plan, count)
-        found = from_first(lambda: measured(plan.measures, real, fake))
-        split = _split(trainer) + (str(num_real) if _is_cut(trainer) else "")
+        fake = self._generate_features(trainer, gan, plan, count)
+        found = from_first(lambda: compute_scores(plan.measures, real, fake))
+        split = _split(trainer) + (str(num_real) if _is_limited(trainer) else "")
         names = {name: full_name(name, plan.network, count, split) for name in plan.metrics}
         scores = {names[name]: found[name] for name in plan.metrics}
         diverged = from_first(lambda: not fake.finite)
         if diverged:
             rank_zero_warn(
-                f"{type(gan).__name__} diverged: of {count:,} generated samples some are not finite"
+                f"{type(gan).__name__} diverged: some of {count:,} generated samples are not finite"
             )
         if diverged or self._diverged:
             self._diverged = True
             scores["diverged"] = float(diverged)
-        few = plan.extractor is not None and few_for_a_distance(count, plan.num_features)
-        if few and "fd" in plan.metrics:
-            rank_zero_warn(f"{names['fd']}: of generated images, {few}")
+        warning = plan.extractor is not None and too_few_warning(count, plan.num_features)
+        if warning and "fd" in plan.metrics:
+            rank_zero_warn(f"{names['fd']}: {warning}")
         gan.log_scalars(scores)
 
     on_test_epoch_end = on_validation_epoch_end
 
-    def _keep(self) -> None:
+    def _cache_real(self) -> None:
         if self._path is not None and self._real is not None:
             write_statistics(self._real, self._path)
 
-    def _generated(self, trainer: pl.Trainer, gan: GAN, plan: _Plan, count: int) -> Features:
-        """Features of ``count`` samples, each rank's in turn; all of them on the first."""
-        pool = Pool(plan.num_features, any(m.needs_each for m in plan.measures))
+    def _generate_features(
+        self, trainer: pl.Trainer, gan: GAN, plan: _Plan, count: int
+    ) -> Features:
+        """Features of ``count`` samples, which ranks generate in turn; the first rank gets all."""
+        pool = Pool(plan.num_features, any(m.needs_features for m in plan.measures))
         each, rank, world_size = self.batch_size, trainer.global_rank, trainer.world_size
         share_buffers(gan.sampled)
         with isolate_rng():
@@ -264,7 +273,7 @@ class Evaluate(pl.Callback):
                 part = slice(start, start + each)
                 x = gan.generate(z[part], None if y is None else y[part])
                 pool.add(*plan.features(x), torch.arange(start, start + len(x)))
-        return pool.gathered()
+        return pool.gather()
 
 
 def _is_partial_check(trainer: pl.Trainer) -> bool:
@@ -272,19 +281,19 @@ def _is_partial_check(trainer: pl.Trainer) -> bool:
     return trainer.sanity_checking and trainer.num_sanity_val_steps != math.inf
 
 
-def _is_cut(trainer: pl.Trainer) -> bool:
-    """Whether the loop sees only some of its loader's batches; 1 is one batch, 1.0 all."""
+def _is_limited(trainer: pl.Trainer) -> bool:
+    """Whether the loop is limited to some of its batches; 1 is one batch, 1.0 all."""
     limit = trainer.limit_test_batches if trainer.testing else trainer.limit_val_batches
     return not (isinstance(limit, float) and limit == 1.0)
 
 
 def _loader(trainer: pl.Trainer) -> object:
-    """What the loop walks through."""
+    """The loader, or loaders, of the loop."""
     return trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
 
 
 def _count_unpadded(loader: object) -> float:
-    """The number that samples' numbers are below, where torch's sampler repeats the first ones."""
+    """The number of samples without those that torch's sampler repeats; inf if it repeats none."""
     sampler = getattr(loader, "sampler", None)
     if not isinstance(sampler, DistributedSampler):
         return math.inf
@@ -292,13 +301,13 @@ def _count_unpadded(loader: object) -> float:
 
 
 def _split(trainer: pl.Trainer) -> str:
-    """What the loop's samples are; without a data module's word, which loop it is."""
+    """The split of the loop's samples; if the data module does not know it, the loop's name."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     split = data.split_of(_loader(trainer)) if isinstance(data, GANDataModule) else None
     return split or ("test" if trainer.testing else "val")
 
 
-def _gan(pl_module: pl.LightningModule) -> GAN:
+def _checked_gan(pl_module: pl.LightningModule) -> GAN:
     if not isinstance(pl_module, GAN):
         raise TypeError(f"only a GAN can be evaluated, not {type(pl_module).__name__}")
     return pl_module

@@ -1,4 +1,4 @@
-"""Logs that go on where a run goes on."""
+"""Continues the logs of a resumed run."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from gan_lightning.utils.files import remove_abandoned
 
 
 class ContinueLogs(pl.Callback):
-    """Lets logs go on where a fit goes on.
+    """Continues the logs of a resumed fit.
 
-    A ``ContinuedCSVLogger`` is told after which update that is, and after which row of it: all,
-    where it starts. A checkpoint holds which runs of Weights & Biases it belongs to, and a job of
-    SLURM is told where its run is.
+    A ``ContinuedCSVLogger`` continues after the rows that the checkpoint counts; at the start of a
+    run it has none. A checkpoint saves the ids of its runs of Weights & Biases, and the folder of
+    the run is saved for a requeued job of SLURM.
     """
 
     def __init__(self) -> None:
@@ -27,15 +27,15 @@ class ContinueLogs(pl.Callback):
         self._rows: list[int] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Before anything is logged."""
+        """Prepare the loggers before anything is logged."""
         self._wandb = [
             str(logger.version) for logger in trainer.loggers if isinstance(logger, WandbLogger)
         ]
         if trainer.is_global_zero:
-            place = checkpoint_folder(trainer, trainer.checkpoint_callback)
+            checkpoints = checkpoint_folder(trainer, trainer.checkpoint_callback)
             run = run_dir(trainer)
-            requeue.remember(Path(trainer.default_root_dir), run, place)
-            if trainer.ckpt_path and trainer.logger is not None:  # else the folder is not its own
+            requeue.remember(Path(trainer.default_root_dir), run, checkpoints)
+            if trainer.ckpt_path and trainer.logger is not None:  # else it is not its own folder
                 for folder in (run, run / "grids"):
                     remove_abandoned(folder)
         done = pl_module.updates if isinstance(pl_module, GAN) and trainer.ckpt_path else -1
@@ -44,9 +44,9 @@ class ContinueLogs(pl.Callback):
             logger.continue_after(done, self._rows[i] if i < len(self._rows) else None)
 
     def state_dict(self) -> dict[str, Any]:
-        """The runs of W&B, and how many rows each CSV has, in the order of their loggers.
+        """The ids of W&B runs and the number of rows of each CSV, in the order of their loggers.
 
-        The rows are on the disk before the checkpoint that counts them is.
+        Rows are flushed to the disk before the checkpoint that counts them.
         """
         for logger in self._csv:
             logger.flush()

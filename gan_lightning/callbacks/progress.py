@@ -20,13 +20,13 @@ from gan_lightning.metrics.measures import is_full_name
 
 
 class StepProgressBar(ProgressBar):
-    """Shows updates done, time left, the losses as last logged and the last scores.
+    """Shows the finished updates, the time left, the last logged losses and the last scores.
 
-    Every validation's scores stay as a line of their own, which is all that a log file gets.
-    Losses are read only when they are logged, so that the bar costs a step nothing.
+    The scores of every validation are also printed on a line of their own; a log file gets only
+    these lines. Losses are read only when they are logged, so that the bar slows down no step.
 
     Args:
-        refresh_rate: updates between two drawings of the bar.
+        refresh_rate: the number of updates between two redraws of the bar.
     """
 
     def __init__(self, refresh_rate: int = 20) -> None:
@@ -39,15 +39,15 @@ class StepProgressBar(ProgressBar):
         self._scores = ""
 
     def disable(self) -> None:
-        """Show nothing; Lightning asks for it on all ranks but the first."""
+        """Show nothing; Lightning calls this on all ranks but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Show again."""
+        """Show the bar again."""
         self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the bar where a resumed run goes on."""
+        """Start the bar, at the update from which a run resumes."""
         if not self._enabled:
             return
         self._progress = Progress(
@@ -73,29 +73,31 @@ class StepProgressBar(ProgressBar):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Move on."""
+        """Advance the bar."""
         if self._progress is None:
             return
         step = trainer.global_step
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and step % every == 0:
-            self._losses = _in_short(trainer.callback_metrics, ("loss/critic", "loss/generator"))
+            self._losses = _format_metrics(
+                trainer.callback_metrics, ("loss/critic", "loss/generator")
+            )
         if step % self.refresh_rate == 0 or step == trainer.max_steps:
             self._draw(step)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the scores in sight; outside of ``fit`` Lightning prints them."""
+        """Print the scores during ``fit``; otherwise Lightning prints them."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         names = [name for name in trainer.callback_metrics if is_full_name(name)]
-        self._scores = _in_short(trainer.callback_metrics, names)
+        self._scores = _format_metrics(trainer.callback_metrics, names)
         if self._enabled and self._scores:
-            said = f"update {trainer.global_step}: {self._scores}"
-            # Whole, as those who read it by program need it.
-            self._console.print(said, highlight=False, soft_wrap=True)
+            message = f"update {trainer.global_step}: {self._scores}"
+            # On one line, for programs that read it.
+            self._console.print(message, highlight=False, soft_wrap=True)
         self._draw(trainer.global_step)
         if trainer.global_step == trainer.max_steps:
-            # Before Lightning writes that it has stopped, or the bar would be drawn around that.
+            # Before Lightning prints that it has stopped, which would break up the bar.
             self._stop()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -105,7 +107,7 @@ class StepProgressBar(ProgressBar):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Give the terminal back."""
+        """Release the terminal."""
         self._stop()
 
     def _draw(self, step: int) -> None:
@@ -119,5 +121,5 @@ class StepProgressBar(ProgressBar):
             self._progress = None
 
 
-def _in_short(metrics: Mapping[str, Tensor], names: "list[str] | tuple[str, ...]") -> str:
+def _format_metrics(metrics: Mapping[str, Tensor], names: "list[str] | tuple[str, ...]") -> str:
     return "  ".join(f"{name} {float(metrics[name]):.3f}" for name in names if name in metrics)

@@ -1,4 +1,4 @@
-"""Pictures of what a generator makes: during training, and on demand from a checkpoint."""
+"""Writes generated samples: during training, and on demand from a checkpoint."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,20 +20,20 @@ from gan_lightning.utils.images import image_grid, save_image, scatter_plot, to_
 
 COLUMNS = 8
 ROWS = 8
-#: That have a column each.
-MOST_CLASSES = 16
+#: The largest number of classes that have a column each.
+MAX_CLASS_COLUMNS = 16
 POINTS = 1000
 
 
 class SampleGrid(pl.Callback):
     """Writes ``grids/step_N.png`` at each validation, from the same latents every time.
 
-    Images are a grid of 8 rows; with up to 16 classes, a column for each. Vectors are a scatter
-    plot with real ones; samples of other shapes are not drawn. A ``WandbLogger`` gets the same
-    picture.
+    Images are drawn as a grid of 8 rows; with up to 16 classes, each class has a column. Vectors
+    are drawn as a scatter plot together with real ones; samples of other shapes are not drawn. A
+    ``WandbLogger`` gets the same picture.
 
     Args:
-        seed: of the latents.
+        seed: the seed of the latents.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -49,14 +49,14 @@ class SampleGrid(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep some real vectors to plot."""
+        """Collect some real vectors to plot."""
         if batch[0].dim() == 2 and (self._real is None or len(self._real) < POINTS):
-            kept = [batch[0]] if self._real is None else [self._real, batch[0]]
-            self._real = torch.cat(kept)[:POINTS]
+            parts = [batch[0]] if self._real is None else [self._real, batch[0]]
+            self._real = torch.cat(parts)[:POINTS]
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw and write."""
+        """Draw the samples and write the picture."""
         if not trainer.is_global_zero or not isinstance(pl_module, GAN):
             return
         path = run_dir(trainer) / "grids" / f"step_{pl_module.updates:06d}.png"
@@ -67,7 +67,7 @@ class SampleGrid(pl.Callback):
                 logger.log_image("samples", [str(path)], step=pl_module.updates)
 
     def _write(self, gan: GAN, path: Path) -> bool:
-        """Whether there was something to draw."""
+        """Draw the samples, if they can be drawn; returns whether they can."""
         if gan.is_image:
             save_image(image_grid(grid_samples(gan, self.seed), _columns(gan)), path)
         elif self._real is not None:
@@ -80,13 +80,13 @@ class SampleGrid(pl.Callback):
 
 
 def count_in_grid(gan: GAN) -> int:
-    """How many samples a grid of this model has."""
+    """The number of samples in this model's grid."""
     return _columns(gan) * ROWS
 
 
 def grid_samples(gan: GAN, seed: int) -> Tensor:
-    """Those of a grid, row by row, from the same latents every time; with few classes, in turn."""
-    classes = gan.num_classes if gan.num_classes <= MOST_CLASSES else 0
+    """The samples of a grid, row by row, from fixed latents; few classes follow each other."""
+    classes = gan.num_classes if gan.num_classes <= MAX_CLASS_COLUMNS else 0
     y = torch.arange(classes, device=gan.device).repeat(ROWS) if classes else None
     with isolate_rng():
         torch.manual_seed(seed)
@@ -94,16 +94,16 @@ def grid_samples(gan: GAN, seed: int) -> Tensor:
 
 
 def _columns(gan: GAN) -> int:
-    return gan.num_classes if 0 < gan.num_classes <= MOST_CLASSES else COLUMNS
+    return gan.num_classes if 0 < gan.num_classes <= MAX_CLASS_COLUMNS else COLUMNS
 
 
 class SampleWriter(BasePredictionWriter):
-    """Writes what ``predict`` draws: single PNGs and a grid of the first 64, or a table.
+    """Writes the samples of ``predict``: single PNGs and a grid of the first 64, or a table.
 
-    Samples that are not images are rows of a CSV file, one for each rank.
+    Samples that are not images are rows of a CSV file; each rank writes its own.
 
     Args:
-        output: the folder; by default ``samples`` in the run's own.
+        output: the folder; by default ``samples`` in the run's folder.
     """
 
     def __init__(self, output: str | None = None) -> None:
@@ -113,7 +113,7 @@ class SampleWriter(BasePredictionWriter):
         self._first: list[Tensor] = []
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start counting, and give every rank samples of its own."""
+        """Reset the counter, and give each rank its own seed."""
         self._written, self._first = 0, []
         self._table(trainer).unlink(missing_ok=True)
         if trainer.world_size > 1:
@@ -129,7 +129,7 @@ class SampleWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write a batch; ranks number their samples in turn."""
+        """Write a batch; the numbers of samples alternate between ranks."""
         folder = self._folder(trainer)
         if prediction.dim() != 4:
             folder.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ class SampleWriter(BasePredictionWriter):
             self._first.append(prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the grid, and say where everything is."""
+        """Write the grid, and report where the samples are."""
         folder = self._folder(trainer)
         if trainer.is_global_zero and self._first:
             first = torch.cat(self._first)[: ROWS * COLUMNS]

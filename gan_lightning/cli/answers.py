@@ -1,4 +1,4 @@
-"""What was wrong with a command line, in one line that names the nearest right thing."""
+"""Answers to mistakes on the command line: one line, with a suggestion."""
 
 import inspect
 import re
@@ -14,15 +14,15 @@ from pytorch_lightning.loggers import Logger
 from gan_lightning.data import GANDataModule
 from gan_lightning.gan import GAN
 
-#: The kind of class that an option names.
-KINDS: dict[str, type] = {
+#: The base of the classes that an option names.
+BASES: dict[str, type] = {
     "model": GAN,
     "data": GANDataModule,
     "trainer.logger": Logger,
     "trainer.callbacks": Callback,
 }
-#: Packages that check what they are given.
-CHECKED = ("pytorch_lightning.", "lightning_fabric.", "torch.optim.")
+#: Packages whose errors are about the arguments that they are given.
+CHECKING_PACKAGES = ("pytorch_lightning.", "lightning_fabric.", "torch.optim.")
 
 
 def explain(message: str, parser: LightningArgumentParser) -> str:
@@ -41,13 +41,13 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
         return f"a command is missing: {', '.join(found[1].split(','))}"
     if found := re.search(r"arguments are required: (.*)", message):
         names = found[1].split(", ")
-        if arguments := [_whose(name) for name in names if "." not in name]:
+        if arguments := [_option_of(name) for name in names if "." not in name]:
             return f"{' and '.join(arguments)} missing"
         missing = " and ".join("--" + name.split(".", 1)[-1] for name in names)
         return f"{missing} missing: give a config (--config FILE) or name the class"
     if found := re.search(r"dot import path string: (\S+)|has no attribute '(\w+)'", message):
         key = re.search(r'Parser key "([\w.]+)"', message)
-        if key and (kind := KINDS.get(key[1])):
+        if key and (kind := BASES.get(key[1])):
             name = found[1] or found[2]
             return f"--{key[1]}: " + _no_such("class", name, _class_names(kind))
     if found := re.search(r'Parser key "([\w.]+)":\s+Expected an? (.*)\. Got value: (.*)', message):
@@ -62,13 +62,16 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
 
 
 def misuse(error: Exception) -> str | None:
-    """What an error says that is not of our code, but of what it was given; None of any other.
+    """The message of an error whose cause is what the user gave; None for an error of code.
 
-    Errors in a technique or in a loader of one's own are not among these: they want a traceback.
+    Errors in a custom technique or loader need a traceback.
     """
-    said = " ".join(str(error).split())
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said:
-        return f"there is not enough memory: {said}" if said else "there is not enough memory"
+    message = " ".join(str(error).split())
+    if (
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "can't allocate memory" in message
+    ):
+        return f"there is not enough memory: {message}" if message else "there is not enough memory"
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     modules = [str(frame.f_globals.get("__name__")) for frame in frames]
     if any(
@@ -76,14 +79,14 @@ def misuse(error: Exception) -> str | None:
         and re.search("restore|resume", frame.f_code.co_name)
         for module, frame in zip(modules, frames, strict=True)
     ):
-        return f"nothing can go on from the checkpoint ({type(error).__name__}: {said})"
-    if isinstance(error, ValueError | RuntimeError) and modules[-1].startswith(CHECKED):
-        return said
+        return f"the checkpoint cannot be resumed ({type(error).__name__}: {message})"
+    if isinstance(error, ValueError | RuntimeError) and modules[-1].startswith(CHECKING_PACKAGES):
+        return message
     return None
 
 
 def root_message(error: BaseException) -> str:
-    """The message of the first error in a chain: what the class itself said."""
+    """The message of the first error in a chain: the one that the class itself raised."""
     while (before := error.__cause__) or (before := error.__context__):
         if before is not error.__cause__ and error.__suppress_context__:
             break
@@ -97,7 +100,7 @@ def _no_option(name: str, options: Iterable[str]) -> str:
 
 def _no_such(what: str, name: str, choices: Iterable[str], listed: bool = True) -> str:
     if not listed and name in (choices := set(choices)):
-        return f"the class that is chosen has no {what} {name}"
+        return f"the chosen class has no {what} {name}"
     choices = sorted(set(choices))
     near = get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.7)
     answer = f"there is no {what} {name}"
@@ -111,26 +114,26 @@ def _no_such(what: str, name: str, choices: Iterable[str], listed: bool = True) 
 
 
 def _options(parser: LightningArgumentParser) -> Iterator[str]:
-    """Every option of the command, those of the classes it can choose included."""
+    """Every option of the command, and of the classes that it can choose."""
     commands = [a.choices for a in parser._actions if isinstance(a.choices, dict)]
     for one in [parser, *(sub for choices in commands for sub in choices.values())]:
         yield from (option for option in one._option_string_actions if option.startswith("--"))
     for key in ("model", "data"):
-        yield from (f"--{key}.{name}" for name in _arguments(KINDS[key]))
+        yield from (f"--{key}.{name}" for name in _arguments(BASES[key]))
 
 
 def _arguments(*kinds: type) -> Iterator[str]:
-    """The names that classes of these kinds take."""
+    """The names of the arguments of these classes and their subclasses."""
     for kind in kinds or (GAN, GANDataModule):
-        # A subclass may take the arguments of its base without naming them.
+        # A custom class may take the arguments of its base without naming them.
         for cls in (kind, *_concrete_subclasses(kind)):
             names = inspect.signature(cls).parameters
             yield from (name for name in names if name not in ("shape", "options"))
 
 
-def _whose(argument: str) -> str:
-    """The option of an argument of the class that is chosen for the model or the data."""
-    owners = [key for key in ("model", "data") if argument in _arguments(KINDS[key])]
+def _option_of(argument: str) -> str:
+    """The option of an argument of the model's class, or of the data's."""
+    owners = [key for key in ("model", "data") if argument in _arguments(BASES[key])]
     return f"--{'.'.join([*owners[:1], argument])}"
 
 

@@ -160,7 +160,7 @@ class GANCLI(LightningCLI):
         except UnicodeDecodeError as error:
             parser.error(f"a config is not text in UTF-8 ({error})")
         except RecursionError:
-            parser.error("a config or a value is nested too deeply, or holds itself")
+            parser.error("a config or a value is nested too deeply, or contains itself")
         except _REFUSALS as error:
             parser.error(root_message(error))
         seed = self.config[str(self.config.subcommand)].seed_everything
@@ -190,7 +190,7 @@ class GANCLI(LightningCLI):
         except UserError:
             raise
         except MemoryError:
-            self.parser.error("a value is given that needs more memory than there is")
+            self.parser.error("there is not enough memory for a value that is given")
         except (*_REFUSALS, MisconfigurationException) as error:
             self.parser.error(root_message(error))
 

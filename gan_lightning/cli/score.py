@@ -1,4 +1,4 @@
-"""``gan-lightning score``: two sets of images from anywhere, compared."""
+"""``gan-lightning score``: compares two sets of images."""
 
 import argparse
 import json
@@ -23,15 +23,15 @@ from gan_lightning.metrics import (
     load_extractor,
 )
 from gan_lightning.metrics.measures import (
+    INCEPTION_NAMES,
     MEASURES,
-    NAMES,
-    ON_INCEPTION,
+    METRIC_NAMES,
     check_counts,
-    chosen,
-    few_for_a_distance,
+    compute_scores,
     full_name,
-    measured,
-    selected,
+    resolve_metrics,
+    select_measures,
+    too_few_warning,
 )
 from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError, WrongFileError
 from gan_lightning.utils.files import user_path
@@ -41,7 +41,7 @@ def main(args: Sequence[str]) -> None:
     """Score, and print a table or, with ``--json``, one object.
 
     Raises:
-        UserError: an argument, a folder or a file of weights will not do.
+        UserError: an argument, a folder or a file of weights cannot be used.
     """
     options = _parser().parse_args(list(args))
     device = _device(options.device)
@@ -52,30 +52,34 @@ def main(args: Sequence[str]) -> None:
         raise ArgumentError(f"--batch_size must be at least 1, got {batch_size}")
     real, fake = _source("--real", options.real), _source("--fake", options.fake)
     extractor = load_extractor(options.extractor, options.weights)
-    every = [name for name in NAMES if name != "is" or extractor.classes]
-    metrics = every if options.metrics is None else chosen(_separate(options.metrics), extractor)
-    measures = selected(MEASURES, metrics)
+    every = [name for name in METRIC_NAMES if name != "is" or extractor.classes]
+    metrics = (
+        every
+        if options.metrics is None
+        else resolve_metrics(_split_names(options.metrics), extractor)
+    )
+    measures = select_measures(MEASURES, metrics)
     for kind, source in (("generated", fake), ("real", real)):
         try:
             check_counts(measures, **{kind: len(source)})
         except TooFewSamplesError as error:
-            raise TooFewSamplesError(f"{source.place}: {error}") from error
+            raise TooFewSamplesError(f"{source.path}: {error}") from error
     distances = "fd" in metrics
-    of_real = Features(torch.zeros(0, extractor.num_features))
+    real_features = Features(torch.zeros(0, extractor.num_features))
     if any(measure.needs_real for measure in measures):
-        of_real = _features(real, extractor, batch_size, device, distances)
-    of_fake = _features(fake, extractor, batch_size, device, distances)
-    found = measured(measures, of_real, of_fake)
+        real_features = _features(real, extractor, batch_size, device, distances)
+    fake_features = _features(fake, extractor, batch_size, device, distances)
+    found = compute_scores(measures, real_features, fake_features)
     scores = {full_name(name, extractor.name): found[name] for name in metrics}
     if options.json:
         print(json.dumps(scores))
     else:
-        _print(scores, len(of_real) or len(real), len(of_fake))
+        _print(scores, len(real_features) or len(real), len(fake_features))
 
 
-def _separate(names: list[str]) -> list[str]:
-    """With spaces or commas between them."""
-    return [name for together in names for name in together.replace(",", " ").split()]
+def _split_names(names: list[str]) -> list[str]:
+    """Names that are separated by spaces or commas."""
+    return [name for group in names for name in group.replace(",", " ").split()]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,8 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metrics",
         nargs="+",
-        help=f"the scores, of {', '.join([*NAMES, *ON_INCEPTION.values()])}; by default all that "
-        "the extractor gives",
+        help=f"the scores, of {', '.join([*METRIC_NAMES, *INCEPTION_NAMES.values()])}; by default "
+        "all that the extractor gives",
     )
     parser.add_argument(
         "--batch_size", type=int, help="by default 16 on a CPU, 256 on a GPU; scores are the same"
@@ -123,11 +127,11 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _source(option: str, place: Path) -> FilesSource:
-    # Path's own raises for a name that is too long.
-    if not os.path.exists(place):
-        raise ArgumentError(f"{option}: there is no folder {place}")
-    return ZipSource(place, split=None) if place.is_file() else FolderSource(place, split=None)
+def _source(option: str, path: Path) -> FilesSource:
+    # Path's own exists raises for a name that is too long.
+    if not os.path.exists(path):
+        raise ArgumentError(f"{option}: there is no folder {path}")
+    return ZipSource(path, split=None) if path.is_file() else FolderSource(path, split=None)
 
 
 def _features(
@@ -138,30 +142,32 @@ def _features(
     distances: bool,
 ) -> Features:
     skipped: dict[int, str] = {}
-    batches = _saying_what_is_grey(batches_of(source, batch_size, skipped), extractor, source)
+    batches = _warn_of_grey_images(batches_of(source, batch_size, skipped), extractor, source)
     features = collect(extractor, batches, device)
     if skipped:
-        i, why = next(iter(skipped.items()))
-        said = f"{len(skipped)} of {len(source)} images cannot be read: {source.name(i)} ({why})"
+        i, reason = next(iter(skipped.items()))
+        message = (
+            f"{len(skipped)} of {len(source)} images cannot be read: {source.name(i)} ({reason})"
+        )
         if len(skipped) == len(source):
-            raise WrongFileError(said)
-        _warn(said)
-    if distances and (few := few_for_a_distance(len(features), extractor.num_features)):
-        _warn(f"of the images in {source.place}, {few}")
+            raise WrongFileError(message)
+        _warn(message)
+    if distances and (few := too_few_warning(len(features), extractor.num_features)):
+        _warn(f"{source.path}: {few}")
     return features
 
 
-def _saying_what_is_grey(
+def _warn_of_grey_images(
     batches: Iterator[Tensor], extractor: Extractor, source: FilesSource
 ) -> Iterator[Tensor]:
-    said = False
+    warned = False
     for batch in batches:
-        if not said and extractor.repeats_grey(tuple(batch.shape[1:])):
+        if not warned and extractor.repeats_grey(tuple(batch.shape[1:])):
             _warn(
-                f"{extractor.name} takes colour images: grey ones in {source.place} are repeated "
+                f"{extractor.name} takes colour images: grey ones in {source.path} are repeated "
                 "to three channels"
             )
-            said = True
+            warned = True
         yield batch
 
 

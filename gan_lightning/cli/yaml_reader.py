@@ -1,27 +1,27 @@
-"""YAML of configs and values, as jsonargparse reads it, but for what would end the process."""
+"""The YAML of configs and values, read as jsonargparse does, but without its crashes."""
 
 from typing import Any
 
 import yaml
 from jsonargparse import get_loader, set_loader
 
-#: Lists and dicts in each other. libyaml has no limit, but its stack has: beyond, it crashes.
+#: The depth of nested lists and dicts. libyaml has no limit, and overflows its stack.
 MAX_DEPTH = 50
 
 _load = get_loader("yaml")
 
 
 def load_yaml(text: str) -> Any:  # noqa: ANN401
-    """What the text says.
+    """The value of a YAML text.
 
     Raises:
-        YAMLError: it is not YAML, is nested too deeply, holds itself, or a date that is none.
+        YAMLError: it is not YAML, is nested too deeply, contains itself, or has an invalid value.
     """
     _check_nesting(text)
     try:
         return _load(text)
     except (ValueError, LookupError, AttributeError, TypeError) as error:
-        # PyYAML's own readers of numbers, dates and the like let Python's errors through.
+        # PyYAML's constructors of numbers, dates and the like do not catch Python's errors.
         raise yaml.YAMLError(f"a value is not of its type: {error}") from error
 
 
@@ -34,9 +34,9 @@ def _check_nesting(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             around.pop()
         elif isinstance(event, yaml.AliasEvent) and event.anchor in around:
-            raise yaml.YAMLError(f"what is called {event.anchor} holds itself")
+            raise yaml.YAMLError(f"the alias {event.anchor} contains itself")
         if len(around) > MAX_DEPTH:
-            raise yaml.YAMLError(f"more than {MAX_DEPTH} lists and dicts are in each other")
+            raise yaml.YAMLError(f"more than {MAX_DEPTH} nested lists and dicts")
 
 
 set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))

@@ -1,4 +1,4 @@
-"""The base of the data modules."""
+"""The base class of the data modules."""
 
 import hashlib
 import os
@@ -18,32 +18,32 @@ from gan_lightning.utils.checks import at_least, one_of
 Split = Literal["train", "test"]
 Placement = Literal["auto", "device", "host"]
 
-#: Samples of a batch of the validation and test loops, which train nothing.
-EVALUATED = 512
+#: Batch size of the validation and test loops, which train nothing.
+EVAL_BATCH_SIZE = 512
 
 
 class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
     """Training batches for a ``GAN``, and the real samples that scores compare with.
 
     A training batch feeds one iteration: ``batch_size`` samples for each of the model's
-    ``n_critic`` critic updates. The validation loop walks through the training samples, which the
-    field's scores are measured against, and the test loop through the test split.
+    ``n_critic`` critic updates. The validation loop iterates over the training samples, which the
+    field's scores are measured against, and the test loop over the test split.
 
-    A data set is a subclass with a ``load``, its options as annotated attributes, and in plain ones
-    the ``shape`` of a sample, the number of ``classes`` (0 where there are no labels), the feature
-    ``extractor`` that scores are measured with (None for none), and whether to ``flip`` half of the
-    training images.
+    To add a data set, subclass this with a ``load`` method and options as annotated attributes.
+    Attributes without an annotation are not options: the ``shape`` of a sample, the number of
+    ``classes`` (0 without labels), the feature ``extractor`` for scores (None for no scores), and
+    whether to ``flip`` half of the training images.
 
     Args:
-        batch_size: real samples of one critic update, on each device.
-        conditional: hand out labels, and have the model use them.
+        batch_size: real samples per critic update, on each device.
+        conditional: return labels, and make the model use them.
         placement: ``device`` holds all samples as one tensor on the training device; ``host``
             leaves them in memory or on disk, and threads fetch the next batches; ``auto`` is
-            ``device`` where they take no more than half of a GPU's free memory, or the machine's.
+            ``device`` if they take at most half of the free GPU memory, or of the machine's memory.
         predict_samples: how many samples ``predict`` draws.
 
     Raises:
-        ValueError: labels are asked for where the data has none, there is no such placement, or a
+        ValueError: labels are requested but the data has none, the placement does not exist, or a
             number is too small.
     """
 
@@ -52,7 +52,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
     placement: Placement = "auto"
     predict_samples: int = 64
 
-    # Not annotated, and so no options.
+    # These have no annotation, so they are not options.
     shape = cast("tuple[int, ...]", ())
     classes = 0
     extractor = cast("str | None", None)
@@ -73,14 +73,14 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         """All samples of a split, uint8 ``(N, C, H, W)`` or float32 ``(N, D)``, and labels."""
 
     def split_of(self, loader: object) -> Split | None:
-        """The split that a loader hands out all of; None where it is another's loader."""
+        """The split that a loader iterates over, or None if the loader is not from this module."""
         for split, (x, _, _) in self._splits.items():
             if isinstance(loader, Loader) and loader.x is x:
                 return split
         return None
 
     def fingerprint(self, split: Split) -> str:
-        """A checksum of a split's samples, by which what is measured of them can be kept."""
+        """A checksum of a split's samples, under which results for them can be cached."""
         x = self._splits[split][0] if split in self._splits else self.load(split)[0]
         digest = hashlib.sha256(f"{tuple(x.shape)} {x.dtype}".encode())
         for part in x.split(4096):
@@ -93,7 +93,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         device: torch.device,
         dataloader_idx: int,
     ) -> Any:  # noqa: ANN401
-        """Lightning's, but what is there already is not searched for tensors."""
+        """Like Lightning's, but return a batch that is already on the device unchanged."""
         if isinstance(batch, tuple) and all(
             x is None or (isinstance(x, Tensor) and x.device == device) for x in batch
         ):
@@ -102,67 +102,69 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
 
     @property
     def num_classes(self) -> int:
-        """What the model is told: 0 unless ``conditional``."""
+        """The number of classes that the model gets: 0 unless ``conditional``."""
         return self.classes if self.conditional else 0
 
     def setup(self, stage: str) -> None:
-        """Take the run's seed for the order of samples, the same on every rank."""
+        """Use the run's seed for the order of samples, the same on every rank."""
         self._seed = torch.initial_seed()
         if self.trainer:
             self._seed = self.trainer.strategy.broadcast(self._seed)
 
     def train_dataloader(self) -> Loader:
-        """Shuffled, ``n_critic`` batches in one."""
+        """Shuffled training samples, with the samples of ``n_critic`` updates in each batch."""
         model = self.trainer.lightning_module if self.trainer else None
         n_critic = getattr(model, "n_critic", 1)
         return self._loader("train", n_critic * self.batch_size, seed=self._seed, flip=self.flip)
 
     def val_dataloader(self) -> Loader:
         """The training samples in order."""
-        return self._loader("train", EVALUATED)
+        return self._loader("train", EVAL_BATCH_SIZE)
 
     def test_dataloader(self) -> Loader:
         """The test samples in order."""
-        return self._loader("test", EVALUATED)
+        return self._loader("test", EVAL_BATCH_SIZE)
 
     def predict_dataloader(self) -> Iterable[int]:
-        """Counts that add up, over the ranks, to ``predict_samples``."""
-        rank, world_size = self._rank()
+        """Batch sizes that add up, over all ranks, to ``predict_samples``."""
+        rank, world_size = self._rank_and_world_size()
         share = len(range(rank, self.predict_samples, world_size))
         full, rest = divmod(share, self.batch_size)
         return [self.batch_size] * full + [rest] * bool(rest)
 
-    def _loader(self, split: Split, batch_size: int, **order: Any) -> Loader:
+    def _loader(self, split: Split, batch_size: int, **options: Any) -> Loader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if split not in self._splits:
-            self._splits[split] = self._place(split, device)
+            self._splits[split] = self._place_split(split, device)
         x, y, on_device = self._splits[split]
-        order["rank"], order["world_size"] = self._rank()
+        options["rank"], options["world_size"] = self._rank_and_world_size()
         if on_device:
-            return TensorLoader(x, y, batch_size, **order)
-        return PrefetchLoader(x, y, batch_size, device=device, **order)
+            return TensorLoader(x, y, batch_size, **options)
+        return PrefetchLoader(x, y, batch_size, device=device, **options)
 
-    def _place(self, split: Split, device: torch.device) -> tuple[Tensor, Tensor | None, bool]:
-        """Samples and labels where they are to stay, and whether that is the device."""
+    def _place_split(
+        self, split: Split, device: torch.device
+    ) -> tuple[Tensor, Tensor | None, bool]:
+        """Samples and labels, placed on the device or the host, and whether it is the device."""
         x, y = self.load(split)
         labels = y if self.conditional else None
-        stays = self.placement == "host"
-        if self.placement == "auto" and x.nbytes > (available := memory(device)) / 2:
-            stays = True
+        on_host = self.placement == "host"
+        if self.placement == "auto" and x.nbytes > (available := available_memory(device)) / 2:
+            on_host = True
             rank_zero_info(
-                f"{len(x):,} samples of {x.nbytes / 1e9:.1f} GB stay on the host: "
+                f"{len(x):,} samples ({x.nbytes / 1e9:.1f} GB) stay on the host: "
                 f"{device} has {available / 1e9:.1f} GB"
             )
-        if stays:
+        if on_host:
             return x, labels, False
         return x.to(device), labels if labels is None else labels.to(device), True
 
-    def _rank(self) -> tuple[int, int]:
+    def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
-def memory(device: torch.device) -> int:
-    """Bytes that are free on a GPU; elsewhere all of the machine's, which hold its files too."""
+def available_memory(device: torch.device) -> int:
+    """Free bytes of a GPU; for a CPU, all memory of the machine, which also caches its files."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

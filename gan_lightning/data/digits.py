@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: real images without a download."""
+"""The handwritten digits included in scikit-learn: real images without a download."""
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ from gan_lightning.data.images import ImageDataModule
 
 
 class Digits(ImageDataModule):
-    """1,797 handwritten digits of 8 x 8 pixels in 10 classes; both splits are all of them.
+    """1,797 handwritten digits of 8 x 8 pixels in 10 classes; both splits contain all of them.
 
     Alpaydin & Kaynak 1998, "Optical recognition of handwritten digits", UCI repository.
 
     Args:
-        size: pixels of their side.
+        size: side of the images in pixels.
         channels: 1 for grey, 3 for colour.
     """
 
@@ -30,8 +30,8 @@ class Digits(ImageDataModule):
             self.extractor = "digits_cnn"
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
-        """The 17 grey levels spread over uint8."""
+        """Scale the 17 grey levels to the range of uint8."""
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         x = torch.from_numpy(images).unsqueeze(1)
-        return self.formed(x), torch.from_numpy(digits.target).long()
+        return self.apply_transform(x), torch.from_numpy(digits.target).long()

@@ -1,4 +1,4 @@
-"""A folder of one's own images."""
+"""A folder of your own images."""
 
 from dataclasses import field
 from pathlib import Path
@@ -10,21 +10,21 @@ from gan_lightning.utils.errors import MissingFileError
 
 
 class ImageFolder(CachedDataModule):
-    """The images of a folder or a zip archive, in any format that Pillow reads, of any size.
+    """The images of a folder or a zip archive, of any size and in any format that Pillow reads.
 
-    With labels, the sub-folders of the first level are the classes. Where the only sub-folders are
-    ``train`` and ``test`` or ``val``, they are the splits; otherwise both splits are all images.
+    With labels, the first-level sub-folders are the classes. If the only sub-folders are ``train``
+    and ``test`` or ``val``, they are the splits; otherwise both splits contain all images.
 
     Args:
         data_dir: the folder, or the archive.
-        size: pixels of the side that the images are brought to.
-        background: what transparent images are laid on: a name, or #rrggbb.
+        size: side of the resized images in pixels.
+        background: the colour behind transparent images: a name or #rrggbb.
 
     Raises:
-        MissingFileError: labels are asked for and there is no such folder.
-        WrongFileError: labels are asked for and there are no images.
-        ValueError: labels are asked for and the images are not in sub-folders; there is no such
-            colour; the base's errors.
+        MissingFileError: labels are requested but the folder does not exist.
+        WrongFileError: labels are requested but there are no images.
+        ValueError: labels are requested but the images are not in sub-folders; the colour does not
+            exist; the errors of the base class.
     """
 
     data_dir: str | Path = field(kw_only=False)
@@ -36,25 +36,25 @@ class ImageFolder(CachedDataModule):
         self._class_names: list[str] | None = None
         if self.conditional:
             source = self.source("train")
-            if source.without_class is not None:
+            if source.unlabelled_file is not None:
                 raise ValueError(
-                    f"there are no labels: {source.without_class} in {self.data_dir} is not in a "
-                    "sub-folder, one for each class; conditional must be false"
+                    f"there are no labels: {source.unlabelled_file} in {self.data_dir} is not in a "
+                    "sub-folder. Use one sub-folder per class, or set conditional to false"
                 )
             self._class_names = source.classes
             self.classes = len(source.classes)
         super().__post_init__()
 
     def source(self, split: Split) -> FilesSource:
-        """The pictures of the split.
+        """The images of the split.
 
         Raises:
-            MissingFileError: there is no such folder or archive.
-            WrongFileError: there are no images in it, or the test's are of another class.
+            MissingFileError: the folder or archive does not exist.
+            WrongFileError: it contains no images, or a test image has an unknown class.
         """
         if not self.folder.exists():
             raise MissingFileError(
-                f"there is no folder {self.folder}: name one with --data.data_dir"
+                f"there is no folder {self.folder}: choose one with --data.data_dir"
             )
-        kind = ZipSource if self.folder.is_file() else FolderSource
-        return kind(self.folder, self._background, split, self._class_names)
+        source_class = ZipSource if self.folder.is_file() else FolderSource
+        return source_class(self.folder, self._background, split, self._class_names)

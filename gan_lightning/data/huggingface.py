@@ -1,4 +1,4 @@
-"""Images in the format of the Hugging Face hub."""
+"""Images in the format of the Hugging Face Hub."""
 
 import io
 import os
@@ -23,21 +23,21 @@ from gan_lightning.utils.files import user_path
 
 
 class HuggingFaceImages(CachedDataModule):
-    """A data set of images that the package datasets loads: from the hub, or from a folder.
+    """An image data set that the package datasets loads from the hub or from a folder.
 
     Args:
-        path: the set's name on the hub, a folder of its files, or one that ``save_to_disk`` wrote.
-        name: which of the set's configurations.
-        image_column: where the images are.
-        label_column: where the classes are, for a conditional model.
-        size: pixels of the side that the images are brought to.
-        background: what transparent images are laid on: a name, or #rrggbb.
+        path: name on the hub, a folder of files, or a folder that ``save_to_disk`` wrote.
+        name: configuration of the data set.
+        image_column: column that contains the images.
+        label_column: column that contains the classes, for a conditional model.
+        size: side of the resized images in pixels.
+        background: the colour behind transparent images: a name or #rrggbb.
 
     Raises:
         MissingPackageError: the package datasets is not installed.
-        MissingFileError: there is no such data set, or it is not to be had.
-        ArgumentError: it has no such column or split.
-        ValueError: there is no such colour; the base's errors.
+        MissingFileError: the data set does not exist or cannot be downloaded.
+        ArgumentError: a column or split does not exist.
+        ValueError: the colour does not exist; the errors of the base class.
     """
 
     path: str = field(kw_only=False)
@@ -49,23 +49,23 @@ class HuggingFaceImages(CachedDataModule):
 
     def __post_init__(self) -> None:
         self._background = colour(self.background)
-        self._splits_read: dict[str, Any] | None = None
+        self._loaded_splits: dict[str, Any] | None = None
         if self.conditional:
             self.classes = self._count_classes()
         super().__post_init__()
 
     def source(self, split: Split) -> Source:
-        """The images of the split; where there is no test split, of the validation split."""
-        rows = self._rows(split)
+        """The images of the split; if there is no test split, the validation split."""
+        rows = self._split_rows(split)
         labels = self._labels(split) if self.conditional else None
-        return _Rows(rows, self.image_column, self._background, labels)
+        return _ColumnSource(rows, self.image_column, self._background, labels)
 
     def _count_classes(self) -> int:
-        kind = self._rows("train").features.get(self.label_column)
-        return getattr(kind, "num_classes", None) or max(self._labels("train")) + 1
+        feature = self._split_rows("train").features.get(self.label_column)
+        return getattr(feature, "num_classes", None) or max(self._labels("train")) + 1
 
     def _labels(self, split: Split) -> list[int]:
-        rows = self._rows(split)
+        rows = self._split_rows(split)
         if self.label_column not in rows.column_names:
             raise ArgumentError(
                 f"{self.path} has no column {self.label_column!r}: choose from "
@@ -75,19 +75,19 @@ class HuggingFaceImages(CachedDataModule):
         for label in labels:
             if not isinstance(label, int) or label < 0:
                 raise ArgumentError(
-                    f"the labels of {self.path} in {self.label_column!r} are to be numbers from 0 "
-                    f"on, and one is {label!r}"
+                    f"the labels of {self.path} in {self.label_column!r} must be integers from 0, "
+                    f"got {label!r}"
                 )
         return labels
 
-    def _rows(self, split: Split) -> Any:  # noqa: ANN401
-        splits = self._read()
+    def _split_rows(self, split: Split) -> Any:  # noqa: ANN401
+        splits = self._load_splits()
         names = ["train"] if split == "train" else ["test", "validation", "valid", "val", "train"]
         found = [splits[name] for name in names if name in splits]
         if not found:
             raise ArgumentError(f"{self.path} has no split {split}: it has {', '.join(splits)}")
         features = found[0].features
-        images = [name for name, kind in features.items() if type(kind).__name__ == "Image"]
+        images = [name for name, feature in features.items() if type(feature).__name__ == "Image"]
         if self.image_column not in images:
             raise ArgumentError(
                 f"{self.path} has no images in {self.image_column!r}: its columns with images are "
@@ -95,8 +95,8 @@ class HuggingFaceImages(CachedDataModule):
             )
         return found[0]
 
-    def _read(self) -> dict[str, Any]:
-        if self._splits_read is None:
+    def _load_splits(self) -> dict[str, Any]:
+        if self._loaded_splits is None:
             try:
                 import datasets
             except ImportError as error:
@@ -108,22 +108,22 @@ class HuggingFaceImages(CachedDataModule):
             saved = any((folder / file).is_file() for file in ("state.json", "dataset_dict.json"))
             try:
                 if saved:
-                    read = datasets.load_from_disk(str(folder))
+                    loaded = datasets.load_from_disk(str(folder))
                 else:
-                    place = str(folder) if folder.is_dir() else self.path
-                    read = datasets.load_dataset(place, self.name)
+                    path = str(folder) if folder.is_dir() else self.path
+                    loaded = datasets.load_dataset(path, self.name)
             except Exception as error:
-                # Of the hub, the network, the files and their formats.
+                # The hub, the network, the files and their formats raise many kinds of errors.
                 reason = " ".join(str(error).split())
                 raise MissingFileError(
-                    f"the data set {self.path} cannot be loaded ({reason}): name one on the hub, "
-                    "or a folder that holds it, with --data.path"
+                    f"the data set {self.path} cannot be loaded ({reason}): set --data.path to the "
+                    "name of a data set on the hub or to its folder"
                 ) from error
-            self._splits_read = read if isinstance(read, dict) else {"train": read}
-        return self._splits_read
+            self._loaded_splits = loaded if isinstance(loaded, dict) else {"train": loaded}
+        return self._loaded_splits
 
 
-class _Rows(Source):
+class _ColumnSource(Source):
     """A column of image files."""
 
     def __init__(
@@ -135,7 +135,7 @@ class _Rows(Source):
     ) -> None:
         import datasets
 
-        # As files, which are decoded as all others are.
+        # Undecoded, so that they are decoded like the images of all other sources.
         self.rows = rows.select_columns(column).cast_column(column, datasets.Image(decode=False))
         self.column, self.background, self.labels = column, background, labels
 
@@ -148,19 +148,21 @@ class _Rows(Source):
             raise UnreadableImageError("there is no image in this row")
         content = io.BytesIO(file["bytes"]) if file["bytes"] is not None else Path(file["path"])
         if isinstance(content, Path) and content.exists() and not content.is_file():
-            raise UnreadableImageError("a folder, a pipe or a device")  # which may have no end
+            raise UnreadableImageError("a folder, a pipe or a device")  # which may never end
         try:
             with open_image(content) as image:
                 return decode(image, self.background)
         except OSError as error:
-            raise SourceChangedError(f"{file['path']} went away while it was read") from error
+            raise SourceChangedError(
+                f"{file['path']} disappeared while it was being read"
+            ) from error
 
     def name(self, i: int) -> str:
         return f"row {i}"
 
     def fingerprint(self) -> str:
-        """The one that datasets keeps of rows, the files that they name, and the background."""
-        parts = self.rows.data.column(self.column).chunks
-        paths = (path for part in parts for path in part.field("path").to_pylist())
-        outside = [path for path in paths if path and os.path.isabs(path)]
-        return f"{self.rows._fingerprint} {stat_fingerprint(Path('/'), outside)} {self.background}"
+        """The fingerprint of datasets, the files that the rows refer to, and the background."""
+        chunks = self.rows.data.column(self.column).chunks
+        paths = (path for chunk in chunks for path in chunk.field("path").to_pylist())
+        external = [path for path in paths if path and os.path.isabs(path)]
+        return f"{self.rows._fingerprint} {stat_fingerprint(Path('/'), external)} {self.background}"

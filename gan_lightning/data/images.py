@@ -1,4 +1,4 @@
-"""The bases of the data modules of images."""
+"""The base classes of the image data modules."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_lightning.data.base import GANDataModule, Split
 from gan_lightning.data.cache import Cache, open_cache
-from gan_lightning.data.pixels import Colour, Form
+from gan_lightning.data.pixels import Colour, ImageTransform
 from gan_lightning.data.sources import Source
 from gan_lightning.utils.checks import at_least
 from gan_lightning.utils.errors import MissingFileError
@@ -20,17 +20,18 @@ from gan_lightning.utils.files import user_path
 
 
 class ImageDataModule(GANDataModule):
-    """Images, all of one shape.
+    """Images that all have one shape.
 
     Args:
-        size: pixels of their side.
+        size: side of the images in pixels.
         channels: 1 for grey, 3 for colour.
-        crop: pixels of the side of the centred square that is cut out before it is resized; by
-            default, and at most, the largest.
-        flip: mirror half of the training images from left to right, others in each epoch.
+        crop: side in pixels of the centred square that is cropped before resizing; by default, and
+            at most, the largest square.
+        flip: mirror half of the training images horizontally, a different half in each epoch.
 
     Raises:
-        ValueError: the channels are not 1 or 3, or a number is too small; the base's errors.
+        ValueError: ``channels`` is not 1 or 3, or a number is too small; the errors of the base
+            class.
     """
 
     size: int
@@ -39,8 +40,8 @@ class ImageDataModule(GANDataModule):
     flip: bool = False
 
     extractor = cast("str | None", "inception")
-    #: What to put where, when there is no download; attributes in braces are filled in.
-    by_hand: ClassVar[str] = ""
+    #: Instructions for a manual download; attributes in braces are filled in.
+    instructions: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,54 +49,54 @@ class ImageDataModule(GANDataModule):
             raise ValueError(f"channels must be 1 or 3, got {self.channels}")
         if self.crop is not None:
             at_least(1, crop=self.crop)
-        self.form = Form(self.channels, at_least(1, size=self.size), self.crop)
-        self.shape = self.form.shape
+        self.transform = ImageTransform(self.channels, at_least(1, size=self.size), self.crop)
+        self.shape = self.transform.shape
 
     @property
     def folder(self) -> Path:
-        """``data_dir``, where the data set has one, with ``~`` expanded."""
+        """``data_dir``, if the data set has one, with ``~`` expanded."""
         return user_path(getattr(self, "data_dir", "."))
 
     def download(self) -> None:
-        """Put the files where ``load`` finds them, unless they are there."""
+        """Download the files that ``load`` reads, unless they exist."""
 
     def prepare_data(self) -> None:
-        """Download; samples are drawn without data.
+        """Download the data, except for ``predict``, which needs none.
 
         Raises:
-            MissingFileError: the files are neither there nor to be had.
+            MissingFileError: the files are missing and cannot be downloaded.
         """
-        if self._running(TrainerFn.PREDICTING):
+        if self._is_running(TrainerFn.PREDICTING):
             return
         try:
             self.download()
         except MissingFileError:
             raise
         except (URLError, RuntimeError, OSError, ImportError) as error:
-            raise self.missing(str(error)) from error
+            raise self.missing_error(str(error)) from error
 
-    def missing(self, reason: str) -> MissingFileError:
-        """The error that says what to put where."""
+    def missing_error(self, reason: str) -> MissingFileError:
+        """The error that explains how to obtain the files."""
         return MissingFileError(
             f"{type(self).__name__} is not in {self.folder} and could not be downloaded "
-            f"({' '.join(reason.split())}). {self.by_hand.format(folder=self.folder)} "
-            "Or name the folder that holds them with --data.data_dir."
+            f"({' '.join(reason.split())}). {self.instructions.format(folder=self.folder)} "
+            "Or set --data.data_dir to the folder that contains them."
         )
 
-    def _running(self, stage: TrainerFn) -> bool:
+    def _is_running(self, stage: TrainerFn) -> bool:
         return self.trainer is not None and self.trainer.state.fn == stage
 
-    def formed(self, x: Tensor) -> Tensor:
-        """uint8 ``(N, C, H, W)`` of any size to ``(N, *shape)``."""
-        return torch.cat([self.form(part) for part in x.split(4096)])
+    def apply_transform(self, x: Tensor) -> Tensor:
+        """Transform uint8 images ``(N, C, H, W)`` of any size to ``(N, *shape)``."""
+        return torch.cat([self.transform(part) for part in x.split(4096)])
 
 
 class CachedDataModule(ImageDataModule):
-    """Images that are decoded once, into a file that is mapped into memory.
+    """Images that are decoded once into a file, which is mapped into memory.
 
     Args:
-        cache_dir: the folder of decoded images; what is in it may be deleted at any time.
-        strict: refuse to train where an image cannot be read; by default it is named and skipped.
+        cache_dir: the folder of the decoded images; its content may be deleted at any time.
+        strict: refuse to train if an image cannot be read; by default it is reported and skipped.
     """
 
     cache_dir: str | Path = "~/.cache/gan_lightning"
@@ -107,40 +108,40 @@ class CachedDataModule(ImageDataModule):
 
     @abstractmethod
     def source(self, split: Split) -> Source:
-        """The pictures of a split."""
+        """The images of a split."""
 
     def prepare_data(self) -> None:
-        """Download, and decode what is to be used, in one process of a machine."""
+        """Download the data and decode the split that will be used, in one process per machine."""
         super().prepare_data()
-        if not self._running(TrainerFn.PREDICTING):
-            self.load("test" if self._running(TrainerFn.TESTING) else "train")
+        if not self._is_running(TrainerFn.PREDICTING):
+            self.load("test" if self._is_running(TrainerFn.TESTING) else "train")
 
     def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Open the cache of the split, or build it.
 
         Raises:
-            WrongFileError: no image can be read or, if ``strict``, one cannot.
-            SourceChangedError: the images moved, or changed, while they were read.
+            WrongFileError: no image can be read or, if ``strict``, at least one cannot.
+            SourceChangedError: the images moved or changed while they were being read.
             CacheError: ``cache_dir`` cannot be written to, or is full.
         """
         if split not in self._caches:
             source, title = self.source(split), type(self).__name__
             self._caches[split] = open_cache(
-                source, self.form, user_path(self.cache_dir), title, strict=self.strict
+                source, self.transform, user_path(self.cache_dir), title, strict=self.strict
             )
         cache = self._caches[split]
         return cache.images, cache.labels
 
     def fingerprint(self, split: Split) -> str:
-        """That of the files and their form, without reading them again."""
+        """The checksum of the files and the transform, computed without reading the images."""
         self.load(split)
         return self._caches[split].key
 
 
 def colour(name: str) -> Colour:
-    """A colour by its name or as #rrggbb; ValueError for what is none."""
+    """Parse a colour name or #rrggbb; raises ValueError if it is not a colour."""
     try:
         red, green, blue, *_ = ImageColor.getrgb(name)
     except ValueError:
-        raise ValueError(f"there is no colour {name!r}: give a name, or #rrggbb") from None
+        raise ValueError(f"there is no colour {name!r}: use a name or #rrggbb") from None
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Scenes and objects by the million."""
+"""LSUN, with millions of images of scenes and objects."""
 
 import io
 import os
@@ -26,12 +26,12 @@ class LSUN(CachedDataModule):
     """One category of LSUN: 3,033,042 bedrooms, or another scene or object.
 
     Yu et al. 2015, arXiv:1506.03365. The test split is LSUN's validation set of 300 images;
-    objects, which have none, are tested on what they are trained on.
+    objects have none and use the training images for testing.
 
     Args:
-        data_dir: where CATEGORY_train_lmdb and CATEGORY_val_lmdb are or, for an object, CATEGORY.
-        category: such as ``bedroom``, ``church_outdoor``, ``cat``.
-        size: pixels of the images' side.
+        data_dir: the folder of CATEGORY_train_lmdb and CATEGORY_val_lmdb or, for objects, CATEGORY.
+        category: a scene or an object, such as ``bedroom``, ``church_outdoor`` or ``cat``.
+        size: side of the images in pixels.
 
     Raises:
         MissingPackageError: the package lmdb is not installed.
@@ -41,19 +41,19 @@ class LSUN(CachedDataModule):
     category: str = "bedroom"
     size: int = 64
 
-    by_hand: ClassVar[str] = (
-        "It is not downloaded of itself, being large: unpack {category}_train_lmdb.zip and "
+    instructions: ClassVar[str] = (
+        "It is too large for an automatic download: unpack {category}_train_lmdb.zip and "
         "{category}_val_lmdb.zip (github.com/fyu/lsun has the program that downloads them) in "
         "{folder}."
     )
 
     def download(self) -> None:
-        """Nothing is downloaded."""
+        """Download nothing, but check that the training split exists."""
         self._folder("train")
 
     def source(self, split: Split) -> Source:
         """The database of the split."""
-        return _Database(self._folder(split))
+        return _DatabaseSource(self._folder(split))
 
     def _folder(self, split: Split) -> Path:
         name = "train" if split == "train" else "val"
@@ -62,23 +62,25 @@ class LSUN(CachedDataModule):
                 return self.folder / folder
         raise MissingFileError(
             f"LSUN's {self.category} is not in {self.folder}. "
-            + self.by_hand.format(folder=self.folder, category=self.category)
+            + self.instructions.format(folder=self.folder, category=self.category)
         )
 
 
-class _Database(Source):
-    """The values of an LMDB database, each an image file, in the order of their keys."""
+class _DatabaseSource(Source):
+    """The values of an LMDB database, which are image files, in the order of their keys."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._keys: list[bytes] = []
         self._opened: tuple[int, Any] | None = None
-        # Closed again: LMDB does not open in a process what it finds open, in its parent even.
-        with _open(folder) as database:
+        # Closed again: LMDB cannot open a database that is open already, even in a parent process.
+        with _open_database(folder) as database:
             info, stat = database.info(), database.stat()
-        whole = (info["last_pgno"] + 1) * stat["psize"]
-        if (folder / "data.mdb").stat().st_size < whole:
-            raise WrongFileError(f"{folder} is not whole: its data.mdb is to have {whole:,} bytes")
+        expected = (info["last_pgno"] + 1) * stat["psize"]
+        if (folder / "data.mdb").stat().st_size < expected:
+            raise WrongFileError(
+                f"{folder} is incomplete: its data.mdb must have {expected:,} bytes"
+            )
         self._count = stat["entries"]
         if not self._count:
             raise WrongFileError(f"{folder} holds no images")
@@ -87,17 +89,20 @@ class _Database(Source):
         return self._count
 
     def prepare(self) -> None:
-        """List the keys: a database has no numbers."""
-        with _open(self.folder) as database, _reading(database, self.folder) as reading:
-            self._keys = list(reading.cursor().iternext(keys=True, values=False))
+        """List the keys, since a database has no indices."""
+        with (
+            _open_database(self.folder) as database,
+            _read_transaction(database, self.folder) as transaction,
+        ):
+            self._keys = list(transaction.cursor().iternext(keys=True, values=False))
 
     def __getitem__(self, i: int) -> Tensor:
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), _open(self.folder)
-        with _reading(self._opened[1], self.folder) as reading:
-            value = reading.get(self._keys[i])
+            self._opened = os.getpid(), _open_database(self.folder)
+        with _read_transaction(self._opened[1], self.folder) as transaction:
+            value = transaction.get(self._keys[i])
         if value is None:
-            raise SourceChangedError(f"{self.folder} changed while it was read")
+            raise SourceChangedError(f"{self.folder} changed while it was being read")
         with open_image(io.BytesIO(value)) as image:
             return decode(image, WHITE)
 
@@ -111,7 +116,7 @@ class _Database(Source):
         return self.__dict__ | {"_opened": None}
 
 
-def _open(folder: Path) -> Any:  # noqa: ANN401  (lmdb has no types)
+def _open_database(folder: Path) -> Any:  # noqa: ANN401  (lmdb has no types)
     try:
         import lmdb
     except ImportError as error:
@@ -125,7 +130,7 @@ def _open(folder: Path) -> Any:  # noqa: ANN401  (lmdb has no types)
 
 
 @contextmanager
-def _reading(database: Any, folder: Path) -> Iterator[Any]:  # noqa: ANN401
+def _read_transaction(database: Any, folder: Path) -> Iterator[Any]:  # noqa: ANN401
     import lmdb
 
     try:

@@ -1,4 +1,4 @@
-"""Pictures of any kind to pixels, and pixels to one size."""
+"""Decoding images of any kind, and resizing them to one shape."""
 
 import errno
 import warnings
@@ -12,9 +12,9 @@ from torchvision.transforms.v2 import functional as TF
 
 Colour = tuple[int, int, int]
 
-#: What a picture may hold, about 9,500 x 9,500: a small file can unpack to more than the memory.
+#: Limit for an image, about 9,500 x 9,500: a small file can decode to more than the memory.
 MAX_PIXELS = 90_000_000
-#: What the disk, the network or the system says, and no decoder of a broken file.
+#: Errors of the disk, the network or the system, which no decoder raises for a broken file.
 DISK_ERRORS = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV),
     *(errno.ENXIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EHOSTDOWN, errno.ETIMEDOUT),
@@ -22,15 +22,15 @@ DISK_ERRORS = {
 
 
 class UnreadableImageError(ValueError):
-    """What is read is not a picture, not all of one, or too large a one."""
+    """The content is not an image, or the image is incomplete or too large."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """What every picture is brought to: ``channels`` (1 or 3) and a square of ``size`` pixels.
+class ImageTransform:
+    """Converts every image to ``channels`` (1 or 3) and a square of ``size`` pixels.
 
-    The centred square of ``crop`` pixels is cut out, by default and at most the largest, and
-    resized, bicubic with antialiasing.
+    It crops the centred square of ``crop`` pixels, by default and at most the largest square, and
+    resizes it, bicubic with antialiasing.
     """
 
     channels: int
@@ -39,12 +39,12 @@ class Form:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """``(C, H, W)`` of a picture."""
+        """``(C, H, W)`` of a transformed image."""
         return self.channels, self.size, self.size
 
     @property
     def nbytes(self) -> int:
-        """What a picture takes."""
+        """Bytes of a transformed image."""
         return self.channels * self.size**2
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -61,40 +61,42 @@ class Form:
 
 
 def decode(image: Image.Image, background: Colour) -> Tensor:
-    """The first frame of an opened picture, upright and opaque: uint8 ``(1 or 3, H, W)``.
+    """The first frame of an opened image, upright and opaque: uint8 ``(1 or 3, H, W)``.
 
-    Transparent pictures are laid on ``background``; 16 bits of grey are rounded to 8.
+    Transparent images are drawn over ``background``; 16-bit grey is rounded to 8 bits.
 
     Raises:
-        UnreadableImageError: it cannot be decoded, or holds more than ``MAX_PIXELS``.
-        OSError: the disk does not hand it out.
+        UnreadableImageError: the image cannot be decoded, or has more than ``MAX_PIXELS``.
+        OSError: the image cannot be read from the disk.
     """
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(
-            f"{width} x {height} pixels, more than the {MAX_PIXELS:,} that are read"
+            f"{width} x {height} pixels, more than the limit of {MAX_PIXELS:,}"
         )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _pixels(_opaque(_eight_bits(ImageOps.exif_transpose(image)), background))
+            return _to_tensor(
+                _remove_transparency(_to_8_bit_grey(ImageOps.exif_transpose(image)), background)
+            )
     except MemoryError:
         raise
     except Exception as error:
-        # The decoders raise what they please on a broken file, seeking where nothing is included.
-        raise unreadable(error) from error
+        # Decoders raise any kind of error for a broken file, such as one of seeking past its end.
+        raise convert_decoder_error(error) from error
 
 
-def unreadable(error: Exception) -> Exception:
-    """What an error of a decoder means: itself where it is the disk's, or an unreadable picture."""
+def convert_decoder_error(error: Exception) -> Exception:
+    """The error itself if it comes from the disk, else an ``UnreadableImageError``."""
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return error
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return UnreadableImageError(said or type(error).__name__)
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UnreadableImageError(message or type(error).__name__)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of more bits as grey of 8, from 0 to 65535 or, floats, from 0 to 1."""
+def _to_8_bit_grey(image: Image.Image) -> Image.Image:
+    """Convert grey of more bits, from 0 to 65535 or, for floats, from 0 to 1, to 8-bit grey."""
     if image.mode[0] not in "IF":
         return image
     levels = np.asarray(image)
@@ -107,14 +109,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _opaque(image: Image.Image, background: Colour) -> Image.Image:
+def _remove_transparency(image: Image.Image, background: Colour) -> Image.Image:
     if not image.has_transparency_data:
         return image
     canvas = Image.new("RGBA", image.size, (*background, 255))
     return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
 
 
-def _pixels(image: Image.Image) -> Tensor:
+def _to_tensor(image: Image.Image) -> Tensor:
     image = image.convert("L" if image.mode in ("1", "L") else "RGB")
     pixels = torch.from_numpy(np.array(image))
     return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()

@@ -1,4 +1,4 @@
-"""Pictures of any kind and size, read one by one."""
+"""Sources of images of any kind and size, which are read one by one."""
 
 import hashlib
 import os
@@ -19,8 +19,8 @@ from gan_lightning.data.pixels import (
     MAX_PIXELS,
     Colour,
     UnreadableImageError,
+    convert_decoder_error,
     decode,
-    unreadable,
 )
 from gan_lightning.utils.errors import (
     MissingFileError,
@@ -29,100 +29,100 @@ from gan_lightning.utils.errors import (
     one_line,
 )
 
-#: Formats that Pillow hands to another program, or knows by name alone.
-NOT_READ = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
-#: What a member of an archive may unpack to: more than any picture that is decoded.
+#: Formats that Pillow passes to another program, or can only identify.
+UNSUPPORTED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
+#: Limit for an unpacked member of an archive: more than any image that is decoded.
 MAX_BYTES = 4 * MAX_PIXELS
-#: What opening an archive raises: ValueError for a name that is not text.
-BROKEN_ARCHIVE = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
-#: The sub-folders that are splits, where there are no others.
+#: Errors that opening an archive raises; ValueError means that a name is not text.
+ARCHIVE_ERRORS = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
+#: Sub-folders that are splits, if there are no other sub-folders.
 SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 WHITE: Colour = (255, 255, 255)
 
 
 class Source(ABC):
-    """Pictures by number. It goes to other processes: what it opens does not go with it."""
+    """Images by index. It is sent to worker processes, without the files that it has opened."""
 
-    #: Their classes, where they have any.
+    #: The class of each image, if there are classes.
     labels: Sequence[int] | None = None
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many there are, unreadable ones included."""
+        """The number of images, including unreadable ones."""
 
     @abstractmethod
     def __getitem__(self, i: int) -> Tensor:
-        """One picture, uint8 ``(1 or 3, H, W)``.
+        """One image, uint8 ``(1 or 3, H, W)``.
 
         Raises:
-            UnreadableImageError: this one cannot be read.
-            UserError: there is no reading on.
+            UnreadableImageError: this image cannot be read.
+            UserError: no further image can be read.
         """
 
     @abstractmethod
     def name(self, i: int) -> str:
-        """What a message calls a picture."""
+        """The name of an image in messages."""
 
-    def prepare(self) -> None:  # noqa: B027  (most have nothing to do)
-        """Called once before pictures are read, by this process and those that it starts."""
+    def prepare(self) -> None:  # noqa: B027  (most sources need no preparation)
+        """Called once before this process and its workers read images."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """What differs when the pictures that come out do; of the content as it is now.
+        """A string that changes whenever the images do, for the content as it is now.
 
         Raises:
-            SourceChangedError: the content is not there any more.
+            SourceChangedError: the content does not exist any more.
         """
 
 
 class FilesSource(Source):
-    """Pictures that are files, in the order of their names.
+    """Image files, in the order of their names.
 
-    Files are taken for pictures by their ending or, where none of them has a picture's, for having
-    none; hidden ones are passed over. Where all pictures lie in sub-folders that are splits, among
-    them ``train``, those of the other split are left out. Where all pictures lie in sub-folders,
-    the first level of them are the classes.
+    Files with the extension of an image format are images; if there are none, files without an
+    extension are. Hidden files are skipped. If all images are in sub-folders that are splits,
+    including ``train``, those of the other split are left out. If all images are in sub-folders,
+    the first-level sub-folders are the classes.
 
     Args:
-        place: what holds the files, for messages.
+        path: the folder or archive of the files.
         files: their names, with slashes.
-        background: what transparent ones are laid on.
-        split: which to take, ``train`` or ``test``; None for all.
-        classes: the names to number; by default those that are found.
+        background: the colour behind transparent images.
+        split: ``train``, ``test``, or None for all images.
+        classes: the class names in the order of their labels; by default the sorted names.
 
     Raises:
-        WrongFileError: there is no picture among the files, or one of a class that is not known.
+        WrongFileError: none of the files is an image, or an image has an unknown class.
     """
 
     def __init__(
         self,
-        place: Path,
+        path: Path,
         files: Iterable[str],
         background: Colour,
         split: str | None,
         classes: Sequence[str] | None,
     ) -> None:
-        self.place, self.background = place, background
-        found = [file for file in sorted(files) if not _is_hidden(file)]
-        pictures = [file for file in found if _ending(file) in _endings()]
-        pictures = pictures or [file for file in found if not _ending(file)]
-        below = _split_folder(pictures, split)
-        self.files = [file for file in pictures if file.startswith(below)]
+        self.path, self.background = path, background
+        visible = [file for file in sorted(files) if not _is_hidden(file)]
+        images = [file for file in visible if _extension(file) in _image_extensions()]
+        images = images or [file for file in visible if not _extension(file)]
+        prefix = _split_folder(images, split)
+        self.files = [file for file in images if file.startswith(prefix)]
         if not self.files:
-            raise WrongFileError(f"there are no images in {place}{_kinds(found)}")
-        names = [file.removeprefix(below) for file in self.files]
-        #: One that lies above all folders, so that there are no classes.
-        self.without_class = next((name for name in names if "/" not in name), None)
+            raise WrongFileError(f"there are no images in {path}{_describe_files(visible)}")
+        names = [file.removeprefix(prefix) for file in self.files]
+        #: A file outside all sub-folders; if there is one, there are no classes.
+        self.unlabelled_file = next((name for name in names if "/" not in name), None)
         self.classes: list[str] = []
-        if self.without_class is None:
-            tops = [name.split("/", 1)[0] for name in names]
-            self.classes = sorted(set(tops)) if classes is None else list(classes)
-            numbers = {name: i for i, name in enumerate(self.classes)}
-            if unknown := sorted(set(tops) - set(numbers)):
+        if self.unlabelled_file is None:
+            folders = [name.split("/", 1)[0] for name in names]
+            self.classes = sorted(set(folders)) if classes is None else list(classes)
+            indices = {name: i for i, name in enumerate(self.classes)}
+            if unknown := sorted(set(folders) - set(indices)):
                 raise WrongFileError(
-                    f"{place} has the class {unknown[0]}, which the training images do not have"
+                    f"{path} has the class {unknown[0]}, which the training images do not have"
                 )
-            self.labels = [numbers[top] for top in tops]
+            self.labels = [indices[folder] for folder in folders]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -132,11 +132,11 @@ class FilesSource(Source):
 
 
 class FolderSource(FilesSource):
-    """The pictures below a folder; links are followed, each folder once.
+    """The images in a folder and its sub-folders; links are followed, each folder once.
 
     Raises:
-        MissingFileError: there is no such folder.
-        WrongFileError: it cannot be listed; the base's errors.
+        MissingFileError: the folder does not exist.
+        WrongFileError: the folder cannot be listed; the errors of the base class.
     """
 
     def __init__(
@@ -149,34 +149,34 @@ class FolderSource(FilesSource):
         if not root.is_dir():
             raise MissingFileError(f"there is no folder {root}")
         try:
-            files = list(_files_below(root))
+            files = list(_walk_files(root))
         except OSError as error:
             raise WrongFileError(f"{root} cannot be listed ({error})") from error
         super().__init__(root, files, background, split, classes)
 
     def __getitem__(self, i: int) -> Tensor:
-        path = self.place / self.files[i]
+        path = self.path / self.files[i]
         try:
             with open_image(path) as image:
                 return decode(image, self.background)
         except OSError as error:
             raise SourceChangedError(
-                f"{path} went away while the images were read ({error.strerror})"
+                f"{path} disappeared while the images were being read ({error.strerror})"
             ) from error
 
     def fingerprint(self) -> str:
-        """Of the names, sizes and times of change, and the background."""
-        return f"{stat_fingerprint(self.place, self.files)} {self.background}"
+        """Checksum of the names, sizes and modification times of the files, and the background."""
+        return f"{stat_fingerprint(self.path, self.files)} {self.background}"
 
 
 class ZipSource(FilesSource):
-    """The pictures in a zip archive, which is read where it is.
+    """The images in a zip archive, which is read without unpacking it.
 
-    A folder that holds all of them is passed over.
+    A folder that contains all files is left out of their names.
 
     Raises:
-        MissingFileError: there is no such file.
-        WrongFileError: it is not a zip archive; the base's errors.
+        MissingFileError: the file does not exist.
+        WrongFileError: the file is not a zip archive; the errors of the base class.
     """
 
     def __init__(
@@ -189,11 +189,11 @@ class ZipSource(FilesSource):
         if not path.is_file():
             raise MissingFileError(f"there is no file {path}")
         try:
-            members = _members(path)
-        except BROKEN_ARCHIVE as error:
+            members = _list_members(path)
+        except ARCHIVE_ERRORS as error:
             raise WrongFileError(f"{path} is not a zip archive ({error})") from error
-        top = _only_folder(members)
-        self.members = {name.removeprefix(top): member for name, member in members.items()}
+        prefix = _common_folder(members)
+        self.members = {name.removeprefix(prefix): member for name, member in members.items()}
         super().__init__(path, self.members, background, split, classes)
         self._opened: tuple[int, zipfile.ZipFile] | None = None
 
@@ -203,30 +203,30 @@ class ZipSource(FilesSource):
             raise UnreadableImageError(f"it unpacks to {member.file_size:,} bytes")
         try:
             archive = self._archive()
-        except BROKEN_ARCHIVE as error:
-            raise SourceChangedError(f"{self.place} went away while it was read") from error
+        except ARCHIVE_ERRORS as error:
+            raise SourceChangedError(f"{self.path} disappeared while it was being read") from error
         try:
             with archive.open(member) as file, open_image(file) as image:
                 return decode(image, self.background)
         except OSError as error:
-            raise SourceChangedError(f"{self.place} went away while it was read") from error
+            raise SourceChangedError(f"{self.path} disappeared while it was being read") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            # Torn, encrypted, or packed in a way that Python does not unpack.
+            # Damaged, encrypted, or compressed with a method that Python does not support.
             raise UnreadableImageError(str(error)) from error
 
     def fingerprint(self) -> str:
-        """Of the names and their checksums, and the background."""
+        """Checksum of the names and checksums of the members, and the background."""
         try:
-            members = _members(self.place)
-        except BROKEN_ARCHIVE as error:
-            raise SourceChangedError(f"{self.place} changed while it was read") from error
-        sums = sorted((name, member.CRC) for name, member in members.items())
-        return hashlib.sha256(repr((sums, self.files, self.background)).encode()).hexdigest()
+            members = _list_members(self.path)
+        except ARCHIVE_ERRORS as error:
+            raise SourceChangedError(f"{self.path} changed while it was being read") from error
+        checksums = sorted((name, member.CRC) for name, member in members.items())
+        return hashlib.sha256(repr((checksums, self.files, self.background)).encode()).hexdigest()
 
     def _archive(self) -> zipfile.ZipFile:
-        # A file that is open may not be shared with another process.
+        # Processes must not share an open file.
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), zipfile.ZipFile(self.place)
+            self._opened = os.getpid(), zipfile.ZipFile(self.path)
         return self._opened[1]
 
     def __getstate__(self) -> dict[str, object]:
@@ -234,80 +234,82 @@ class ZipSource(FilesSource):
 
 
 class Selection(Source):
-    """Some pictures of a source, with labels of their own."""
+    """Some images of a source, with separate labels."""
 
-    def __init__(self, source: Source, chosen: Sequence[int], labels: Sequence[int] | None) -> None:
-        self.source, self.chosen, self.labels = source, chosen, labels
+    def __init__(
+        self, source: Source, indices: Sequence[int], labels: Sequence[int] | None
+    ) -> None:
+        self.source, self.indices, self.labels = source, indices, labels
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.indices)
 
     def __getitem__(self, i: int) -> Tensor:
-        return self.source[self.chosen[i]]
+        return self.source[self.indices[i]]
 
     def name(self, i: int) -> str:
-        return self.source.name(self.chosen[i])
+        return self.source.name(self.indices[i])
 
     def prepare(self) -> None:
         self.source.prepare()
 
     def fingerprint(self) -> str:
-        """Of the source and the choice."""
-        chosen = hashlib.sha256(repr(list(self.chosen)).encode()).hexdigest()
-        return f"{self.source.fingerprint()} {chosen}"
+        """The fingerprint of the source, and a checksum of the indices."""
+        checksum = hashlib.sha256(repr(list(self.indices)).encode()).hexdigest()
+        return f"{self.source.fingerprint()} {checksum}"
 
 
 def open_image(file: Path | IO[bytes]) -> Image.Image:
-    """A picture whose head is read.
+    """Open an image and read its header.
 
     Raises:
-        UnreadableImageError: it is something else.
-        OSError: the disk does not hand it out.
+        UnreadableImageError: the file is not an image.
+        OSError: the file cannot be read from the disk.
     """
     try:
-        return Image.open(file, formats=_formats())
+        return Image.open(file, formats=_image_formats())
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image") from error
     except Exception as error:
-        # The readers of formats raise what they please on a broken head.
-        raise unreadable(error) from error
+        # The format plugins raise any kind of error for a broken header.
+        raise convert_decoder_error(error) from error
 
 
 def stat_fingerprint(folder: Path, files: Iterable[str]) -> str:
-    """Of the names of files below ``folder``, their sizes and times of change.
+    """Checksum of the names, sizes and modification times of files in ``folder``.
 
     Raises:
-        SourceChangedError: one of them is not there.
+        SourceChangedError: a file is missing.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     try:
         for file in files:
             stat = os.stat(os.path.join(folder, file))
-            found.update(os.fsencode(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0"))
+            digest.update(os.fsencode(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0"))
     except OSError as error:
-        raise SourceChangedError(f"{folder} changed while it was read ({error})") from error
-    return found.hexdigest()
+        raise SourceChangedError(f"{folder} changed while it was being read ({error})") from error
+    return digest.hexdigest()
 
 
-def _files_below(root: Path) -> Iterator[str]:
-    """Every file's path from ``root``, with slashes; OSError where a folder cannot be listed."""
-    waiting, seen = [""], set()
-    while waiting:
-        above = waiting.pop()
-        folder = os.path.join(root, above)
+def _walk_files(root: Path) -> Iterator[str]:
+    """The path of every file from ``root``, with slashes; raises OSError if listing fails."""
+    pending, seen = [""], set()
+    while pending:
+        prefix = pending.pop()
+        folder = os.path.join(root, prefix)
         stat = os.stat(folder)
         if (stat.st_dev, stat.st_ino) in seen:
             continue
         seen.add((stat.st_dev, stat.st_ino))
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True):
             if entry.is_dir():
-                waiting.append(f"{above}{entry.name}/")
-            elif entry.is_file():  # not a link to nowhere, nor a pipe
-                yield above + entry.name
+                pending.append(f"{prefix}{entry.name}/")
+            elif entry.is_file():  # neither a broken link nor a pipe
+                yield prefix + entry.name
 
 
-def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The files of an archive by their names, those that lead out of it left out."""
+def _list_members(path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The files of an archive by name, without those whose path leads out of it."""
     with zipfile.ZipFile(path) as archive:
         members = {
             posixpath.normpath(member.filename): member
@@ -317,15 +319,15 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
     return {name: member for name, member in members.items() if not name.startswith(("..", "/"))}
 
 
-def _only_folder(files: Iterable[str]) -> str:
-    """The folder, with its slash, that all files lie in; "" where there is none."""
-    tops = {file.split("/", 1)[0] + "/" if "/" in file else "" for file in files}
-    visible = {top for top in tops if not _is_hidden(top)}
+def _common_folder(files: Iterable[str]) -> str:
+    """The top-level folder, with its slash, that contains all files, or ""."""
+    folders = {file.split("/", 1)[0] + "/" if "/" in file else "" for file in files}
+    visible = {folder for folder in folders if not _is_hidden(folder)}
     return visible.pop() if len(visible) == 1 else ""
 
 
 def _split_folder(files: Iterable[str], split: str | None) -> str:
-    """The folder, with its slash, of the split; "" where the sub-folders are not splits."""
+    """The folder of the split, with its slash, or "" if the sub-folders are not splits."""
     folders = {file.split("/", 1)[0] if "/" in file else "" for file in files}
     known = {name for names in SPLITS.values() for name in names}
     if split is None or "train" not in folders or not folders <= known:
@@ -337,23 +339,25 @@ def _is_hidden(file: str) -> bool:
     return f"/{file}".find("/.") >= 0 or f"/{file}".find("/__MACOSX") >= 0
 
 
-def _ending(file: str) -> str:
+def _extension(file: str) -> str:
     return os.path.splitext(file)[1].lower()
 
 
 @cache
-def _formats() -> list[str]:
+def _image_formats() -> list[str]:
     Image.init()
-    return [name for name in Image.ID if name not in NOT_READ]
+    return [name for name in Image.ID if name not in UNSUPPORTED_FORMATS]
 
 
 @cache
-def _endings() -> set[str]:
-    formats = set(_formats())
-    return {end for end, name in Image.registered_extensions().items() if name in formats}
+def _image_extensions() -> set[str]:
+    formats = set(_image_formats())
+    return {
+        extension for extension, name in Image.registered_extensions().items() if name in formats
+    }
 
 
-def _kinds(files: Iterable[str]) -> str:
-    counts = Counter(_ending(file) or "no ending" for file in files)
+def _describe_files(files: Iterable[str]) -> str:
+    counts = Counter(_extension(file) or "no extension" for file in files)
     found = ", ".join(f"{count} {kind}" for kind, count in counts.most_common(5))
     return f" (found: {found})" if found else ": it is empty"

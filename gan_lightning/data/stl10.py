@@ -1,4 +1,4 @@
-"""STL-10, most of which has no labels."""
+"""STL-10, most of whose images have no labels."""
 
 from collections.abc import Sequence
 from dataclasses import field
@@ -20,19 +20,19 @@ Part = Literal["unlabeled", "train", "train+unlabeled"]
 
 
 class STL10(CachedDataModule):
-    """Colour pictures of 96 x 96 pixels: 100,000 without labels, 5,000 in 10 classes to train.
+    """Colour images of 96 x 96 pixels: 100,000 without labels, 5,000 in 10 classes for training.
 
-    The 8,000 of the test are in the classes. Coates et al. 2011, "An analysis of single-layer
+    The 8,000 test images are in the 10 classes. Coates et al. 2011, "An analysis of single-layer
     networks in unsupervised feature learning". Papers on GANs train on the unlabelled ones, at 48
     pixels (SNGAN, arXiv:1802.05957, section 4).
 
     Args:
-        data_dir: where stl10_binary or stl10_binary.tar.gz is, or is to be put.
-        part: what to train on; only ``train`` has labels.
-        size: pixels of the images' side.
+        data_dir: the folder of stl10_binary or stl10_binary.tar.gz; downloaded there if missing.
+        part: the images to train on; only ``train`` has labels.
+        size: side of the images in pixels.
 
     Raises:
-        ValueError: labels are asked for of a part that has none; the base's errors.
+        ValueError: labels are requested but the part has none; the errors of the base class.
     """
 
     data_dir: str | Path = field(default="data", kw_only=False)
@@ -40,19 +40,19 @@ class STL10(CachedDataModule):
     size: int = 48
 
     classes = 10
-    by_hand: ClassVar[str] = (
-        "Put stl10_binary.tar.gz (cs.stanford.edu/~acoates/stl10), or the folder stl10_binary that "
-        "it holds, into {folder}."
+    instructions: ClassVar[str] = (
+        "Put stl10_binary.tar.gz (cs.stanford.edu/~acoates/stl10), or the folder stl10_binary from "
+        "it, into {folder}."
     )
 
     def __post_init__(self) -> None:
         one_of(get_args(Part), part=self.part)
         if self.conditional and self.part != "train":
-            raise ValueError(f"the part {self.part} of STL10 has no labels, --data.part train has")
+            raise ValueError(f"the part {self.part} of STL10 has no labels: use --data.part train")
         super().__post_init__()
 
     def download(self) -> None:
-        """Download, or unpack the archive, unless the folder is there."""
+        """Download, or unpack the archive, unless the folder exists."""
         if self._folder() is None:
             datasets.STL10(self.folder, "test", download=True)
 
@@ -65,7 +65,7 @@ class STL10(CachedDataModule):
         labels: list[int] | None = None
         if split == "test" or self.part == "train":
             labels = _labels(folder / f"{split}_y.bin")
-        return _Binary(folder, [f"{part}_X.bin" for part in parts], labels)
+        return _BinarySource(folder, [f"{part}_X.bin" for part in parts], labels)
 
     def _folder(self) -> Path | None:
         for folder in (self.folder, self.folder / "stl10_binary"):
@@ -74,10 +74,10 @@ class STL10(CachedDataModule):
         return None
 
 
-class _Binary(Source):
-    """Rows of 3 x 96 x 96 bytes, column by column, in several files."""
+class _BinarySource(Source):
+    """Images of 3 x 96 x 96 bytes, stored column by column, in several files."""
 
-    row = 3 * 96 * 96
+    image_bytes = 3 * 96 * 96
 
     def __init__(self, folder: Path, files: list[str], labels: Sequence[int] | None) -> None:
         self.folder, self.files, self.labels = folder, files, labels
@@ -86,9 +86,11 @@ class _Binary(Source):
             path = folder / file
             if not path.is_file():
                 raise MissingFileError(f"{path} is missing")
-            count, rest = divmod(path.stat().st_size, self.row)
+            count, rest = divmod(path.stat().st_size, self.image_bytes)
             if rest or not count:
-                raise WrongFileError(f"{path} is not whole: its size is no multiple of {self.row}")
+                raise WrongFileError(
+                    f"{path} is incomplete: its size is not a multiple of {self.image_bytes}"
+                )
             self.counts.append(count)
         if labels is not None and len(labels) != len(self):
             raise WrongFileError(f"{folder} holds {len(self)} images and {len(labels)} labels")
@@ -103,10 +105,10 @@ class _Binary(Source):
             number += 1
         path = self.folder / self.files[number]
         try:
-            row = np.fromfile(path, np.uint8, self.row, offset=i * self.row)
-            return torch.from_numpy(row.reshape(3, 96, 96)).transpose(1, 2).contiguous()
+            pixels = np.fromfile(path, np.uint8, self.image_bytes, offset=i * self.image_bytes)
+            return torch.from_numpy(pixels.reshape(3, 96, 96)).transpose(1, 2).contiguous()
         except (OSError, ValueError) as error:
-            raise SourceChangedError(f"{self.folder} changed while it was read") from error
+            raise SourceChangedError(f"{self.folder} changed while it was being read") from error
 
     def name(self, i: int) -> str:
         return f"image {i}"
@@ -116,10 +118,10 @@ class _Binary(Source):
 
 
 def _labels(path: Path) -> list[int]:
-    """Classes from 0; the file has them from 1."""
+    """The classes, counted from 0; the file counts them from 1."""
     if not path.is_file():
         raise MissingFileError(f"{path} is missing")
     labels = np.fromfile(path, np.uint8)
     if not ((labels >= 1) & (labels <= 10)).all():
-        raise WrongFileError(f"{path} holds something else than the classes 1 to 10")
+        raise WrongFileError(f"{path} contains labels other than the classes 1 to 10")
     return (labels.astype(int) - 1).tolist()

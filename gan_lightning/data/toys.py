@@ -1,4 +1,4 @@
-"""Distributions in the plane, to see modes with one's eyes."""
+"""Two-dimensional distributions, whose modes can be plotted."""
 
 import math
 from abc import abstractmethod
@@ -13,7 +13,7 @@ from gan_lightning.data.base import GANDataModule, Split
 
 
 class Toy(GANDataModule):
-    """Points in the plane, about within [-1, 1]; another fixed draw is the test split.
+    """Points in the plane, roughly in [-1, 1]; the test split is another fixed draw.
 
     Args:
         num_samples: points in each split.
@@ -27,10 +27,10 @@ class Toy(GANDataModule):
 
     @abstractmethod
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """``num_samples`` points ``(N, 2)``, and their modes ``(N,)`` where there are modes."""
+        """Draw ``num_samples`` points ``(N, 2)``, and their modes ``(N,)`` if there are any."""
 
     def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
-        """The same points in every run."""
+        """Draw the points of a split, the same in every run."""
         return self.draw(torch.Generator().manual_seed(0 if split == "train" else 1))
 
 
@@ -39,10 +39,10 @@ class _Mixture(Toy):
 
     @abstractmethod
     def centres(self) -> Tensor:
-        """``(modes, 2)``."""
+        """The means of the modes, ``(modes, 2)``."""
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Modes drawn evenly, normal noise around each."""
+        """Draw the modes uniformly, and normal noise around each."""
         modes = torch.randint(self.classes, (self.num_samples,), generator=generator)
         noise = torch.randn(self.num_samples, 2, generator=generator)
         return self.centres()[modes] + self.std * noise, modes
@@ -58,7 +58,7 @@ class Ring(_Mixture):
     std: ClassVar[float] = 0.01
 
     def centres(self) -> Tensor:
-        """At equal angles."""
+        """The means at equal angles, ``(modes, 2)``."""
         angles = torch.arange(self.classes) * (2 * math.pi / self.classes)
         return torch.stack([angles.cos(), angles.sin()], dim=1)
 
@@ -73,7 +73,7 @@ class Grid(_Mixture):
     std: ClassVar[float] = 0.0125
 
     def centres(self) -> Tensor:
-        """Row by row."""
+        """The means row by row, ``(modes, 2)``."""
         line = torch.linspace(-1, 1, 5)
         return torch.cartesian_prod(line, line)
 
@@ -85,7 +85,7 @@ class SwissRoll(Toy):
     """
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, None]:
-        """scikit-learn's roll, seen from the side, over its radius."""
+        """The roll of scikit-learn, seen from the side and divided by its radius."""
         points, _ = make_swiss_roll(
             self.num_samples, noise=0.25, random_state=generator.initial_seed()
         )

@@ -1,4 +1,4 @@
-"""Feature extractors by name, the features of images, and scores of features."""
+"""Feature extractors, the features of images, and the scores of features."""
 
 from gan_lightning.metrics.extractors import (
     EXTRACTORS,

@@ -1,4 +1,4 @@
-"""Networks of torchvision with weights from a local file, as extractors of features."""
+"""Feature extractors: torchvision networks with weights from a local file."""
 
 import os
 from pathlib import Path
@@ -13,22 +13,22 @@ from gan_lightning.utils.files import user_path
 
 
 class Backbone(nn.Module):
-    """A classifier of torchvision: its features are what its last linear layer gets.
+    """A torchvision classifier, whose features are the input of its last linear layer.
 
-    Images are resized to the square that torchvision's weights take (224 pixels for most), bilinear
-    with antialiasing, and scaled as for them; grey ones are repeated to three channels. Of weights
-    without the last layer there are features and no logits.
+    Images are resized to the square size that torchvision's weights expect (224 pixels for most),
+    bilinear with antialiasing, and normalised as these weights need; grey images are repeated to
+    three channels. Weights without the last layer give features but no logits.
 
     Raises:
-        MissingFileError: there is no such file.
-        WrongFileError: the file holds something else than this network's weights.
+        MissingFileError: the file does not exist.
+        WrongFileError: the file does not hold weights of this network.
     """
 
     def __init__(self, name: str, weights: str | Path | None) -> None:
         super().__init__()
         if weights is None:
             raise MissingFileError(
-                f"{name} needs its weights in a file: name it with --evaluate.weights, score's "
+                f"{name} needs a file of weights: pass it with --evaluate.weights, or score's "
                 "--weights"
             )
         path = user_path(weights)
@@ -36,50 +36,51 @@ class Backbone(nn.Module):
             raise MissingFileError(f"the weights {path} do not exist")
         self.net = models.get_model(name, weights=None)
         if hasattr(self.net, "transform_input"):
-            # torchvision sets it where it loads its weights itself.
+            # torchvision sets this only when it loads the weights itself.
             self.net.transform_input = True
-        self.published = models.get_model_weights(name).DEFAULT.transforms()
+        self.preset = models.get_model_weights(name).DEFAULT.transforms()
         last, layer = _last_linear(self.net)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             missing, unexpected = self.net.load_state_dict(state, strict=False)
         except Exception as error:
-            # Not a file of tensors, or of tensors of other shapes.
+            # The file holds no tensors, or tensors of other shapes.
             raise WrongFileError(
-                f"{path} does not hold weights of {name}: {_short(error)}"
+                f"{path} does not hold weights of {name}: {_summary(error)}"
             ) from error
         absent = [key for key in missing if not key.startswith(last + ".")]
         if absent or unexpected:
             what = f"lacks {absent[0]}" if absent else f"has {unexpected[0]}"
             raise WrongFileError(f"{path} does not hold weights of {name}: it {what}")
         self.num_features = layer.in_features
-        self.size = self.published.crop_size * 2  # of one number
+        self.size = self.preset.crop_size * 2  # crop_size has one element
         self.resize = f"to {self.size[0]}, bilinear with antialiasing"
         self.has_logits = not missing
         self._features: Tensor | None = None
-        layer.register_forward_pre_hook(self._keep)
+        layer.register_forward_pre_hook(self._store_features)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)`` and logits ``(N, K)``."""
+        """Map uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)``, logits ``(N, K)``."""
         x = images.expand(-1, 3, -1, -1).float() / 255
         x = TF.resize(x, self.size, TF.InterpolationMode.BILINEAR, antialias=True)
-        logits = self.net(TF.normalize(x, self.published.mean, self.published.std))
+        logits = self.net(TF.normalize(x, self.preset.mean, self.preset.std))
         features, self._features = self._features, None
         assert features is not None
         return features.flatten(1), logits if self.has_logits else None
 
-    def _keep(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
+    def _store_features(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
         (self._features,) = inputs
 
 
 def _last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
-    """The name and the layer that gives the logits."""
+    """The name and the module of the layer that returns the logits."""
     layers = [(name, m) for name, m in network.named_modules() if isinstance(m, nn.Linear)]
     if not layers:
         raise WrongFileError(f"{type(network).__name__} has no linear layer to take features from")
     return layers[-1]
 
 
-def _short(error: Exception) -> str:
+def _summary(error: Exception) -> str:
+    """The line of a message that says what is wrong, at most 200 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[min(1, len(lines) - 1)][:200] if lines else type(error).__name__

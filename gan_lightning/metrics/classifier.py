@@ -1,4 +1,4 @@
-"""A small classifier of a data set's own classes, as an extractor of features."""
+"""A small classifier of a data set's own classes, used as a feature extractor."""
 
 import hashlib
 import io
@@ -15,12 +15,12 @@ from gan_lightning.utils.errors import MissingFileError, WrongFileError
 from gan_lightning.utils.files import whole_file
 
 FORMAT = "gan_lightning classifier, version 1"
-#: Scores and files are called after it.
-NAME = r"[A-Za-z0-9_-]{1,64}"
+#: The name of a classifier, which becomes part of the names of scores and files.
+NAME_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 
 
 class Classifier(nn.Module):
-    """uint8 images ``(N, C, size, size)`` to 128 features and logits of the classes."""
+    """Maps uint8 images ``(N, C, size, size)`` to 128 features and the logits of the classes."""
 
     num_features = 128
 
@@ -51,14 +51,14 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
 
 @dataclass(frozen=True)
 class Description:
-    """What the file says of its network.
+    """The description of the network in its file.
 
     Args:
-        name: what scores on it are called after, before its hash.
-        shape: of the images, ``(C, size, size)``.
-        classes: how many.
-        accuracy: the share of the test split that it classifies rightly.
-        config: what it was trained on, and how.
+        name: the name in those of its scores, where the file's hash follows it.
+        shape: the shape of the images, ``(C, size, size)``.
+        classes: the number of classes.
+        accuracy: the accuracy on the test split.
+        config: the data and the options that it was trained with.
     """
 
     name: str
@@ -69,8 +69,8 @@ class Description:
 
 
 def save_classifier(network: Classifier, description: Description, path: Path) -> None:
-    """Write the file at once or not at all, the same bytes for the same network."""
-    # By way of a buffer: torch.save writes a file's name into the file.
+    """Write the file atomically, with the same bytes for the same network."""
+    # Through a buffer, because torch.save writes a file's name into the file.
     buffer = io.BytesIO()
     content = {"format": FORMAT, **asdict(description), "state": network.state_dict()}
     torch.save(content | {"shape": list(description.shape)}, buffer)
@@ -78,51 +78,51 @@ def save_classifier(network: Classifier, description: Description, path: Path) -
         file.write(buffer.getvalue())
 
 
-def _check(said: Description, state: dict[str, Tensor]) -> None:
-    """Raises ValueError where a file says what no network of this kind can have said of it."""
-    checked_name(said.name)
-    channels, height, width = said.shape
+def _check_description(description: Description, state: dict[str, Tensor]) -> None:
+    """Raises ValueError if the description is invalid, or does not fit the weights."""
+    checked_name(description.name)
+    channels, height, width = description.shape
     if channels not in (1, 3) or min(height, width) < 1:
-        raise ValueError(f"not of images: {said.shape}")
-    if state["classifier.bias"].shape != (said.classes,):
-        raise ValueError(f"not of {said.classes} classes")
+        raise ValueError(f"{description.shape} is not the shape of an image")
+    if state["classifier.bias"].shape != (description.classes,):
+        raise ValueError(f"the weights are not for {description.classes} classes")
 
 
 def checked_name(name: str) -> str:
-    """The name; ValueError where it cannot be a part of those of scores and of files."""
-    if re.fullmatch(NAME, name) is None:
+    """The name; raises ValueError if it cannot be part of the names of scores and files."""
+    if re.fullmatch(NAME_PATTERN, name) is None:
         raise ValueError(
-            f"the name {name!r} is to be of 1 to 64 letters, digits, underscores and hyphens"
+            f"the name {name!r} must consist of 1 to 64 letters, digits, underscores and hyphens"
         )
     return name
 
 
 def full_name(description: Description, path: Path) -> str:
-    """The name with the file's hash behind it: scores on other weights are other scores."""
+    """The name followed by the file's hash, because other weights give other scores."""
     return f"{description.name}_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
 
 
 def load_classifier(path: Path) -> tuple[Classifier, Description]:
-    """The network, in eval mode, and what its file says of it.
+    """The network, in eval mode, and its description.
 
     Raises:
-        MissingFileError: there is no such file.
-        WrongFileError: it is not one that ``save_classifier`` wrote.
+        MissingFileError: the file does not exist.
+        WrongFileError: ``save_classifier`` did not write the file.
     """
     if not os.path.isfile(path):
         raise MissingFileError(f"the classifier {path} does not exist")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.pop("format") != FORMAT:
-            raise ValueError("of another format")
+            raise ValueError("another format")
         state = content.pop("state")
         description = Description(**content | {"shape": tuple(content["shape"])})
-        _check(description, state)
+        _check_description(description, state)
         network = Classifier(description.shape[0], description.classes)
         network.load_state_dict(state)
     except Exception as error:
-        # torch, pickle and zip raise what they please on a file that is something else.
+        # torch, pickle and zip raise errors of many kinds if the file is something else.
         raise WrongFileError(
-            f"{path} is not a classifier of python -m gan_lightning.metrics.train_extractor"
+            f"{path} is not a classifier written by python -m gan_lightning.metrics.train_extractor"
         ) from error
     return network.eval(), description

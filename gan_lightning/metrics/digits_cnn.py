@@ -1,4 +1,4 @@
-"""The small classifier whose features and classes score generated digits."""
+"""The small classifier whose features and logits are used to score generated digits."""
 
 import hashlib
 from pathlib import Path
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 WEIGHTS = Path(__file__).with_name("digits_cnn.pt")
-#: Of the file that ``python -m gan_lightning.metrics.train_digits_cnn`` wrote.
+#: The hash of the file that ``python -m gan_lightning.metrics.train_digits_cnn`` writes.
 SHA256 = "fea3ea00c62efd536eebf2daa43cab75e739e781f5fb655124920a8afa25fcf0"
 
 
 class DigitsCNN(nn.Module):
-    """uint8 digits ``(N, 1, 8, 8)`` to 64 features and 10 logits."""
+    """Maps uint8 digits ``(N, 1, 8, 8)`` to 64 features and 10 logits."""
 
     num_features = 64
 
@@ -40,7 +40,7 @@ def load_digits_cnn() -> DigitsCNN:
     """The trained network, in eval mode.
 
     Raises:
-        ValueError: the file is not the one that scores are defined with.
+        ValueError: the file's hash is not the one above, with which the scores are defined.
     """
     found = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     if found != SHA256:

@@ -1,14 +1,14 @@
-"""How far samples are from each other."""
+"""Distances between samples."""
 
 import torch
 from torch import Tensor
 
 
 def nearest_distance(x: Tensor) -> float:
-    """The mean distance of each of ``x`` ``(N, ...)`` to the nearest other one; N is 2 at least.
+    """The mean distance of each sample in ``x`` ``(N, ...)`` to its nearest neighbour, N >= 2.
 
-    It grows smaller with more samples: sets that are compared are to be of one size. Unlike the
-    mean distance of all pairs, it tells a few different samples, each drawn again and again.
+    It decreases with the number of samples, so compare only sets of the same size. Unlike the mean
+    distance of all pairs, it detects that a few different samples are drawn again and again.
     """
     rows = x.flatten(1).double()
     distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,4 +1,4 @@
-"""Networks that turn images into the features and class logits that scores compare, by name."""
+"""Networks, by name, that turn images into the features and logits that scores compare."""
 
 import hashlib
 import io
@@ -27,11 +27,12 @@ from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFil
 from gan_lightning.utils.files import user_path
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
-#: How the hash of the published weights begins, as their file's name says.
+#: The first digits of the published weights' SHA-256, which are also part of the file's name.
 INCEPTION_SHA256 = "6726825d"
-#: The variables by which torch is told to load tensors alone, or anything.
-FORCED, FORCED_NOT = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-_NAME_A_FILE = f"name the file with --evaluate.weights, score's --weights or {INCEPTION_VARIABLE}"
+#: The environment variables that make torch load only tensors, or any object.
+FORCE_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+FORCE_NO_WEIGHTS_ONLY = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+_WEIGHTS_HINT = f"pass the file with --evaluate.weights, score's --weights or {INCEPTION_VARIABLE}"
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ class Extractor:
     """A network that maps uint8 images ``(N, C, H, W)`` to features and class logits.
 
     Args:
-        name: what scores measured with it are called after.
-        network: to features ``(N, num_features)`` and logits ``(N, K)``, both float32.
-        num_features: how many there are.
-        classes: whether there are logits; None stands in their place elsewhere.
-        resize: what it does to images before it looks at them.
-        batch: images that a CPU is quickest with at a time.
-        shape: of the images, where it takes only one.
+        name: the name in those of its scores.
+        network: returns features ``(N, num_features)`` and logits ``(N, K)``, both float32.
+        num_features: the number of features.
+        classes: whether the network returns logits; otherwise it returns None in their place.
+        resize: how the network resizes images.
+        batch: the batch size that is fastest on a CPU.
+        shape: the shape of the images, if the network takes only one.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Extractor:
     shape: tuple[int, ...] | None = None
 
     def fingerprint(self) -> str:
-        """A checksum of the name, the weights and the resize."""
+        """A checksum of the name, the weights and the way of resizing."""
         digest = hashlib.sha256(f"{self.name}, {self.resize}".encode())
         for name, tensor in self.network.state_dict().items():
             digest.update(name.encode())
@@ -65,25 +66,25 @@ class Extractor:
         return digest.hexdigest()
 
     def repeats_grey(self, shape: tuple[int, ...]) -> bool:
-        """Whether images of this shape are grey, and the network takes colour."""
+        """Whether images of this shape are grey but the network takes colour images."""
         return self.shape is None and shape[0] == 1
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises ArgumentError where the network does not take samples of this shape."""
+        """Raises ArgumentError if the network does not take samples of this shape."""
         if self.shape is None and not (len(shape) == 3 and shape[0] in (1, 3)):
             raise ArgumentError(
-                f"{self.name} takes images of 1 or 3 channels, and these samples are {shape}"
+                f"{self.name} takes images of 1 or 3 channels, but these samples have shape {shape}"
             )
         if self.shape is not None and shape != self.shape:
             raise ArgumentError(
-                f"{self.name} takes images of shape {self.shape}, and these are {shape}"
+                f"{self.name} takes images of shape {self.shape}, but these have shape {shape}"
             )
 
 
 class Inception(nn.Module):
-    """Inception v3 as FID and IS are defined on it: TensorFlow's weights and bilinear resize.
+    """The Inception v3 that defines FID and IS: TensorFlow's weights and bilinear resizing.
 
-    The network and the resize are torch-fidelity's. Grey images are repeated to three channels.
+    The network and the resizing are torch-fidelity's. Grey images are repeated to three channels.
     """
 
     num_features = 2048
@@ -92,7 +93,7 @@ class Inception(nn.Module):
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
         path = _inception_weights(weights)
-        tensors = _tensors(path)
+        tensors = _read_tensors(path)
         try:
             self.net = FeatureExtractorInceptionV3(
                 "inception-v3-compat",
@@ -100,28 +101,28 @@ class Inception(nn.Module):
                 feature_extractor_weights_path=tensors,
             )
         except RuntimeError as error:
-            raise _wrong_file(path) from error
+            raise _wrong_file_error(path) from error
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features ``(N, 2048)`` and logits without their bias ``(N, 1008)``."""
+        """Features ``(N, 2048)`` and logits without bias ``(N, 1008)``."""
         features, logits = self.net(images.expand(-1, 3, -1, -1))
         return features, logits
 
 
 def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
-    """The extractor of that name, in eval mode.
+    """The extractor of this name, in eval mode.
 
     Args:
         name: ``inception``, ``digits_cnn``, ``classifier`` for a file that
             ``gan_lightning.metrics.train_extractor`` wrote, one of torch-fidelity's DINOv2 networks
-            such as ``dinov2_vit_b_14``, or a classifier of torchvision such as ``mobilenet_v2``.
-        weights: a local file; ``inception`` can do without, ``classifier`` and torchvision's
-            networks cannot, the others take none.
+            such as ``dinov2_vit_b_14``, or a torchvision classifier such as ``mobilenet_v2``.
+        weights: a local file: optional for ``inception``, required for ``classifier`` and
+            torchvision's networks, refused for the other extractors.
 
     Raises:
-        ArgumentError: there is no extractor of that name, or it takes no file.
+        ArgumentError: there is no extractor of this name, or it takes no file.
         WrongFileError: the file holds something else.
-        MissingFileError: the weights are neither on disk nor to be had.
+        MissingFileError: the weights are not on disk and cannot be downloaded.
     """
     if name in EXTRACTORS:
         extractor = EXTRACTORS[name](weights)
@@ -134,8 +135,8 @@ def load_extractor(name: str, weights: str | Path | None = None) -> Extractor:
         )
     else:
         raise ArgumentError(
-            f"no extractor is called {name!r}: choose from {', '.join([*EXTRACTORS, *DINOV2])}, or "
-            "a classifier of torchvision such as mobilenet_v2"
+            f"there is no extractor {name!r}: choose from {', '.join([*EXTRACTORS, *DINOV2])}, or "
+            "a torchvision classifier such as mobilenet_v2"
         )
     extractor.network.eval().requires_grad_(False)
     return extractor
@@ -148,7 +149,7 @@ def _inception(weights: str | Path | None) -> Extractor:
 
 def _digits_cnn(weights: str | Path | None) -> Extractor:
     if weights is not None:
-        raise ArgumentError("digits_cnn brings its weights: it takes no file")
+        raise ArgumentError("digits_cnn comes with its weights: it takes no file")
     network = load_digits_cnn()
     return Extractor(
         "digits_cnn", network, network.num_features, True, "none", batch=256, shape=(1, 8, 8)
@@ -158,57 +159,60 @@ def _digits_cnn(weights: str | Path | None) -> Extractor:
 def _classifier(weights: str | Path | None) -> Extractor:
     if weights is None:
         raise ArgumentError(
-            "the extractor classifier is a file: name it with --evaluate.weights, score's --weights"
+            "the extractor classifier needs a file: pass it with --evaluate.weights, or score's "
+            "--weights"
         )
     path = user_path(weights)
-    network, said = load_classifier(path)
-    name = full_name(said, path)
-    return Extractor(name, network, network.num_features, True, "none", 256, said.shape)
+    network, description = load_classifier(path)
+    name = full_name(description, path)
+    return Extractor(name, network, network.num_features, True, "none", 256, description.shape)
 
 
 class DinoV2(nn.Module):
-    """DINOv2's vision transformer, through torch-fidelity: Oquab et al. 2023, arXiv:2304.07193."""
+    """DINOv2's vision transformer, from torch-fidelity: Oquab et al. 2023, arXiv:2304.07193."""
 
     resize = "to 224, torch-fidelity's"
 
     def __init__(self, name: str) -> None:
         super().__init__()
         try:
-            with _tensors_alone():
+            with _load_only_tensors():
                 self.net = FeatureExtractorDinoV2(name, ["dinov2"])
         except UnpicklingError as error:
             raise WrongFileError(
-                f"{torch.hub.get_dir()}/checkpoints holds something else than weights of {name}: "
-                "delete the file, and it is downloaded again"
+                f"the file of {name} in {torch.hub.get_dir()}/checkpoints does not hold its "
+                "weights: delete it, and it will be downloaded again"
             ) from error
         except (URLError, OSError, RuntimeError) as error:
             raise MissingFileError(
-                f"{name} could not be downloaded ({error}): with a network, torch.hub keeps it in "
-                f"{torch.hub.get_dir()}"
+                f"{name} could not be downloaded ({error}): on a machine with internet access, "
+                f"torch.hub saves it in {torch.hub.get_dir()}"
             ) from error
         self.num_features: int = self.net.model.embed_dim
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
-        """uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)``; no logits."""
+        """Map uint8 ``(N, 1 or 3, H, W)`` to features ``(N, num_features)``; no logits."""
         (features,) = self.net(images.expand(-1, 3, -1, -1))
         return features, None
 
 
 @contextmanager
-def _tensors_alone() -> Iterator[None]:
-    """Have torch unpickle nothing but tensors, whatever others ask it for."""
-    given = {name: os.environ.pop(name, None) for name in (FORCED, FORCED_NOT)}
-    os.environ[FORCED] = "1"
+def _load_only_tensors() -> Iterator[None]:
+    """Make torch unpickle only tensors, whatever its callers or the environment ask for."""
+    given = {
+        name: os.environ.pop(name, None) for name in (FORCE_WEIGHTS_ONLY, FORCE_NO_WEIGHTS_ONLY)
+    }
+    os.environ[FORCE_WEIGHTS_ONLY] = "1"
     try:
         yield
     finally:
-        del os.environ[FORCED]
+        del os.environ[FORCE_WEIGHTS_ONLY]
         os.environ.update({name: value for name, value in given.items() if value is not None})
 
 
 def _dinov2(name: str, weights: str | Path | None) -> Extractor:
     if weights is not None:
-        raise ArgumentError(f"{name} comes through torch.hub: it takes no file")
+        raise ArgumentError(f"{name} is loaded by torch.hub: it takes no file")
     network = DinoV2(name.replace("_", "-"))
     return Extractor(name, network, network.num_features, False, network.resize)
 
@@ -218,18 +222,18 @@ EXTRACTORS: dict[str, Callable[[str | Path | None], Extractor]] = {
     "digits_cnn": _digits_cnn,
     "classifier": _classifier,
 }
-#: torch-fidelity's names, as one word.
+#: torch-fidelity's names, with underscores.
 DINOV2 = tuple(name.replace("-", "_") for name in MODEL_METADATA)
 
 
 def _inception_weights(weights: str | Path | None) -> Path:
-    """The file given, or named by the environment, or downloaded into torch's cache."""
+    """The file that is given, named by the environment, or downloaded into torch's cache."""
     name = Path(URL_INCEPTION_V3).name
     given = weights or os.environ.get(INCEPTION_VARIABLE)
     path = user_path(given) if given else Path(torch.hub.get_dir()) / "checkpoints" / name
     if not os.path.isfile(path):
         if given:
-            raise MissingFileError(f"the Inception weights {path} do not exist: {_NAME_A_FILE}")
+            raise MissingFileError(f"the Inception weights {path} do not exist: {_WEIGHTS_HINT}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(
@@ -238,24 +242,24 @@ def _inception_weights(weights: str | Path | None) -> Path:
         except (URLError, OSError, RuntimeError) as error:
             raise MissingFileError(
                 f"FID and IS need {name}, which could not be downloaded ({error}). Put it at "
-                f"{path} (from {URL_INCEPTION_V3}), or {_NAME_A_FILE}, or train without scores: "
+                f"{path} (from {URL_INCEPTION_V3}), or {_WEIGHTS_HINT}, or train without scores: "
                 "--evaluate.extractor none"
             ) from error
     return path
 
 
-def _tensors(path: Path) -> io.BytesIO:
-    """The file's tensors, written anew: torch-fidelity unpickles whatever it is given."""
+def _read_tensors(path: Path) -> io.BytesIO:
+    """The file's tensors, saved again, because torch-fidelity unpickles any object."""
     try:
         content = path.read_bytes()
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
-        raise _wrong_file(path) from error
+        raise _wrong_file_error(path) from error
     if not isinstance(state, dict) or "Mixed_7c.branch_pool.conv.weight" not in state:
-        raise _wrong_file(path)
+        raise _wrong_file_error(path)
     if not hashlib.sha256(content).hexdigest().startswith(INCEPTION_SHA256):
         rank_zero_warn(
-            f"{path} does not hold the published weights: what is called fid and is here is neither"
+            f"{path} does not hold the published weights: fid and is are not the standard scores"
         )
     written = io.BytesIO()
     torch.save(state, written)
@@ -263,7 +267,7 @@ def _tensors(path: Path) -> io.BytesIO:
     return written
 
 
-def _wrong_file(path: Path) -> WrongFileError:
+def _wrong_file_error(path: Path) -> WrongFileError:
     return WrongFileError(
-        f"{path} does not hold Inception weights in torch-fidelity's layout: {_NAME_A_FILE}"
+        f"{path} does not hold Inception weights in torch-fidelity's layout: {_WEIGHTS_HINT}"
     )

@@ -1,4 +1,4 @@
-"""Features of images, generated or from files, in the order of the images."""
+"""Features of generated images or of files, in the order of the images."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -19,15 +19,15 @@ from gan_lightning.metrics.scores import Moments
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.images import to_uint8
 
-#: Images that a GPU is given at a time.
+#: The batch size on a GPU.
 GPU_BATCH = 256
 
 
 @dataclass(frozen=True)
 class Features:
-    """Of all samples of a set, on the CPU: features ``(N, D)`` and, where there are, logits.
+    """The features ``(N, D)`` of a set of samples, on the CPU, and their logits, if it has any.
 
-    Where ``summed`` is given, it is of all samples, and their features need not be there.
+    ``summed`` holds the moments of all samples; where it is given, ``features`` may be empty.
     """
 
     features: Tensor
@@ -35,39 +35,39 @@ class Features:
     summed: Moments | None = None
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return len(self.features) if self.summed is None else self.summed.count
 
     @property
     def finite(self) -> bool:
-        """Whether all of them are."""
+        """Whether all features are finite."""
         known = self.features if self.summed is None else self.summed.sum
         return bool(torch.isfinite(known).all())
 
     @cached_property
     def moments(self) -> Moments:
-        """Sums of the features and of their products."""
-        return Moments.of(self.features) if self.summed is None else self.summed
+        """The sums of the features and of their products."""
+        return Moments.from_features(self.features) if self.summed is None else self.summed
 
 
 @torch.no_grad()
 def extract(extractor: Extractor, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Features ``(N, D)`` and logits ``(N, K)`` of images in [-1, 1], rounded to uint8 once.
 
-    On the device of ``x``. Those of an image that is not finite are nan: uint8 has none, and it
-    must not pass as a black one.
+    They are on the device of ``x``. An image that is not finite gets nan: uint8 has no nan, and
+    the image must not pass as a black one.
     """
-    features, logits = features_of(extractor, to_uint8(x.float()))
+    features, logits = extract_uint8(extractor, to_uint8(x.float()))
     bad = ~torch.isfinite(x).flatten(1).all(dim=1, keepdim=True)
     features = features.masked_fill(bad, math.nan)
     return features, None if logits is None else logits.masked_fill(bad, math.nan)
 
 
 @torch.no_grad()
-def features_of(extractor: Extractor, images: Tensor) -> tuple[Tensor, Tensor | None]:
+def extract_uint8(extractor: Extractor, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """Features ``(N, D)`` and logits ``(N, K)`` of uint8 images, on their device.
 
-    In true float32: neither autocast nor TF32.
+    They are computed in true float32, without autocast and TF32.
     """
     on_gpu = images.device.type == "cuda"
     layout = torch.channels_last if on_gpu else torch.contiguous_format
@@ -75,10 +75,10 @@ def features_of(extractor: Extractor, images: Tensor) -> tuple[Tensor, Tensor | 
     features, logits = [], []
     with _true_float32(), torch.autocast(images.device.type, enabled=False):
         for part in images.split(GPU_BATCH if on_gpu else extractor.batch):
-            some, classes = network(part.contiguous(memory_format=layout))
-            features.append(some.float())
-            if classes is not None:
-                logits.append(classes.float())
+            part_features, part_logits = network(part.contiguous(memory_format=layout))
+            features.append(part_features.float())
+            if part_logits is not None:
+                logits.append(part_logits.float())
     if not features:
         return torch.zeros(0, extractor.num_features, device=images.device), None
     return torch.cat(features), torch.cat(logits) if logits else None
@@ -89,16 +89,16 @@ def collect(extractor: Extractor, batches: Iterable[Tensor], device: torch.devic
     features, logits = [torch.zeros(0, extractor.num_features)], []
     for batch in batches:
         extractor.check(tuple(batch.shape[1:]))
-        some, classes = features_of(extractor, batch.to(device, non_blocking=True))
-        features.append(some.cpu())
-        if classes is not None:
-            logits.append(classes.cpu())
+        part_features, part_logits = extract_uint8(extractor, batch.to(device, non_blocking=True))
+        features.append(part_features.cpu())
+        if part_logits is not None:
+            logits.append(part_logits.cpu())
     return Features(torch.cat(features), torch.cat(logits) if logits else None)
 
 
 @contextmanager
 def _true_float32() -> Iterator[None]:
-    """Neither TF32 nor bfloat16 inside of convolutions and products, whatever training uses."""
+    """Use neither TF32 nor bfloat16 in convolutions and products, whatever training uses."""
     cuda, cudnn, mkldnn = (getattr(torch.backends, name) for name in ("cuda", "cudnn", "mkldnn"))
     libraries = [cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv]
     before = [library.fp32_precision for library in libraries]
@@ -112,27 +112,27 @@ def _true_float32() -> Iterator[None]:
 
 
 def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iterator[Tensor]:
-    """The pictures of a source, decoded by other processes, together while their shapes agree.
+    """The images of a source, decoded by workers; images of one shape in a row form a batch.
 
-    Those that cannot be read are left out, and noted in ``skipped`` with the reason.
+    Images that cannot be read are left out, and their index and the reason added to ``skipped``.
     """
     source.prepare()
     waiting: list[Tensor] = []
-    for i, pixels in enumerate(read_ahead(_Pictures(source), each=64)):
+    for i, pixels in enumerate(read_ahead(_DecodedImages(source), per_worker=64)):
         if isinstance(pixels, str):
             skipped[i] = pixels
             continue
-        picture = torch.from_numpy(pixels)
-        if waiting and (len(waiting) == batch_size or waiting[0].shape != picture.shape):
+        image = torch.from_numpy(pixels)
+        if waiting and (len(waiting) == batch_size or waiting[0].shape != image.shape):
             yield torch.stack(waiting)
             waiting = []
-        waiting.append(picture)
+        waiting.append(image)
     if waiting:
         yield torch.stack(waiting)
 
 
-class _Pictures(Dataset[np.ndarray | str | UserError]):
-    """Pictures, or why one cannot be read, or why no more can."""
+class _DecodedImages(Dataset[np.ndarray | str | UserError]):
+    """Decoded images, or the reason why one image, or the source, cannot be read."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

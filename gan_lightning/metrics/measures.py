@@ -1,4 +1,4 @@
-"""Every score of two sets of features, by name, and what its name says."""
+"""The scores of two sets of features, and how they are named."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -20,10 +20,10 @@ from gan_lightning.metrics.toys import near_modes, sliced_wasserstein
 from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError
 
 INCEPTION = "inception"
-#: What distances are called on the network that defines them.
-ON_INCEPTION = {"fd": "fid", "kd": "kid"}
-#: The score that is of classes.
-OF_CLASSES = "is"
+#: The names of distances on Inception, the network that defines them.
+INCEPTION_NAMES = {"fd": "fid", "kd": "kid"}
+#: The score that needs class logits.
+CLASS_METRIC = "is"
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,18 @@ class Measure:
     """Scores that are computed together.
 
     Args:
-        names: of the scores.
-        least: how many samples of a kind they can be made of.
-        compute: them, of real and of generated samples.
-        needs_real: whether they are of real samples at all.
-        needs_each: whether they are of each sample's features; otherwise the moments do.
+        names: the names of the scores.
+        min_samples: the smallest number of samples, real or generated.
+        compute: returns the scores, given the features of real and of generated samples.
+        needs_real: whether the scores depend on real samples.
+        needs_features: whether they need the features of each sample; otherwise moments suffice.
     """
 
     names: tuple[str, ...]
-    least: int
+    min_samples: int
     compute: Callable[[Features, Features], tuple[float, ...]]
     needs_real: bool = True
-    needs_each: bool = True
+    needs_features: bool = True
 
 
 def _inception(real: Features, fake: Features) -> tuple[float]:
@@ -55,9 +55,9 @@ MEASURES = (
         ("fd",),
         2,
         lambda real, fake: (frechet_distance(real.moments, fake.moments),),
-        needs_each=False,
+        needs_features=False,
     ),
-    Measure((OF_CLASSES,), SPLITS, _inception, needs_real=False, needs_each=False),
+    Measure((CLASS_METRIC,), SPLITS, _inception, needs_real=False, needs_features=False),
     Measure(("kd",), 2, lambda real, fake: (kernel_distance(real.features, fake.features),)),
     Measure(
         ("precision", "recall"),
@@ -73,7 +73,7 @@ MEASURES = (
 
 
 def point_measures(centres: Tensor | None, std: float) -> tuple[Measure, ...]:
-    """Those of points, whose features they are themselves; ``centres`` ``(M, D)`` are of modes."""
+    """The measures of points, which are their own features, with modes ``centres`` ``(M, D)``."""
 
     def distance(real: Features, fake: Features) -> tuple[float]:
         return (sliced_wasserstein(real.features, fake.features),)
@@ -89,33 +89,33 @@ def point_measures(centres: Tensor | None, std: float) -> tuple[Measure, ...]:
     return (*measures, Measure(("modes", "high_quality"), 1, modes, needs_real=False))
 
 
-#: Of all there are; what is not against real samples has no split in its name.
-NAMES = tuple(name for measure in MEASURES for name in measure.names)
-NAMES_OF_POINTS = ("swd", "modes", "high_quality")
-_WITHOUT_SPLIT = (OF_CLASSES, "modes", "high_quality")
+#: The names of all metrics; without real samples, a score has no split in its name.
+METRIC_NAMES = tuple(name for measure in MEASURES for name in measure.names)
+POINT_METRIC_NAMES = ("swd", "modes", "high_quality")
+_WITHOUT_SPLIT = (CLASS_METRIC, "modes", "high_quality")
 _FULL_NAME = re.compile(
-    rf"({'|'.join([*NAMES, *ON_INCEPTION.values(), *NAMES_OF_POINTS])})\d+k?(_|$)"
+    rf"({'|'.join([*METRIC_NAMES, *INCEPTION_NAMES.values(), *POINT_METRIC_NAMES])})\d+k?(_|$)"
 )
 
 
 def full_name(
     metric: str, network: str | None, count: int | None = None, split: str | None = None
 ) -> str:
-    """The score's name, which is its protocol.
+    """The full name of a score, which states its protocol.
 
-    The metric, the number of generated samples, the network where it is not Inception, and the
-    real split, which is the training set where another network is named and no split: as in
-    ``fid50k_train``, ``is50k``, ``fd1797_digits_cnn`` and ``kd10k_mobilenet_v2_test``. Two folders
-    of images have neither count nor split: ``fid``, ``fd_mobilenet_v2``.
+    It consists of the metric, the number of generated samples, the network unless it is Inception,
+    and the real split, which is left out where it is the training set and a network is named:
+    ``fid50k_train``, ``is50k``, ``fd1797_digits_cnn`` and ``kd10k_mobilenet_v2_test``. Scores of
+    two folders of images have neither count nor split: ``fid``, ``fd_mobilenet_v2``.
 
     Args:
-        metric: one of ``NAMES`` or ``NAMES_OF_POINTS``.
+        metric: one of ``METRIC_NAMES`` or ``POINT_METRIC_NAMES``.
         network: the extractor's name; None for points.
-        count: of generated samples.
-        split: of the data that the real samples are.
+        count: the number of generated samples.
+        split: the split of the real samples.
     """
     on_inception = network == INCEPTION
-    parts = [ON_INCEPTION.get(metric, metric) if on_inception else metric]
+    parts = [INCEPTION_NAMES.get(metric, metric) if on_inception else metric]
     if count is not None:
         parts[0] += f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
     if network is not None and not on_inception:
@@ -127,38 +127,42 @@ def full_name(
 
 
 def is_full_name(name: str) -> bool:
-    """Whether this is what a score of a generator is called."""
+    """Whether this is the full name of a generator's score."""
     return _FULL_NAME.match(name) is not None
 
 
-def chosen(asked: Sequence[str], extractor: Extractor) -> list[str]:
-    """The metrics that are asked for, each by its name in ``NAMES``.
+def resolve_metrics(requested: Sequence[str], extractor: Extractor) -> list[str]:
+    """The requested metrics, each once, by their names in ``METRIC_NAMES``.
 
     Raises:
-        ArgumentError: one of them is unknown, or the extractor does not give it.
+        ArgumentError: a metric is unknown, or not available with the extractor.
     """
-    ours = {theirs: name for name, theirs in ON_INCEPTION.items()}
-    choices = f"choose from {', '.join([*NAMES, *ours])}"
-    if not asked:
-        raise ArgumentError(f"no metric is named: {choices}")
-    for name in asked:
+    ours = {theirs: name for name, theirs in INCEPTION_NAMES.items()}
+    choices = f"choose from {', '.join([*METRIC_NAMES, *ours])}"
+    if not requested:
+        raise ArgumentError(f"no metric is given: {choices}")
+    for name in requested:
         if name in ours and extractor.name != INCEPTION:
-            raise ArgumentError(f"{name} is on Inception's features: elsewhere it is {ours[name]}")
-        if name not in (*NAMES, *ours):
+            raise ArgumentError(
+                f"{name} is defined on Inception: with {extractor.name} use {ours[name]}"
+            )
+        if name not in (*METRIC_NAMES, *ours):
             raise ArgumentError(f"there is no metric {name!r}: {choices}")
-        if name == OF_CLASSES and not extractor.classes:
-            raise ArgumentError(f"{extractor.name} gives no classes, which the metric {name} needs")
-    return list(dict.fromkeys(ours.get(name, name) for name in asked))
+        if name == CLASS_METRIC and not extractor.classes:
+            raise ArgumentError(f"the metric {name} needs classes, which {extractor.name} lacks")
+    return list(dict.fromkeys(ours.get(name, name) for name in requested))
 
 
-def chosen_of_points(asked: Sequence[str] | None, measures: Iterable[Measure]) -> list[str]:
-    """The metrics that are asked for of points; by default all.
+def resolve_point_metrics(
+    requested: Sequence[str] | None, measures: Iterable[Measure]
+) -> list[str]:
+    """The requested metrics of points, each once; by default all.
 
     Raises:
-        ArgumentError: one of them is not to be had of these points.
+        ArgumentError: a metric is not available for these points.
     """
     names = [name for measure in measures for name in measure.names]
-    metrics = names if asked is None else asked
+    metrics = names if requested is None else requested
     for name in metrics or [""]:
         if name not in names:
             raise ArgumentError(
@@ -167,42 +171,42 @@ def chosen_of_points(asked: Sequence[str] | None, measures: Iterable[Measure]) -
     return list(dict.fromkeys(metrics))
 
 
-def selected(measures: Iterable[Measure], metrics: Iterable[str]) -> tuple[Measure, ...]:
-    """The measures that give these metrics."""
+def select_measures(measures: Iterable[Measure], metrics: Iterable[str]) -> tuple[Measure, ...]:
+    """The measures that compute these metrics."""
     wanted = set(metrics)
     return tuple(measure for measure in measures if wanted & set(measure.names))
 
 
-def measured(measures: Iterable[Measure], real: Features, fake: Features) -> dict[str, float]:
-    """What the measures give, by name.
+def compute_scores(measures: Iterable[Measure], real: Features, fake: Features) -> dict[str, float]:
+    """The scores that the measures compute, by name.
 
     Raises:
         TooFewSamplesError: there are too few samples for one of them.
     """
     measures = tuple(measures)
     check_counts(measures, generated=len(fake), real=len(real))
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for measure in measures:
-        found |= zip(measure.names, measure.compute(real, fake), strict=True)
-    return found
+        scores |= zip(measure.names, measure.compute(real, fake), strict=True)
+    return scores
 
 
 def check_counts(measures: Iterable[Measure], **counts: int) -> None:
-    """Raises TooFewSamplesError where these ``generated`` and ``real`` samples do not suffice."""
+    """Raises TooFewSamplesError if there are too few ``generated`` or ``real`` samples."""
     for measure in measures:
         for kind, count in counts.items():
-            if count < measure.least and (kind == "generated" or measure.needs_real):
+            if count < measure.min_samples and (kind == "generated" or measure.needs_real):
                 raise TooFewSamplesError(
-                    f"{' and '.join(measure.names)} need {measure.least} {kind} samples at least, "
-                    f"and there are {count}: choose other metrics, or more samples"
+                    f"{' and '.join(measure.names)}: at least {measure.min_samples} {kind} samples "
+                    f"are needed, but there are {count}; choose other metrics or more samples"
                 )
 
 
-def few_for_a_distance(count: int, num_features: int) -> str | None:
-    """What is wrong with a distance of so few samples; None where they are enough."""
+def too_few_warning(count: int, num_features: int) -> str | None:
+    """A warning that a distance of so few images is unreliable; None if they are enough."""
     if count > num_features:
         return None
     return (
-        f"{count:,} are no more than the {num_features:,} features: a distance of so few is far "
-        "from that of many"
+        f"{count:,} images are too few for {num_features:,} features: their distance is far from "
+        "the one of many images"
     )

@@ -1,8 +1,8 @@
 """Train the classifier that scores digits: ``python -m gan_lightning.metrics.train_digits_cnn``.
 
-Writes ``digits_cnn.pt`` beside this file and prints its hash, which belongs in ``digits_cnn.py``:
-scores measured with other weights are other scores. On one machine the file comes out the same
-byte for byte; another processor's arithmetic may differ in the last bits.
+Writes ``digits_cnn.pt`` next to this file and prints its hash, which belongs in ``digits_cnn.py``,
+because other weights give other scores. On one machine the file is the same byte for byte every
+time; another processor's arithmetic may differ in the last bits.
 """
 
 import argparse
@@ -23,15 +23,15 @@ BATCH_SIZE = 50
 
 
 def train(x: Tensor, y: Tensor) -> DigitsCNN:
-    """Cross-entropy, Adam at 1e-3 decayed to zero, images moved by up to a pixel."""
+    """Cross-entropy, AdamW at 1e-3 decayed to zero, images shifted by up to a pixel."""
     network = DigitsCNN()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(x)).split(BATCH_SIZE):
             dy, dx = torch.randint(3, (2,)).tolist()
-            moved = F.pad(x[batch], (1, 1, 1, 1))[:, :, dy : dy + 8, dx : dx + 8]
-            loss = F.cross_entropy(network(moved)[1], y[batch])
+            shifted = F.pad(x[batch], (1, 1, 1, 1))[:, :, dy : dy + 8, dx : dx + 8]
+            loss = F.cross_entropy(network(shifted)[1], y[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -46,7 +46,7 @@ def accuracy(network: DigitsCNN, x: Tensor, y: Tensor) -> float:
 
 
 def main() -> None:
-    """Train, say how accurate the result is, and write it."""
+    """Train the classifier, write its weights and print its accuracy."""
     parser = argparse.ArgumentParser(description="Train the classifier that scores digits.")
     parser.add_argument("--output", type=Path, default=WEIGHTS, help="where to write the weights")
     output = parser.parse_args().output
@@ -57,7 +57,7 @@ def main() -> None:
     order = torch.randperm(len(x))
     x, y = x[order], y[order]
     network = train(x[HELD_OUT:], y[HELD_OUT:])
-    # By way of a buffer: torch.save writes a file's name into the file.
+    # Through a buffer, because torch.save writes a file's name into the file.
     buffer = io.BytesIO()
     torch.save(network.state_dict(), buffer)
     output.write_bytes(buffer.getvalue())

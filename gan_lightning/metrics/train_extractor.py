@@ -1,8 +1,9 @@
-"""Train a classifier on a data set's own classes, to score generated images with.
+"""Train a classifier on a data set's own classes, to score generated images with it.
 
 ``python -m gan_lightning.metrics.train_extractor --data FashionMNIST --output fashion.pt``, then
-``--evaluate.extractor classifier --evaluate.weights fashion.pt``. For data where ImageNet's
-features mean little. On one machine, with one thread, the file comes out the same byte for byte.
+``--evaluate.extractor classifier --evaluate.weights fashion.pt``. It is meant for data on which
+ImageNet's features mean little. On one machine, with one thread, the file is the same byte for byte
+every time.
 """
 
 import re
@@ -29,12 +30,12 @@ from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import user_path
 
 BATCH_SIZE = 128
-#: Images are moved by up to so many pixels.
+#: The largest shift of an image, in pixels.
 SHIFT = 2
 
 
 def train(x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> Classifier:
-    """Cross-entropy, AdamW under a cosine from 2e-3 to zero, images moved by up to two pixels.
+    """Cross-entropy, AdamW on a cosine from 2e-3 to zero, images shifted by up to two pixels.
 
     ``x`` is uint8 ``(N, C, H, W)``, ``y`` int64 ``(N,)``.
     """
@@ -44,17 +45,17 @@ def train(x: Tensor, y: Tensor, classes: int, epochs: int, seed: int) -> Classif
     steps = epochs * (len(x) // BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     height, width = x.shape[-2:]
-    shown = Console(stderr=True)
+    console = Console(stderr=True)
     for epoch in range(epochs):
         order = torch.randperm(len(x)).split(BATCH_SIZE)
-        said = f"epoch {epoch + 1} of {epochs}"
-        hidden = not shown.is_terminal
-        for batch in track(order, said, console=shown, transient=True, disable=hidden):
+        title = f"epoch {epoch + 1} of {epochs}"
+        hidden = not console.is_terminal
+        for batch in track(order, title, console=console, transient=True, disable=hidden):
             if len(batch) < min(BATCH_SIZE, len(x)):
                 continue
             top, left = torch.randint(2 * SHIFT + 1, (2,)).tolist()
-            moved = F.pad(x[batch], (SHIFT,) * 4)[..., top : top + height, left : left + width]
-            loss = F.cross_entropy(network(moved)[1], y[batch])
+            shifted = F.pad(x[batch], (SHIFT,) * 4)[..., top : top + height, left : left + width]
+            loss = F.cross_entropy(network(shifted)[1], y[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -73,21 +74,23 @@ def accuracy(network: Classifier, x: Tensor, y: Tensor) -> float:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Train, say how accurate the result is, and write it."""
+    """Train the classifier, write its file and print its accuracy."""
     parser = ArgumentParser(prog="gan_lightning.metrics.train_extractor", description=__doc__)
     parser.add_subclass_arguments(GANDataModule, "data", required=True)
     parser.add_argument("--output", type=Path, help="the file to write (default: NAME.pt)")
-    parser.add_argument("--name", type=str | None, help="of the scores (default: of the data)")
+    parser.add_argument(
+        "--name", type=str | None, help="the name of the classifier (default: of the data)"
+    )
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(args)
     options.data.init_args.conditional = True
-    config = _plain(options)
+    config = _training_config(options)
     try:
         at_least(1, epochs=options.epochs)
         if options.name is not None:
             checked_name(options.name)
-        path = options.output and _writable(options.output)
+        path = options.output and _writable_path(options.output)
         data: GANDataModule = parser.instantiate(options).data
         data.prepare_data()
         (x, y), (x_test, y_test) = data.load("train"), data.load("test")
@@ -101,18 +104,18 @@ def main(args: list[str] | None = None) -> None:
     name = options.name or snake_case(type(data).__name__)
     shape = (x.shape[1], x.shape[2], x.shape[3])
     path = path or Path(f"{name}.pt")
-    said = Description(name, shape, data.classes, share, config)
-    save_classifier(network, said, path)
+    description = Description(name, shape, data.classes, share, config)
+    save_classifier(network, description, path)
     print(
-        f"{path}: accuracy {share:.4f} on {len(x_test):,} test images; its scores are called "
-        f"after {full_name(said, path)}"
+        f"{path}: accuracy {share:.4f} on {len(x_test):,} test images; its scores are named "
+        f"after {full_name(description, path)}"
     )
 
 
-def _writable(path: Path) -> Path:
-    """The path, whose folder is made; ValueError where no file can be put there."""
+def _writable_path(path: Path) -> Path:
+    """The path, whose folder is created; raises ValueError if no file can be written there."""
     if path.is_dir():
-        raise ValueError(f"--output {path} is a folder: name a file")
+        raise ValueError(f"--output {path} is a folder: pass the path of a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".part").touch()
@@ -127,8 +130,8 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def _plain(options: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What to train it again with; no path of this machine."""
+def _training_config(options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The options to train the classifier again with, without paths of this machine."""
     init_args = {
         key: value
         for key, value in options.data.init_args.as_dict().items()

@@ -1,4 +1,4 @@
-"""The families of networks, and what can be done to them."""
+"""The families of networks, and functions that modify or inspect networks."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
 from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
 from gan_lightning.utils.checks import one_of
 
-#: Families of images, by the name that ``--model.network`` takes; vectors get perceptrons.
+#: Families for images, by the name that ``--model.network`` takes; vectors use perceptrons.
 FAMILIES = {
     "dcgan": DCGAN,
     "sndcgan": SNDCGAN,
@@ -22,7 +22,7 @@ FAMILIES = {
 
 
 def family_for(shape: Sequence[int], network: str) -> Family:
-    """The family of this name for images ``(C, H, W)``, that of perceptrons for other shapes.
+    """The family of this name for images ``(C, H, W)``, perceptrons for other shapes.
 
     Raises:
         ValueError: there is no such family.

@@ -25,7 +25,7 @@ class SelfAttention2d(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Weights ``(N, H W, positions)`` of each position on the keys; rows sum to 1."""
+        """The attention ``(N, H W, positions)`` of each position to the keys; rows sum to 1."""
         query = self.query(x).flatten(2)
         key = _pool(self.key(x)).flatten(2)
         return F.softmax(query.transpose(1, 2) @ key, dim=-1)
@@ -37,5 +37,5 @@ class SelfAttention2d(nn.Module):
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Halve an even map."""
+    """Halve the size of a map whose height and width are even."""
     return F.max_pool2d(x, 2) if x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0 else x

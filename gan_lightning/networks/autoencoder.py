@@ -1,9 +1,9 @@
 """BEGAN's networks: a decoder as generator, an encoder and a decoder as critic.
 
-Berthelot et al. 2017, arXiv:1703.10717, section 3.5 and figure 1. The paper names no
-initialisation: Glorot's is that of the best known implementation, carpedm20's. PyTorch's own draws
-a third of its variance in every layer, and a generator that starts with nearly the same picture for
-every latent learns much slower.
+Berthelot et al. 2017, arXiv:1703.10717, section 3.5 and figure 1. The paper does not specify the
+initialisation; Glorot's is used by the best known implementation, carpedm20's. PyTorch's default
+has a third of its variance in every layer: the generator then starts with nearly the same image for
+every latent, and learns much more slowly.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from gan_lightning.networks.sizes import halvings
 
 
 class TwoConvs(nn.Module):
-    """Two 3 x 3 convolutions with ELUs, the second of as many channels as it gets.
+    """Two 3 x 3 convolutions with ELUs; the second keeps the number of channels.
 
-    Where a convolution keeps the number of channels, its output is mixed with its input,
-    ``carry x + (1 - carry) ELU(conv(x))``. The carry is a buffer, 0 unless it is set: vanishing
-    residuals start at 1 and fall to 0, section 3.5.1.
+    If a convolution keeps the number of channels, its output is mixed with its input,
+    ``carry x + (1 - carry) ELU(conv(x))``. The carry is a buffer, 0 unless it is set: for vanishing
+    residuals it starts at 1 and falls to 0, section 3.5.1.
     """
 
     def __init__(self, before: int, after: int, norm: Norm = "none") -> None:
@@ -44,11 +44,11 @@ class TwoConvs(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes ``(N, latent_dim)`` to images ``(N, C, size, size)``, not bounded.
+    """Maps codes ``(N, latent_dim)`` to unbounded images ``(N, C, size, size)``.
 
-    Two 3 x 3 convs of ``width`` channels and ELUs at every size, nearest upsampling between them,
-    and a last conv to the image's channels. With ``skip_connections`` each upsampled map has the
-    first one, upsampled to its size, beside it.
+    Every size has two 3 x 3 convs of ``width`` channels with ELUs; nearest upsampling connects the
+    sizes, and a last conv maps to the image's channels. With ``skip_connections`` the first map,
+    upsampled to the same size, is concatenated to each upsampled map.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Decoder(nn.Module):
 
 
 class Encoder(Features):
-    """Images ``(N, C, size, size)`` to the flattened last map.
+    """Maps images ``(N, C, size, size)`` to the flattened last map.
 
-    A 3 x 3 conv to ``width`` channels, then two at every size, and a conv of stride 2 between
-    sizes; the first after each halving adds ``width`` channels.
+    A 3 x 3 conv to ``width`` channels is followed by two at every size, with a conv of stride 2
+    between sizes; the first conv after each halving adds ``width`` channels.
     """
 
     def __init__(self, shape: Sequence[int], width: int = 64, norm: Norm = "none") -> None:

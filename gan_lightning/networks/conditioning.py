@@ -5,19 +5,19 @@ from torch import Tensor, nn
 
 
 def append_label(z: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
-    """``(N, D)`` latents with the one-hot label behind them, ``(N, D + num_classes)``.
+    """Latents ``(N, D)`` with the one-hot label appended, ``(N, D + num_classes)``.
 
-    Mirza & Osindero 2014, arXiv:1411.1784. Without classes the latents come back as they are.
+    Mirza & Osindero 2014, arXiv:1411.1784. Without classes, the latents are returned unchanged.
     """
     if y is None or not num_classes:
         return z
-    # F.one_hot waits for the device, to see whether the labels are in range.
+    # F.one_hot would wait for the device to check that the labels are in range.
     one_hot = y[:, None] == torch.arange(num_classes, device=y.device)
     return torch.cat([z, one_hot.to(z.dtype)], dim=1)
 
 
 class ScoreHead(nn.Module):
-    """Features ``(N, D)`` to one number per sample, ``w h + b`` plus ``<V[y], h>`` with classes.
+    """Maps features ``(N, D)`` to scores ``(N,)``, ``w h + b`` plus ``<V[y], h>`` with classes.
 
     The second term is the projection of Miyato & Koyama 2018, arXiv:1802.05637.
     """
@@ -48,7 +48,7 @@ class ConditionalBatchNorm2d(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start as the identity of every class."""
+        """Initialise to the identity for every class."""
         if self.scale is not None and self.shift is not None:
             nn.init.ones_(self.scale.weight)
             nn.init.zeros_(self.shift.weight)

@@ -1,7 +1,7 @@
 """Strided convolutions: the networks of DCGAN, and the CNN of SNGAN.
 
 Radford et al. 2016, arXiv:1511.06434. At 64 pixels and width 128 the generator has the paper's
-channels, 1024 on the 4 x 4 map; other sizes have a stage per halving. Miyato et al. 2018,
+channels, 1024 on the 4 x 4 map; other sizes have one stage per halving. Miyato et al. 2018,
 arXiv:1802.05957, table 3, at 32 pixels.
 """
 
@@ -18,11 +18,11 @@ from gan_lightning.networks.sizes import halvings
 
 
 class DCGANGenerator(nn.Module):
-    """Latents ``(N, latent_dim)`` to images ``(N, C, size, size)`` in [-1, 1].
+    """Maps latents ``(N, latent_dim)`` to images ``(N, C, size, size)`` in [-1, 1].
 
-    The last hidden map has ``width`` channels, each one before it twice as many, up to 8 times.
-    With ``last_conv`` it is of the full size, and a 3 x 3 convolution makes the image of it;
-    without it, the last transposed convolution does.
+    The last hidden map has ``width`` channels, and each map before it twice as many, up to 8 times
+    ``width``. With ``last_conv`` it has the full size, and a 3 x 3 convolution turns it into the
+    image; otherwise the last transposed convolution does.
     """
 
     def __init__(
@@ -61,15 +61,16 @@ class DCGANGenerator(nn.Module):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         x = self.project(append_label(z, y, self.num_classes))
         for stage, size in zip(self.stages, self.sizes, strict=True):
-            # A stage doubles; an odd size loses the last row and column.
+            # A stage doubles the size; for an odd size, the last row and column are dropped.
             x = stage(x)[:, :, :size, :size]
         return torch.tanh(self.out(x))
 
 
 class DCGANFeatures(Features):
-    """Images ``(N, C, size, size)`` to the flattened last map; ``norm`` on all but the first.
+    """Maps images ``(N, C, size, size)`` to the flattened last map; ``norm`` on all but the first.
 
-    The first map has ``width`` channels, each one after it twice as many, up to 8 times.
+    The first map has ``width`` channels, and each map after it twice as many, up to 8 times
+    ``width``.
     """
 
     def __init__(self, shape: Sequence[int], width: int = 64, norm: Norm = "batch") -> None:
@@ -92,7 +93,7 @@ class DCGANFeatures(Features):
 
 
 class SNDCGANGenerator(DCGANGenerator):
-    """DCGAN's with a last hidden map of the full size, for images ``(N, C, size, size)``."""
+    """DCGAN's generator with a last hidden map of the full image size."""
 
     def __init__(
         self, shape: Sequence[int], latent_dim: int, num_classes: int = 0, width: int = 64
@@ -101,11 +102,11 @@ class SNDCGANGenerator(DCGANGenerator):
 
 
 class SNDCGANFeatures(Features):
-    """Images ``(N, C, size, size)`` to the flattened last map.
+    """Maps images ``(N, C, size, size)`` to the flattened last map.
 
-    At every size a 3 x 3 convolution, and one of 4 x 4 that halves it, until 4 to 7 pixels are left
-    for a last one of 3 x 3. The first map has ``width`` channels; they double with each halving, up
-    to 8 times. ``norm`` is on all maps but the first.
+    At every size, a 3 x 3 convolution is followed by a 4 x 4 convolution that halves the size, down
+    to 4 to 7 pixels, where a last 3 x 3 convolution follows. The first map has ``width`` channels;
+    they double with each halving, up to 8 times ``width``. ``norm`` is on all maps but the first.
     """
 
     def __init__(self, shape: Sequence[int], width: int = 64, norm: Norm = "none") -> None:
@@ -139,7 +140,7 @@ def _widths(width: int, stages: int) -> list[int]:
 
 
 def _down(before: int, after: int, size: int, bias: bool = True) -> nn.Conv2d:
-    """Halve a map, rounding up: an odd one needs a row more than its padding gives."""
+    """Halve the size, rounding up: an odd size needs a larger kernel and more padding."""
     kernel, padding = (4, 1) if size % 2 == 0 else (5, 2)
     return nn.Conv2d(before, after, kernel, stride=2, padding=padding, bias=bias)
 

@@ -1,4 +1,4 @@
-"""What a family of networks is: a generator and the features of a critic, for any shape."""
+"""A family of networks: a generator and the features of a critic, for any shape."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from gan_lightning.networks.sizes import LARGE, MAX_SIZE
 
 Norm = Literal["none", "batch", "layer"]
 
-#: Of images: grey or colour, each with or without transparency.
+#: The most channels of an image: grey or colour, each with or without transparency.
 MAX_CHANNELS = 4
 
 
 class Features(nn.Module):
-    """Samples to features ``(N, out_features)``."""
+    """Maps samples to features ``(N, out_features)``."""
 
     out_features: int
 
 
 class ScoreCritic(nn.Module):
-    """Samples to scores ``(N,)``: a linear head, and a projection of the class, on features."""
+    """Maps samples to scores ``(N,)``: features, a linear head and a projection of the class."""
 
     def __init__(self, features: Features, num_classes: int = 0) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ScoreCritic(nn.Module):
 
 
 class AutoencoderCritic(nn.Module):
-    """Samples to their mean absolute reconstruction error ``(N,)``.
+    """Maps samples to their mean absolute reconstruction error ``(N,)``.
 
     The code is a linear map of the features, without an activation; the decoder is a generator.
 
@@ -50,14 +50,14 @@ class AutoencoderCritic(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         rebuilt = self.decoder(self.code(self.features(x)))
-        # Under autocast too, real and generated samples are measured alike.
+        # In float32 under autocast too, so that real and generated samples are treated alike.
         return (x.float() - rebuilt.float()).abs().flatten(1).mean(dim=1)
 
 
 def mixes_samples(network: nn.Module) -> bool:
-    """Whether what a network returns for a sample depends on the other samples of its batch.
+    """Whether a network's output for a sample depends on the other samples of its batch.
 
-    So does batch normalisation, and any layer with a true attribute ``mixes_samples``.
+    It does with batch normalisation, and with a layer whose attribute ``mixes_samples`` is true.
     """
     return any(
         isinstance(layer, _BatchNorm) or getattr(layer, "mixes_samples", False)
@@ -70,13 +70,13 @@ class Family:
     """One kind of network, at every shape.
 
     Args:
-        generator: of ``(shape, latent_dim, num_classes, width)``: latents ``(N, latent_dim)`` and
-            labels to samples.
-        features: of ``(shape, width, norm)``: samples to features, normalised inside as ``norm``
-            says.
-        init: how the weights of a module start.
-        widths: the published generator's and critic's; below 64 pixels, where ``large_widths``
-            are those from there on.
+        generator: called with ``(shape, latent_dim, num_classes, width)``, returns a network that
+            maps latents ``(N, latent_dim)`` and labels to samples.
+        features: called with ``(shape, width, norm)``, returns a network that maps samples to
+            features and uses the normalisation ``norm``.
+        init: initialises the weights of a module.
+        widths: the published widths of the generator and the critic.
+        large_widths: the published widths from 64 pixels on; None if they are the same.
         images: whether samples are images, or vectors.
     """
 
@@ -88,7 +88,7 @@ class Family:
     images: bool = True
 
     def check(self, shape: Sequence[int]) -> None:
-        """Raises ValueError for a shape that the family has no networks for."""
+        """Raises ValueError if the family does not support this shape."""
         match tuple(shape):
             case (channels, height, width) if self.images:
                 fits = channels <= MAX_CHANNELS and height == width and 8 <= height <= MAX_SIZE
@@ -104,36 +104,36 @@ class Family:
             )
 
     def widths_at(self, size: int) -> tuple[int, int]:
-        """The published generator's and critic's at an image size."""
+        """The published widths of the generator and the critic at an image size."""
         return self.large_widths if self.large_widths and size >= LARGE else self.widths
 
     def make_generator(
         self, shape: Sequence[int], latent_dim: int, num_classes: int, width: int
     ) -> nn.Module:
-        """A generator, initialised."""
+        """Build and initialise a generator."""
         self.check(shape)
         return self.generator(shape, latent_dim, num_classes, width).apply(self.init)
 
     def make_critic(
         self, shape: Sequence[int], num_classes: int, width: int, norm: Norm
     ) -> nn.Module:
-        """A critic that scores, initialised."""
+        """Build and initialise a critic that returns scores."""
         self.check(shape)
         return ScoreCritic(self.features(shape, width, norm), num_classes).apply(self.init)
 
     def make_autoencoder(
         self, shape: Sequence[int], latent_dim: int, width: int, norm: Norm
     ) -> nn.Module:
-        """A critic that reconstructs, initialised; its decoder is the family's generator."""
+        """Build and initialise an autoencoder critic, whose decoder is the family's generator."""
         decoder = self.generator(shape, latent_dim, 0, width)
         features = self.features(shape, width, norm)
         return AutoencoderCritic(features, decoder, latent_dim).apply(self.init)
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """The normalisation of a critic's map.
+    """The normalisation of a critic's feature map.
 
-    ``layer`` is over channels and positions, with a scale and a shift per channel.
+    ``layer`` normalises over channels and positions, with a scale and a shift per channel.
     """
     match norm:
         case "none":

@@ -1,4 +1,4 @@
-"""How weights start, for ``nn.Module.apply``."""
+"""Initialisations of weights, for ``nn.Module.apply``."""
 
 from torch import nn
 

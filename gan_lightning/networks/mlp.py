@@ -9,7 +9,7 @@ from gan_lightning.networks.family import Family, Features, Norm
 
 
 class MLPGenerator(nn.Module):
-    """Latents ``(N, latent_dim)`` to vectors ``(N, D)``, three hidden layers of ``width``."""
+    """Maps latents ``(N, latent_dim)`` to vectors ``(N, D)``; three hidden layers of ``width``."""
 
     def __init__(
         self, shape: Sequence[int], latent_dim: int, num_classes: int = 0, width: int = 128
@@ -32,7 +32,7 @@ class MLPGenerator(nn.Module):
 
 
 class MLPFeatures(Features):
-    """Vectors ``(N, D)`` to features, three hidden layers of ``width``; there is no norm."""
+    """Maps vectors ``(N, D)`` to features; three hidden layers of ``width``, no norm."""
 
     def __init__(self, shape: Sequence[int], width: int = 128, norm: Norm = "none") -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class MLPFeatures(Features):
         return self.net(x)
 
 
-def _leave(module: nn.Module) -> None:
+def _keep_default_init(module: nn.Module) -> None:
     """Keep PyTorch's own initialisation."""
 
 
-MLP = Family(MLPGenerator, MLPFeatures, init=_leave, widths=(128, 128), images=False)
+MLP = Family(MLPGenerator, MLPFeatures, init=_keep_default_init, widths=(128, 128), images=False)

@@ -1,8 +1,9 @@
-"""Residual networks: SNGAN's, WGAN-GP's, and with attention SAGAN's.
+"""Residual networks: those of SNGAN and WGAN-GP, and with attention that of SAGAN.
 
 Gulrajani et al. 2017, arXiv:1704.00028, appendix F; Miyato et al. 2018, arXiv:1802.05957,
-appendix B.4; Zhang et al. 2019, arXiv:1805.08318. Below 64 pixels they are those for CIFAR-10, of
-constant width; from 64 pixels on those for larger images, which widen as the maps shrink.
+appendix B.4; Zhang et al. 2019, arXiv:1805.08318. Below 64 pixels they are the networks for
+CIFAR-10, of constant width; from 64 pixels on those for larger images, whose width increases as the
+maps shrink.
 """
 
 import math
@@ -23,11 +24,11 @@ from gan_lightning.networks.sizes import LARGE, halvings
 
 
 class ResNetGenerator(nn.Module):
-    """Latents ``(N, latent_dim)`` to images ``(N, C, size, size)`` in [-1, 1].
+    """Maps latents ``(N, latent_dim)`` to images ``(N, C, size, size)`` in [-1, 1].
 
-    The last map has ``width`` channels. Below 64 pixels so have all; from 64 on each map before it
-    has twice as many, up to 16 times. ``attention`` follows the largest hidden map of at most 32
-    pixels. With classes the batch normalisation is conditional.
+    The last map has ``width`` channels. Below 64 pixels all maps do; from 64 pixels on each map
+    before it has twice as many, up to 16 times ``width``. ``attention`` follows the largest hidden
+    map of at most 32 pixels. With classes, the batch normalisation is conditional.
     """
 
     def __init__(
@@ -65,22 +66,22 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetFeatures(Features):
-    """Images ``(N, C, size, size)`` to features.
+    """Maps images ``(N, C, size, size)`` to features.
 
-    The first map has ``width`` channels. Below 64 pixels so have all: blocks halve them to less
-    than 16 pixels, and two more keep that. From 64 on each map after the first has twice as many
-    channels, up to 16 times; blocks halve them to less than 8 pixels, and one more keeps that, or
-    none.
+    The first map has ``width`` channels. Below 64 pixels all maps do: blocks halve the size to less
+    than 16 pixels, and two more blocks keep it. From 64 pixels on each map after the first has
+    twice as many channels, up to 16 times ``width``; blocks halve the size to less than 8 pixels,
+    and one more block keeps it, unless there is a stem.
 
     Args:
-        shape: of an image.
-        width: channels of the first map.
-        norm: before every activation of the blocks but the first block's.
-        stem: begin with a convolution in place of a block of its own kind, and end without a
-            block that keeps the size.
-        pool: how the last map becomes features.
-        narrow: a block's first convolution keeps the number of channels, and the second changes it.
-        attention: after the largest hidden map of at most 32 pixels.
+        shape: the shape of an image.
+        width: the number of channels of the first map.
+        norm: the normalisation before every activation, except in the first block.
+        stem: start with a convolution instead of a special first block, and end without a block
+            that keeps the size.
+        pool: how the last map is turned into features.
+        narrow: change the number of channels in a block's second convolution, not in its first.
+        attention: add self-attention after the largest hidden map of at most 32 pixels.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class ResNetFeatures(Features):
     ) -> None:
         super().__init__()
         if stem and attention:
-            raise ValueError("attention goes with a first block, not with a stem")
+            raise ValueError("attention cannot be combined with a stem")
         channels, size, _ = shape
         large = size >= LARGE
         sizes = halvings(size, 4 if large else 8, at_least=1)[1:]
@@ -109,8 +110,8 @@ class ResNetFeatures(Features):
             self.first = FirstDownBlock(channels, width)
             pairs = list(pairwise(widths))
         self.blocks = nn.ModuleList(block(before, after) for before, after in pairs)
-        keeps = 0 if stem else 1 if large else 2
-        self.blocks += [block(widths[-1], widths[-1], downsample=False) for _ in range(keeps)]
+        more = 0 if stem else 1 if large else 2
+        self.blocks += [block(widths[-1], widths[-1], downsample=False) for _ in range(more)]
         self.pool = pool
         self.attention_at = _attention_index(sizes) if attention else None
         self.attention = (
@@ -133,7 +134,7 @@ class ResNetFeatures(Features):
 
 
 class UpBlock(nn.Module):
-    """BN, ReLU, nearest upsampling to ``size``, conv, BN, ReLU, conv; shortcut of one conv."""
+    """BN, ReLU, nearest upsampling to ``size``, conv, BN, ReLU, conv; the shortcut is one conv."""
 
     def __init__(self, before: int, after: int, size: int, num_classes: int = 0) -> None:
         super().__init__()
@@ -195,7 +196,7 @@ class FirstDownBlock(nn.Module):
 
 
 def init_residual(module: nn.Module) -> None:
-    """Glorot's, with gain sqrt(2) in residual branches: SNGAN's and WGAN-GP's published code."""
+    """Glorot's, with gain sqrt(2) in residual branches, as in the code of SNGAN and WGAN-GP."""
     if isinstance(module, UpBlock | DownBlock | FirstDownBlock):
         for conv in (module.conv1, module.conv2):
             nn.init.xavier_uniform_(conv.weight, math.sqrt(2))
@@ -208,7 +209,7 @@ def _widths(width: int, maps: int, taper: bool) -> list[int]:
 
 
 def _attention_index(sizes: list[int]) -> int:
-    """The block whose map is the largest of at most 32 pixels."""
+    """The index of the block with the largest map of at most 32 pixels."""
     return sizes.index(max((size for size in sizes if size <= 32), default=min(sizes)))
 
 
@@ -217,7 +218,7 @@ def _halve(x: Tensor) -> Tensor:
 
 
 def _wgan_gp_features(shape: Sequence[int], width: int = 128, norm: Norm = "none") -> Features:
-    """Appendix F's two: mean pooling on CIFAR-10, a stem and no pooling on larger images."""
+    """The critics of appendix F: mean pooling at CIFAR-10's size, a stem without pooling above."""
     if shape[1] >= LARGE:
         return ResNetFeatures(shape, width, norm, stem=True, pool="flatten")
     return ResNetFeatures(shape, width, norm, pool="mean")

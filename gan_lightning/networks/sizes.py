@@ -1,6 +1,6 @@
-"""The sizes an image passes through, so that every size from 8 to 256 fits every family."""
+"""The sizes of feature maps, chosen so that every family takes every size from 8 to 256."""
 
-#: From this size on, residual networks are those that the papers have for larger images.
+#: From this size on, residual networks are the papers' networks for larger images.
 LARGE = 64
 #: The largest size that the families are tested at.
 MAX_SIZE = 256
@@ -9,7 +9,7 @@ MAX_SIZE = 256
 def halvings(size: int, smallest: int, at_least: int = 0) -> list[int]:
     """``size`` and its halves, rounded up, down to the first below ``2 * smallest``.
 
-    ``at_least`` halvings are made whatever the size: ``halvings(32, 4) == [32, 16, 8, 4]``,
+    There are ``at_least`` halvings, whatever the size: ``halvings(32, 4) == [32, 16, 8, 4]``,
     ``halvings(28, 4) == [28, 14, 7]``, ``halvings(8, 4, at_least=2) == [8, 4, 2]``.
     """
     sizes = [size]

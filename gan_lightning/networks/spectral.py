@@ -1,4 +1,4 @@
-"""Largest singular values: dividing by them, and watching them."""
+"""Spectral normalisation, and the largest singular values of weights."""
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,8 @@ _LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 def spectral_normalize(network: nn.Module, embeddings: bool = True) -> nn.Module:
     """Divide every weight matrix by its largest singular value, one power iteration a pass.
 
-    Convolutions are taken as matrices of ``(out, in * kh * kw)``. ``embeddings`` are normalised
-    too, as the projection of a conditional critic is. Changes the network in place.
+    Convolutions are treated as matrices ``(out, in * kh * kw)``. With ``embeddings``, these are
+    normalised too, such as the projection of a conditional critic. Changes the network in place.
 
     Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
@@ -24,9 +24,9 @@ def spectral_normalize(network: nn.Module, embeddings: bool = True) -> nn.Module
 
 @torch.no_grad()
 def largest_singular_values(network: nn.Module) -> dict[str, Tensor]:
-    """By layer, of the weights as the optimiser holds them, before any normalisation.
+    """The values by layer, of the weights that the optimiser updates, before any normalisation.
 
-    Convolutions are taken as matrices of ``(out, in * kh * kw)``.
+    Convolutions are treated as matrices ``(out, in * kh * kw)``.
     """
     values = {}
     for name, layer in network.named_modules():

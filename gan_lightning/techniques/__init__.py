@@ -1,4 +1,4 @@
-"""The techniques, one file a paper. ``TECHNIQUES`` is the one list of them."""
+"""The techniques, one file per paper. ``TECHNIQUES`` lists them all."""
 
 from gan_lightning.gan import GAN
 from gan_lightning.techniques.began import BEGAN

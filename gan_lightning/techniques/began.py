@@ -1,4 +1,4 @@
-"""BEGAN: an auto-encoder as critic, held in balance with the generator."""
+"""BEGAN: an autoencoder as critic, kept in balance with the generator."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,24 +19,24 @@ class BEGAN(GAN):
     Berthelot, Schumm & Metz 2017, "BEGAN: boundary equilibrium generative adversarial networks",
     arXiv:1703.10717.
 
-    The critic's number is its reconstruction error. Defaults are of section 4.1: Adam at 1e-4, 64
+    The critic's score is its reconstruction error. Defaults follow section 4.1: Adam at 1e-4, 64
     uniform latents, gamma 0.5, lambda_k 0.001, and rates that are halved when the convergence
     measure stalls, for which the paper gives no rule. The width of 64 filters is for small images;
-    the paper took 128 at 128 px. There is no conditional BEGAN: labels are refused.
+    the paper uses 128 at 128 px. There is no conditional BEGAN: labels are refused.
 
-    Deviation: k moves with the generated samples of the critic's update, where section 3.4 takes
-    those of the generator's.
+    Deviation: k is updated with the generated samples of the critic's update; section 3.4 uses
+    those of the generator's update.
 
     Args:
         gamma: the diversity ratio, E[error of generated] / E[error of real] at equilibrium.
         lambda_k: the gain of k.
-        halving_interval: generator updates over which the convergence measure is averaged; where
-            its mean is not below the least of the intervals before, both rates are halved. 0 for
-            never; ``decay_steps`` takes its place.
-        least_lr: no rate is halved to below it.
-        skip_connections: section 3.5.1, in both decoders.
-        residual_steps: generator updates over which vanishing residuals carry the input of a
-            convolution past it, section 3.5.1, where it was 16,000; 0 for none.
+        halving_interval: the number of generator updates over which the convergence measure is
+            averaged; both rates are halved when its mean is not below the minimum of the earlier
+            intervals. 0 for never; ``decay_steps`` replaces it.
+        least_lr: the lower bound for halved rates.
+        skip_connections: add the skip connections of section 3.5.1 to both decoders.
+        residual_steps: the number of generator updates over which vanishing residuals carry the
+            input of a convolution past it, 16,000 in section 3.5.1; 0 for none.
     """
 
     gamma: float = 0.5
@@ -65,12 +65,12 @@ class BEGAN(GAN):
         self.convergence_sum: Tensor
         self.least_convergence_sum: Tensor
         self.register_buffer("k", torch.zeros(()))
-        # Over the current interval, and the least of the intervals before.
+        # The sum over the current interval, and the smallest sum of earlier intervals.
         self.register_buffer("convergence_sum", torch.zeros(()))
         self.register_buffer("least_convergence_sum", torch.full((), torch.inf))
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """A decoder, and an auto-encoder with a decoder like it."""
+        """A decoder, and an autoencoder with a decoder of the same kind."""
         family = self.family
         if self.skip_connections:
             family = replace(family, generator=partial(family.generator, skip_connections=True))
@@ -94,7 +94,7 @@ class BEGAN(GAN):
         return equilibrium_generator_loss(fake)
 
     def watch(self, real: Tensor, fake: Tensor) -> Terms:
-        """K, and the convergence measure M = E[real] + |gamma E[real] - E[fake]|, section 3.4.1."""
+        """k, and the convergence measure M = E[real] + |gamma E[real] - E[fake]|, section 3.4.1."""
         return {"k": self.k.clone(), "convergence": self._measure(real.mean(), fake.mean())}
 
     def _measure(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -108,14 +108,14 @@ class BEGAN(GAN):
         self.convergence_sum.add_(self._measure(real, fake))
 
     def on_update(self, update: int) -> None:
-        """Let the carried residuals vanish, section 3.5.1."""
+        """Reduce the carry of vanishing residuals, section 3.5.1."""
         if self.residual_steps:
             carry = max(0.0, 1 - update / self.residual_steps)
             set_carry(self.generator, carry)
             set_carry(self.critic, carry)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """The step of every technique; then the rates, where they are due."""
+        """The step of every technique, then the halving of rates if it is due."""
         super().training_step(batch, batch_idx)
         if self.halving_interval and self.global_step % self.halving_interval == 0:
             self._halve_stalled_rates()
@@ -127,6 +127,6 @@ class BEGAN(GAN):
                 for group in optimizer.param_groups:
                     lr = float(group["lr"])
                     set_rate(group, max(lr / 2, min(lr, self.least_lr)))
-        # fmin: an interval that is not a number is not the least.
+        # fmin, because an interval with nan must not become the minimum.
         torch.fmin(self.least_convergence_sum, self.convergence_sum, out=self.least_convergence_sum)
         self.convergence_sum.zero_()

@@ -1,4 +1,4 @@
-"""DCGAN: convolutions that train, with the original loss."""
+"""DCGAN: a convolutional architecture with the original loss."""
 
 from typing import Literal, get_args
 
@@ -23,14 +23,14 @@ class DCGAN(GAN):
     Radford, Metz & Chintala 2016, "Unsupervised representation learning with deep convolutional
     generative adversarial networks", arXiv:1511.06434.
 
-    Defaults are of section 4: Adam at 2e-4 with beta1 0.5, 100 uniform latents, and 1024 channels
+    Defaults follow section 4: Adam at 2e-4 with beta1 0.5, 100 uniform latents, and 1024 channels
     at the start of the 64 px generator. The paper does not give the critic's channels; 64 on its
-    first map are the usual choice.
+    first map is the usual choice.
 
     Args:
-        objective: of the generator; ``minimax`` saturates where the critic is sure of itself.
-        real_label: what the critic's cross-entropy wants of real samples; below 1 it is smoothed.
-        fake_label: what it wants of generated ones; above 0 it is smoothed on both sides.
+        objective: the generator's objective; ``minimax`` saturates when the critic is confident.
+        real_label: the critic's target for real samples; below 1, labels are smoothed.
+        fake_label: the critic's target for generated samples; above 0, these are smoothed too.
     """
 
     objective: Objective = "non_saturating"
@@ -62,13 +62,13 @@ class DCGAN(GAN):
         return logistic_critic_loss(real, fake, self.real_label, self.fake_label)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """The objective chosen, arXiv:1406.2661, section 3."""
+        """The chosen objective, arXiv:1406.2661, section 3."""
         if self.objective == "minimax":
             return minimax_generator_loss(fake)
         return logistic_generator_loss(fake)
 
     def watch(self, real: Tensor, fake: Tensor) -> Terms:
-        """The share of each kind that the critic tells rightly."""
+        """The share of real and of generated samples that the critic classifies correctly."""
         return {
             "accuracy/real": (real > 0).float().mean(),
             "accuracy/fake": (fake < 0).float().mean(),

@@ -1,4 +1,4 @@
-"""LSGAN: least squares in place of cross-entropy."""
+"""LSGAN: least squares instead of cross-entropy."""
 
 import torch
 from torch import Tensor
@@ -13,14 +13,14 @@ class LSGAN(GAN):
 
     Mao et al. 2017, "Least squares generative adversarial networks", arXiv:1611.04076.
 
-    Defaults are of section 4 and the authors' code: targets a, b, c of 0, 1, 1 (eq. 9), Adam at
+    Defaults follow section 4 and the authors' code: targets a, b, c of 0, 1, 1 (eq. 9), Adam at
     1e-3 with beta1 0.5, 1024 uniform latents.
 
     Args:
-        fake_target: a, what the critic wants of generated samples.
-        real_target: b, what it wants of real ones.
-        generator_target: c, what the generator wants of the critic. With b - c = 1 and b - a = 2 it
-            minimises the Pearson chi-squared divergence (eq. 8: -1, 1, 0).
+        fake_target: a, the critic's target for generated samples.
+        real_target: b, the critic's target for real samples.
+        generator_target: c, the generator's target for the critic's scores. With b - c = 1 and
+            b - a = 2 it minimises the Pearson chi-squared divergence (eq. 8: -1, 1, 0).
     """
 
     fake_target: float = 0.0

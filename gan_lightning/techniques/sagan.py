@@ -12,10 +12,10 @@ class SAGAN(GAN):
 
     Zhang et al. 2019, "Self-attention generative adversarial networks", arXiv:1805.08318.
 
-    Defaults are of sections 4 and 5: hinge, Adam with betas 0 and 0.9 at 4e-4 for the critic and
-    1e-4 for the generator, 1 critic update; 128 latents, and 64 channels from 64 pixels on, are of
-    the authors' code. With classes the generator's batch normalisation is conditional and the
-    critic projects.
+    Defaults follow sections 4 and 5: hinge loss, Adam with betas 0 and 0.9 at 4e-4 for the critic
+    and 1e-4 for the generator, 1 critic update. The 128 latents, and the 64 channels from 64 pixels
+    on, follow the authors' code. With classes, the generator's batch normalisation is conditional
+    and the critic has a projection.
     """
 
     latent_dim: int = 128
@@ -26,7 +26,7 @@ class SAGAN(GAN):
     network: str = "sagan"
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """The family's, spectrally normalised both, section 4.1."""
+        """The family's networks, both spectrally normalised, section 4.1."""
         generator, critic = super().build_networks()
         # The generator's embeddings are scales and shifts, not matrices.
         return spectral_normalize(generator, embeddings=False), spectral_normalize(critic)

@@ -23,9 +23,9 @@ class SNGAN(GAN):
     Miyato et al. 2018, "Spectral normalization for generative adversarial networks",
     arXiv:1802.05957.
 
-    Defaults are those of the CIFAR-10 ResNet, section 4 and appendix B.4: hinge, Adam at 2e-4 with
-    betas 0 and 0.9, 5 critic updates, 128 latents, 256 channels in the generator and 128 in the
-    critic. Twice the batch in the generator's update and the noise on real images are of the
+    Defaults are those of the CIFAR-10 ResNet, section 4 and appendix B.4: hinge loss, Adam at 2e-4
+    with betas 0 and 0.9, 5 critic updates, 128 latents, 256 channels in the generator and 128 in
+    the critic. The doubled batch in the generator's update and the noise on real images follow the
     authors' code. ``network="sndcgan"`` is the CNN of table 3.
 
     Args:
@@ -47,18 +47,18 @@ class SNGAN(GAN):
         super().__post_init__()
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
-        """The family's, every weight of the critic spectrally normalised."""
+        """The family's networks, with a spectrally normalised critic."""
         generator, critic = super().build_networks()
         return generator, spectral_normalize(critic)
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The objective chosen, eq. 15 or 16."""
+        """The chosen objective, eq. 15 or 16."""
         if self.objective == "softplus":
             return logistic_critic_loss(real, fake)
         return hinge_critic_loss(real, fake)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """The objective chosen, eq. 15 or 17."""
+        """The chosen objective, eq. 15 or 17."""
         if self.objective == "softplus":
             return logistic_generator_loss(fake)
         return hinge_generator_loss(fake)

@@ -16,13 +16,14 @@ class WGAN(GAN):
 
     Arjovsky, Chintala & Bottou 2017, "Wasserstein GAN", arXiv:1701.07875.
 
-    Defaults are of Algorithm 1: RMSprop at 5e-5, 5 critic updates, clipping at 0.01. Networks and
-    the 100 latents are DCGAN's, as in section 4.
+    Defaults follow Algorithm 1: RMSprop at 5e-5, 5 critic updates, clipping at 0.01. The networks
+    and the 100 latents are DCGAN's, as in section 4.
 
     Args:
-        clip: the largest absolute value that a critic's parameter may take.
-        long_n_critic: critic updates before each of the first 25 generator updates and each 500th,
-            100 in the authors' code; 0 for ``n_critic`` throughout, as in Algorithm 1.
+        clip: the largest absolute value of a critic's parameter.
+        long_n_critic: the number of critic updates before each of the first 25 generator updates
+            and each 500th, 100 in the authors' code; 0 for ``n_critic`` throughout, as in
+            Algorithm 1.
     """
 
     clip: float = 0.01
@@ -50,7 +51,7 @@ class WGAN(GAN):
         return torch.optim.RMSprop(network.parameters(), lr=lr)
 
     def critic_updates(self, update: int) -> int:
-        """More of them while the critic is new, and now and then to keep it near its optimum."""
+        """More updates at the start, and now and then to keep the critic near its optimum."""
         long = update < 25 or update % 500 == 0
         return self.long_n_critic if long and self.long_n_critic else self.n_critic
 
@@ -67,7 +68,7 @@ class WGAN(GAN):
         return {"wasserstein": real.mean() - fake.mean()}
 
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
-        """Clip, Algorithm 1 line 7."""
+        """Clip the critic's parameters, Algorithm 1 line 7."""
         self._clip_critic()
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""WGAN-GP: the Wasserstein critic, kept Lipschitz by a gradient penalty."""
+"""WGAN-GP: a Wasserstein critic, kept Lipschitz by a gradient penalty."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,15 @@ class WGANGP(GAN):
 
     Gulrajani et al. 2017, "Improved training of Wasserstein GANs", arXiv:1704.00028.
 
-    Defaults are of Algorithm 1: penalty weight 10, 5 critic updates, Adam at 1e-4 with betas 0 and
-    0.9. Networks and the 128 latents are those of appendix F, which on CIFAR-10 trained at 2e-4;
-    twice the batch in the generator's update and the noise on real images are of the authors' code
-    for it.
+    Defaults follow Algorithm 1: penalty weight 10, 5 critic updates, Adam at 1e-4 with betas 0 and
+    0.9. The networks and the 128 latents are those of appendix F, which trains at 2e-4 on CIFAR-10.
+    The doubled batch in the generator's update and the noise on real images follow the authors'
+    code for CIFAR-10.
 
     Args:
-        penalty_weight: lambda, of the gradient penalty.
-        penalty_target: the gradient norm that costs nothing.
-        one_sided: punish only norms above the target, section 4.
+        penalty_weight: lambda, the weight of the gradient penalty.
+        penalty_target: the gradient norm that is not penalised.
+        one_sided: penalise only norms above the target, section 4.
         critic_norm: ``none`` or ``layer``; batch normalisation would mix the samples whose
             gradients are penalised one by one, section 4.
     """

@@ -1,11 +1,11 @@
 """Stopping a run that has diverged, without waiting for the device that it runs on."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from gan_lightning.training.checkpoints import last_checkpoint
@@ -13,15 +13,20 @@ from gan_lightning.training.deferred import DeferredReads
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.ranks import sum_over_ranks
 
-if TYPE_CHECKING:
-    from gan_lightning.gan import GAN
-
 
 class DivergedError(UserError):
     """A loss or a weight is not finite: no later step could repair it."""
 
     exit_code = 3
     on_all_ranks = True
+
+
+class Watched(Protocol):
+    """What is watched of a ``GAN``: it adds its losses to the checks, where there are some."""
+
+    critic: nn.Module
+    generator: nn.Module
+    finite_checks: "FiniteChecks | None"
 
 
 class StopOnDivergence(pl.Callback):
@@ -39,7 +44,7 @@ class StopOnDivergence(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start to watch."""
-        gan = cast("GAN", pl_module)
+        gan = cast("Watched", pl_module)
         weights = [*gan.critic.parameters(), *gan.generator.parameters()]
         gan.finite_checks, self._first_update = FiniteChecks(weights), trainer.global_step
 
@@ -52,17 +57,17 @@ class StopOnDivergence(pl.Callback):
         batch_idx: int,
     ) -> None:
         """Stop, where what is known by now says so."""
-        if (checks := cast("GAN", pl_module).finite_checks) is not None:
+        if (checks := cast("Watched", pl_module).finite_checks) is not None:
             self._raise_at(checks.first_fault(), trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check the last updates."""
         self.check_all(trainer, pl_module)
-        cast("GAN", pl_module).finite_checks = None
+        cast("Watched", pl_module).finite_checks = None
 
     def check_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check all updates so far, and wait for them."""
-        if (checks := cast("GAN", pl_module).finite_checks) is not None:
+        if (checks := cast("Watched", pl_module).finite_checks) is not None:
             self._raise_at(checks.first_fault_of_all(), trainer, pl_module)
 
     def _raise_at(

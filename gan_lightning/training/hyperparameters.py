@@ -18,10 +18,10 @@ from gan_lightning.training.lightning_internals import BUILT_BY_CLI
 class Hyperparameters(HyperparametersMixin):
     """Turns the annotated attributes of each subclass into keyword arguments of its constructor.
 
-    They are the fields of a dataclass: a subclass inherits them, and may give one another default.
-    When all are set, ``__post_init__`` builds the rest, and calls ``save_arguments``. A subclass
-    may have its own ``__init__`` instead, whose arguments are then what a checkpoint holds. What
-    ``__post_init__`` creates, buffers included, is annotated there.
+    They are the fields of a dataclass: a subclass inherits them, and may change a default. When
+    all are set, ``__post_init__`` builds the rest; it may call ``save_arguments``. A subclass may
+    have its own ``__init__`` instead; then a checkpoint holds the arguments of that. Attributes
+    that ``__post_init__`` creates, buffers included, are annotated there.
 
     Raises:
         TypeError: a subclass annotates a tensor or an argument that an inherited ``__init__`` does

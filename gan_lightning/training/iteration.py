@@ -1,19 +1,17 @@
 """How an iteration runs: operation by operation, compiled, or captured as one CUDA graph."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gan_lightning.training.lightning_internals import count_step
 from gan_lightning.utils.errors import UserError
-
-if TYPE_CHECKING:
-    from gan_lightning.gan import GAN
 
 #: Takes tensors; returns a loss and the terms to log, and may return more.
 Objective = Callable[..., tuple[Any, ...]]
@@ -60,45 +58,40 @@ class Kind(NamedTuple):
     generator_due: tuple[int, ...] = ()
     level: int = 0
 
-    @classmethod
-    def of(cls, gan: "GAN", update: int) -> "Kind":
-        """The kind of the iteration that makes generator update ``update``, from 0."""
-        critic_due, generator_due = (
-            tuple(i for i, each in enumerate(regularizers) if (update + 1) % each.every == 0)
-            for regularizers in (gan.critic_regularizers(), gan.generator_regularizers())
-        )
-        return cls(gan.critic_updates(update), critic_due, generator_due, gan.level)
-
 
 class Iteration:
     """Runs iterations operation by operation, with objectives that are compiled or not.
 
     Args:
-        gan: whose ``iterate`` computes an iteration.
+        iterate: computes an iteration, of samples ``x``, labels, its kind, the two objectives and a
+            function that makes an update. It must not wait for the device.
+        objectives: the critic's and the generator's.
+        optimizers: returns the critic's and the generator's, as Lightning wraps them.
+        backward: of a loss.
     """
 
-    def __init__(self, gan: "GAN") -> None:
-        self._gan = gan
-        self._objectives: tuple[Objective, Objective] = (
-            gan.critic_objective,
-            gan.generator_objective,
-        )
-        if gan.compiled:
-            self._objectives = (
-                partial(compiled(type(gan).critic_objective), gan),
-                partial(compiled(type(gan).generator_objective), gan),
-            )
+    def __init__(
+        self,
+        iterate: Callable[..., dict[str, Tensor]],
+        objectives: tuple[Objective, Objective],
+        optimizers: Callable[[], Sequence[LightningOptimizer]],
+        backward: Callable[[Tensor], None],
+    ) -> None:
+        self._iterate = iterate
+        self._objectives = objectives
+        self._optimizers = optimizers
+        self._backward = backward
 
     def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
         """One iteration; returns the terms to log, over which the next one may write."""
-        optimizers = self._gan.both_optimizers()
+        optimizers = self._optimizers()
 
         def update(which: int, loss: Tensor) -> None:
             optimizers[which].zero_grad()
-            self._gan.manual_backward(loss)
+            self._backward(loss)
             optimizers[which].step()
 
-        return self._gan.iterate(x, y, kind, self._objectives, update)
+        return self._iterate(x, y, kind, self._objectives, update)
 
 
 class CapturedIteration(Iteration):
@@ -113,12 +106,12 @@ class CapturedIteration(Iteration):
     update, which runs on the host, is left out, but for the count of updates.
     """
 
-    def __init__(self, gan: "GAN") -> None:
-        super().__init__(gan)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._stream = side_stream()
-        self._bare = [optimizer.optimizer for optimizer in gan.both_optimizers()]
+        self._bare = [optimizer.optimizer for optimizer in self._optimizers()]
         for optimizer in self._bare:
-            keep_on_device(optimizer, gan.device)
+            keep_on_device(optimizer)
         self._graphs: dict[tuple[Kind, torch.Size], _Graph] = {}
 
     def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
@@ -129,11 +122,11 @@ class CapturedIteration(Iteration):
         if key not in self._graphs:
             self._graphs[key] = _Graph(self._stream, partial(self._run, kind))
         terms = self._graphs[key](x, y)
-        count_step(self._gan.both_optimizers()[1])
+        count_step(self._optimizers()[1])
         return terms
 
     def _run(self, kind: Kind, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
-        return self._gan.iterate(x, y, kind, self._objectives, self._update)
+        return self._iterate(x, y, kind, self._objectives, self._update)
 
     def _update(self, which: int, loss: Tensor) -> None:
         self._bare[which].zero_grad()
@@ -207,7 +200,7 @@ def check_one_gpu(device: torch.device, world_size: int) -> None:
         )
 
 
-def keep_on_device(optimizer: Optimizer, device: torch.device) -> None:
+def keep_on_device(optimizer: Optimizer) -> None:
     """Keep rates and counts as tensors on the device, where a captured step reads them.
 
     Raises:
@@ -219,11 +212,12 @@ def keep_on_device(optimizer: Optimizer, device: torch.device) -> None:
             "make_optimizer one that has capturable, such as Adam"
         )
     for group in optimizer.param_groups:
+        device = group["params"][0].device
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=device)
         group["capturable"] = device.type == "cuda"
-    for state in optimizer.state.values():
+    for parameter, state in optimizer.state.items():
         if "step" in state:
-            state["step"] = torch.as_tensor(state["step"], device=device)
+            state["step"] = torch.as_tensor(state["step"], device=parameter.device)
 
 
 def lay_out_as_parameters(optimizer: Optimizer) -> None:

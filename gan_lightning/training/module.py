@@ -1,6 +1,7 @@
 """The part of a GAN that deals with Lightning: batches, logs, checkpoints, the run's callbacks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,9 +12,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from gan_lightning.penalties import Regularizer
 from gan_lightning.training.checkpoints import check_fits, describe
 from gan_lightning.training.divergence import FiniteChecks, StopOnDivergence
-from gan_lightning.training.iteration import CapturedIteration, Iteration, check_one_gpu
+from gan_lightning.training.iteration import (
+    CapturedIteration,
+    Iteration,
+    Kind,
+    Objective,
+    check_one_gpu,
+    compiled,
+)
 from gan_lightning.training.lightning_internals import (
     accept_unused_parameters,
     do_not_count_steps,
@@ -37,6 +46,13 @@ class TrainingModule(pl.LightningModule):
     critic: nn.Module
     generator: nn.Module
     make_optimizer: Callable[[nn.Module, float], Optimizer]
+    critic_regularizers: Callable[[], Sequence[Regularizer]]
+    generator_regularizers: Callable[[], Sequence[Regularizer]]
+    critic_updates: Callable[[int], int]
+    critic_objective: Objective
+    generator_objective: Objective
+    iterate: Callable[..., Terms]
+    level: int
     critic_lr: float
     generator_lr: float
     decay_steps: int
@@ -113,9 +129,26 @@ class TrainingModule(pl.LightningModule):
     def iteration(self) -> Iteration:
         """How iterations run; made by the first step of a fit."""
         if self._iteration is None:
+            objectives = self.critic_objective, self.generator_objective
+            if self.compiled:
+                cls = type(self)
+                objectives = (
+                    partial(compiled(cls.critic_objective), self),
+                    partial(compiled(cls.generator_objective), self),
+                )
             runs = CapturedIteration if self.cuda_graph else Iteration
-            self._iteration = runs(self)  # type: ignore[arg-type]
+            self._iteration = runs(
+                self.iterate, objectives, self.both_optimizers, self.manual_backward
+            )
         return self._iteration
+
+    def kind(self, update: int) -> Kind:
+        """The kind of the iteration that makes generator update ``update``, from 0."""
+        critic_due, generator_due = (
+            tuple(i for i, each in enumerate(regularizers) if (update + 1) % each.every == 0)
+            for regularizers in (self.critic_regularizers(), self.generator_regularizers())
+        )
+        return Kind(self.critic_updates(update), critic_due, generator_due, self.level)
 
     def unpack(self, batch: Batch) -> Batch:
         """The samples ``(N, *shape)`` and labels ``(N,)`` of a batch, checked; None for no classes.

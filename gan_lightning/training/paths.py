@@ -1,4 +1,4 @@
-"""Where a run's files go."""
+"""The folders of a run."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from pytorch_lightning.callbacks import Checkpoint
 
 
 def checkpoint_folder(trainer: pl.Trainer, callback: Checkpoint | None) -> Path:
-    """Where a ``ModelCheckpoint`` of the trainer writes."""
+    """The folder that a ``ModelCheckpoint`` of the trainer writes to."""
     given = getattr(callback, "dirpath", None)
     return Path(given) if given else run_dir(trainer) / "checkpoints"
 
 
 def run_dir(trainer: pl.Trainer) -> Path:
-    """The folder of one run: the logger's, with its name and version, as checkpoints have it."""
+    """The folder of a run: the logger's with its name and version, as for checkpoints."""
     logger = trainer.logger
     if logger is None:
         return Path(trainer.default_root_dir)

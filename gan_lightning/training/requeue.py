@@ -1,4 +1,4 @@
-"""A job of SLURM that was put back in the queue goes on in its run's folder."""
+"""A SLURM job that was requeued continues in the folder of its run."""
 
 import hashlib
 import json
@@ -24,52 +24,54 @@ class Run(NamedTuple):
 
 
 def job() -> str | None:
-    """The number of the job, or of the task of an array, that this process is part of."""
+    """The ID of this process's job, or of its task in a job array; None outside of SLURM."""
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
     return os.environ.get("SLURM_JOB_ID") or None
 
 
 def remember(root: Path, run: Path, checkpoints: Path) -> None:
-    """Keep, below ``root``, which folders this command's run in the job has."""
+    """Save, below ``root``, which folders this command's run has in the job."""
     if (name := job()) is None:
         return
-    with whole_file(_place(root, name), "w") as file:
+    with whole_file(_path(root, name), "w") as file:
         json.dump({"run": str(run.absolute()), "checkpoints": str(checkpoints.absolute())}, file)
 
 
 def remembered(root: Path) -> Run | None:
-    """Where a job that was put back goes on; None for a new one, or where nothing was saved.
+    """The run that a requeued job continues; None for a new job, or where nothing was saved.
 
     Raises:
-        WrongFileError: what ``remember`` wrote is something else now.
+        WrongFileError: the file that ``remember`` wrote holds something else now.
     """
     name = job()
     if name is None or not os.environ.get("SLURM_RESTART_COUNT", "0").strip("0"):
         return None
-    path = _place(root, name)
+    path = _path(root, name)
     if not path.is_file():
         return None
     try:
-        places = json.loads(path.read_text())
-        run, checkpoints = Path(places["run"]), Path(places["checkpoints"])
+        folders = json.loads(path.read_text())
+        run, checkpoints = Path(folders["run"]), Path(folders["checkpoints"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WrongFileError(f"{path} does not say where the job's run is: delete it") from error
+        raise WrongFileError(
+            f"{path} does not name the folders of the job's run: delete it"
+        ) from error
     checkpoint = newest_checkpoint(checkpoints)
     return None if checkpoint is None else Run(run, checkpoint)
 
 
-def put_back() -> None:
-    """Ask SLURM to start the job again."""
+def requeue() -> None:
+    """Ask SLURM to put the job back in the queue."""
     name, scontrol = job(), shutil.which("scontrol")
     if name is None:
         return
     asked = scontrol and subprocess.run([scontrol, "requeue", name], check=False)
     if not asked or asked.returncode:
-        rank_zero_warn(f"SLURM could not be asked to start job {name} again")
+        rank_zero_warn(f"SLURM could not be asked to requeue job {name}")
 
 
-def _place(root: Path, name: str) -> Path:
-    """One job may run several commands, in turn or side by side."""
+def _path(root: Path, name: str) -> Path:
+    """One file for each command: a job may run several, in turn or in parallel."""
     command = hashlib.sha256(repr(sys.argv[1:]).encode()).hexdigest()[:12]
     return root / ".slurm" / f"{''.join(c for c in name if c.isalnum() or c == '_')}-{command}.json"

@@ -1,7 +1,7 @@
 """What an exact resume needs beyond what Lightning saves, as a callback that every GAN brings."""
 
 import random
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,9 +14,6 @@ from gan_lightning.training.checkpoints import forget_foreign_paths
 from gan_lightning.training.iteration import lay_out_as_parameters, uncaptured
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.ranks import several_ranks
-
-if TYPE_CHECKING:
-    from gan_lightning.gan import GAN
 
 #: The state of a rank's random generators, by their kind; loads without pickle.
 RNGState = dict[str, Any]
@@ -42,7 +39,7 @@ class ExactResume(pl.Callback):
     ) -> None:
         """Add the random states, and save optimisers as those of a plain iteration."""
         checkpoint["rng_states"] = gather_rng_states()
-        if cast("GAN", pl_module).cuda_graph:
+        if getattr(pl_module, "cuda_graph", False):
             uncaptured(checkpoint["optimizer_states"], checkpoint["lr_schedulers"])
 
     def on_load_checkpoint(

@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics are those of all devices' samples together."""
+"""Batch normalisation over the samples of all devices."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from gan_lightning.utils.ranks import several_ranks
 
 
 class PlainSyncBatchNorm(_BatchNorm):
-    """``torch.nn.SyncBatchNorm`` of plain operations, for CPUs too, and for compiled objectives.
+    """``torch.nn.SyncBatchNorm`` in plain operations: for CPUs, and for compiled objectives.
 
-    torch's has kernels for GPUs alone, and waits for them in each pass.
+    torch's own has kernels for GPUs only, and waits for them in each pass.
     """
 
-    #: What it was before.
+    #: The class of the layer before it was converted.
     plain: type[_BatchNorm]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -30,18 +30,18 @@ class PlainSyncBatchNorm(_BatchNorm):
         each = [1, -1] + [1] * (x.dim() - 2)
         mean = _sum_over_ranks(x.sum(over)) / count
         centred = x - mean.view(each)
-        # Of what is centred already: the mean of squares less the square of the mean cancels.
+        # The mean of squares minus the square of the mean would cancel.
         variance = _sum_over_ranks(centred.square().sum(over)) / count
-        self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        self._update_running(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         y = centred * (variance + self.eps).rsqrt().view(each)
         if self.affine:
             y = y * self.weight.view(each) + self.bias.view(each)
         return y.to(dtype)
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Its plain layer's matter."""
+        """Nothing: the plain layer has checked it."""
 
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None
@@ -53,10 +53,10 @@ class PlainSyncBatchNorm(_BatchNorm):
 
 
 class SyncBatchNorm(TorchSyncBatchNorm):
-    """Lightning's plugin, which has every batch normalisation synchronised; on a CPU too."""
+    """Lightning's plugin that synchronises every batch normalisation, on CPUs too."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Convert the layers of a module that is to train."""
+        """Convert the layers of a module before it trains."""
         if not _needs_plain(model):
             return super().apply(model)
         for layer in _layers(model):
@@ -78,7 +78,7 @@ def _layers(model: nn.Module) -> list[Any]:
 
 
 def _needs_plain(model: nn.Module) -> bool:
-    # A Lightning module has the device that it is to go to before it is there.
+    # A Lightning module knows its device before it is moved there.
     device = getattr(model, "device", torch.device("cpu"))
     return device.type == "cpu" or bool(getattr(model, "compiled", False))
 
@@ -96,5 +96,5 @@ class _Sum(torch.autograd.Function):
 
 
 def _sum_over_ranks(x: Tensor) -> Tensor:
-    """The sum of every rank's ``x``, of any shape, through which gradients go back to each."""
+    """The sum of every rank's ``x``, of any shape; gradients flow back to each rank."""
     return _Sum.apply(x) if several_ranks() else x

@@ -2,7 +2,7 @@
 
 
 def one_line(text: str) -> str:
-    """The text in one line, without what a terminal obeys: names of files hold anything."""
+    """The text in one line, without control characters, which names of files may hold."""
     shown = (
         c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
     )
@@ -10,11 +10,11 @@ def one_line(text: str) -> str:
 
 
 class UserError(Exception):
-    """Something outside the code that the user can put right, as the message says."""
+    """A problem outside the code that the user can fix, as the message says."""
 
-    #: What the command line exits with.
+    #: The exit code of the command line.
     exit_code = 1
-    #: Raised by every rank in the same step: the first one's word is enough.
+    #: Whether every rank raises it in the same step, so that the first rank's message is enough.
     on_all_ranks = False
 
     def __str__(self) -> str:
@@ -23,7 +23,7 @@ class UserError(Exception):
 
 
 class ArgumentError(UserError, ValueError):
-    """An argument that only shows to be wrong when it is used."""
+    """An argument that turns out to be wrong when it is used."""
 
     exit_code = 2
 
@@ -33,11 +33,11 @@ class MissingFileError(UserError, FileNotFoundError):
 
 
 class MissingPackageError(UserError, ImportError):
-    """A package that only this needs is not installed."""
+    """An optional package is not installed."""
 
 
 class StoppedError(UserError):
-    """A signal asked for it."""
+    """A signal stopped the run."""
 
     def __init__(self, message: str, exit_code: int, *, on_all_ranks: bool) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class StorageError(UserError, OSError):
 
 
 class WrongFileError(UserError, ValueError):
-    """A file holds something else than it is to."""
+    """A file does not hold what it should."""
 
 
 class TooFewSamplesError(UserError, ValueError):
@@ -57,12 +57,12 @@ class TooFewSamplesError(UserError, ValueError):
 
 
 class SourceChangedError(UserError):
-    """Files moved, or changed, while they were read."""
+    """Files moved or changed while they were read."""
 
 
 class WorkerError(UserError):
-    """A process that was to read ahead was killed."""
+    """A worker process was killed."""
 
 
 class CacheError(UserError):
-    """Decoded images cannot be kept on disk."""
+    """Decoded images cannot be cached on disk."""

@@ -1,4 +1,4 @@
-"""Paths as users write them, and files that are written at once or not at all."""
+"""Paths as users write them, and files that are written whole or not at all."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from typing import IO, Any
 
 from gan_lightning.utils.errors import StorageError
 
-#: Seconds after which nobody writes to a file any more.
+#: Seconds after which an unfinished file has no writer any more.
 ABANDONED = 3600
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
-    """The path, with ``~`` and ``~user`` as a shell has them: of nobody, as it stands."""
+    """The path, with ``~`` and ``~user`` expanded; an unknown user's name stays as it is."""
     return Path(os.path.expanduser(text))
 
 
 def real_path(path: Path) -> Path:
-    """Where links lead; Path's own ``resolve`` raises where they lead to each other."""
+    """The path with links resolved; unlike ``Path.resolve``, it does not raise on a loop."""
     return Path(os.path.realpath(path))
 
 
@@ -28,21 +28,21 @@ def real_path(path: Path) -> Path:
 def whole_file(
     path: Path, mode: str = "wb", *, flushed: bool = True, **options: Any
 ) -> Iterator[IO[Any]]:
-    """A file to write to, which takes its place when it is whole.
+    """A file to write to, which replaces the one at ``path`` when it is whole.
 
-    A process that is killed, or a disk that is full, leaves what was there before; so does a
-    machine that loses its power, where the file is ``flushed`` to the disk first. ``options`` are
-    those of ``open``.
+    Where the process is killed or the disk is full, the old file stays; where the file is
+    ``flushed`` to the disk first, also where the machine loses power. ``options`` are those of
+    ``open``.
 
     Raises:
-        StorageError: it cannot be written; what was there before stays.
+        StorageError: it cannot be written; the old file stays.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with _told(path, "what was there before stays"):
+    with _storage_errors(path, "what was there before stays"):
         path.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         try:
-            # One of its own: not through a link that lies in its place.
+            # A new file: a link in its place is not followed.
             with part.open(mode.replace("w", "x"), **options) as file:
                 yield file
                 if flushed:
@@ -56,11 +56,11 @@ def whole_file(
 
 
 def remove_abandoned(folder: Path, kind: str = "") -> None:
-    """Remove the unfinished files, of names that end with ``kind``, of killed processes."""
+    """Remove what killed processes left of files whose names end in ``kind``."""
     for part in folder.glob(f"*{kind}.*.part"):
         if not re.search(rf"{re.escape(kind)}\.\d+\.part$", part.name):
-            continue  # not one of ``whole_file``
-        with suppress(OSError):  # another process was faster
+            continue  # ``whole_file`` has not written it
+        with suppress(OSError):  # another process has removed it
             if time.time() - part.stat().st_mtime > ABANDONED:
                 part.unlink()
 
@@ -70,29 +70,32 @@ def appending(path: Path, **options: Any) -> Iterator[IO[Any]]:
     """A text file to add lines to; ``options`` are those of ``open``.
 
     Raises:
-        StorageError: they cannot be written; the last one may be there in part.
+        StorageError: they cannot be written; the last line may be incomplete.
     """
-    with _told(path, "its last line may be there in part"), path.open("a", **options) as file:
+    with (
+        _storage_errors(path, "its last line may be incomplete"),
+        path.open("a", **options) as file,
+    ):
         yield file
 
 
 @contextmanager
-def _told(path: Path, left: str) -> Iterator[None]:
+def _storage_errors(path: Path, consequence: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # torch tells of a full disk as of a fault of its own.
+        # torch raises a RuntimeError of its own where a disk is full.
         cause = next((e for e in _chain(error) if isinstance(e, OSError)), None)
         if cause is None or isinstance(cause, StorageError):
             raise
         raise StorageError(
-            f"{path} cannot be written ({cause.strerror or cause}); {left}"
+            f"{path} cannot be written ({cause.strerror or cause}); {consequence}"
         ) from error
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the renaming, too, outlive a machine that loses its power, where the system can."""
-    # Some open no folders, or flush none; the file itself is in its place.
+    """Make the renaming survive a loss of power, where the file system can."""
+    # Some cannot open or flush folders; the file itself is in place.
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

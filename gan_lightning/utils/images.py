@@ -14,7 +14,7 @@ from gan_lightning.utils.files import whole_file
 def to_uint8(x: Tensor) -> Tensor:
     """Images in [-1, 1] to uint8: scaled to [0, 255], rounded once, clamped.
 
-    What is not a number becomes 0: check for it before.
+    NaN becomes 0: check for it before.
     """
     return x.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
@@ -37,7 +37,7 @@ def save_image(image: Tensor, path: Path, *, flushed: bool = True) -> None:
 def image_grid(x: Tensor, columns: int) -> Tensor:
     """Images ``(N, C, H, W)`` in [-1, 1] side by side, uint8 ``(C, H', W')``, or 3 for grey.
 
-    Small ones are enlarged, pixel by pixel, to about 32.
+    Small images are enlarged to about 32 pixels, without interpolation.
     """
     scale = max(1, round(32 / x.shape[-1]))
     enlarged = F.interpolate(x, scale_factor=scale, mode="nearest")

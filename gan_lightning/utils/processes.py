@@ -1,25 +1,25 @@
-"""Processes that start others, and end with them."""
+"""Ranks that end when the process that started them ends."""
 
 import os
 import signal
 import threading
 import time
 
-#: In the environment of ranks, the process that has started them.
+#: The environment variable that tells ranks which process started them.
 PARENT = "GAN_LIGHTNING_PARENT"
-#: What no process can refuse.
+#: The signal that no process can ignore.
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no other
 
 
 def end_with_parent() -> None:
-    """Where another process has started this one as a rank, end when that one has ended.
+    """Where another process has started this one as a rank, end when that process ends.
 
-    It would wait for it: for half an hour where they had not met yet.
+    Otherwise it would wait for that process, for up to half an hour.
     """
     if not int(os.environ.get("LOCAL_RANK") or 0):
-        os.environ[PARENT] = str(os.getpid())  # for those that this one is to start
+        os.environ[PARENT] = str(os.getpid())  # for the ranks that this process starts
         return
-    # torchrun starts all of them, and another takes over from a parent that has ended before.
+    # torchrun starts all ranks, and another process adopts them where it has already ended.
     known = None if "TORCHELASTIC_RUN_ID" in os.environ else os.environ.get(PARENT)
     parent = int(known or os.getppid())
     threading.Thread(target=_end_after, args=[parent], daemon=True).start()

@@ -1,4 +1,4 @@
-"""What ranks share; each function is itself on a single process."""
+"""Communication between ranks; on a single process, each function returns its argument."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -48,7 +48,7 @@ def max_over_ranks(x: Tensor) -> Tensor:
 
 
 def share_buffers(module: nn.Module) -> None:
-    """Give every rank the buffers of the first one's module: running statistics differ."""
+    """Copy the first rank's buffers to all: running statistics differ between ranks."""
     if several_ranks():
         for buffer in module.buffers():
             broadcast(buffer, src=0)
@@ -65,19 +65,19 @@ def gather_on_first(x: T) -> list[T]:
 
 
 def from_first(compute: Callable[[], T]) -> T:
-    """What ``compute`` returns, or raises, on the first rank, on every rank; others wait for it."""
+    """Run ``compute`` on the first rank; every rank returns its result, or raises its error."""
     if not several_ranks():
         return compute()
-    told: list[T | Exception | None] = [None]
+    result: list[T | Exception | None] = [None]
     if get_rank() == 0:
         try:
-            told = [compute()]
+            result = [compute()]
         except UserError as error:
-            told = [error]
+            result = [error]
         except Exception as error:
-            # Every rank is to stop for it, whether or not it can be pickled.
-            told = [RuntimeError(f"{type(error).__name__}: {error}")]
-    broadcast_object_list(told, src=0)
-    if isinstance(told[0], Exception):
-        raise told[0]
-    return told[0]  # type: ignore[return-value]
+            # Every rank must stop, also where the error cannot be pickled.
+            result = [RuntimeError(f"{type(error).__name__}: {error}")]
+    broadcast_object_list(result, src=0)
+    if isinstance(result[0], Exception):
+        raise result[0]
+    return result[0]  # type: ignore[return-value]

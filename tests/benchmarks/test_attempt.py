@@ -94,7 +94,7 @@ def process(tmp_path, monkeypatch):
         made = Attempt(Run(PROTOCOLS["digits"], technique, 0), options)
         monkeypatch.setattr(Attempt, "_command", lambda *_: [sys.executable, "-c", code])
         said = []
-        record = made.make(lambda update, scores: said.append((update, scores)))
+        record = made.execute(lambda update, scores: said.append((update, scores)))
         assert read_record(record_path(options.results, *made.run.key)) == record
         return record, said
 
@@ -131,7 +131,7 @@ def test_bytes_that_are_no_text_do_not_end_a_run(process):
 
 def test_places_are_given_and_not_recorded(command, tmp_path):
     places = {"data.data_dir": "/somewhere/pictures", "evaluate.weights": "/else/weights.pt"}
-    said = command("folder", "dcgan", places=places)
+    said = command("folder", "dcgan", paths=places)
     assert said["data.data_dir"] == "/somewhere/pictures"
     assert said["evaluate.weights"] == "/else/weights.pt"
     config = {
@@ -142,7 +142,7 @@ def test_places_are_given_and_not_recorded(command, tmp_path):
         "trainer": {"logger": [{"save_dir": "/somewhere"}], "devices": 1},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    kept = attempt._resolved(tmp_path, places)
+    kept = attempt._resolved_config(tmp_path, places)
     assert "somewhere" not in json.dumps(kept)
     assert "else" not in json.dumps(kept)
     assert kept["data"]["init_args"] == {"size": 64}

@@ -154,7 +154,7 @@ def test_an_interrupt_ends_a_grid_in_order_and_it_goes_on(work, configs, size):
     os.killpg(worker.process.pid, signal.SIGINT)
     code, said = worker.ended(within=60)
     assert code == 130, said
-    assert "interrupted: the same command goes on" in said
+    assert "interrupted: the same command resumes" in said
     assert "Traceback" not in said
     assert not list((configs / "place" / "results").rglob("*.json"))
     again = work("place")

@@ -2,12 +2,12 @@
 
 from PIL import Image
 
-from benchmarks.picture import KEY, PAGE, PICTURE, checksum
+from benchmarks.picture import CHECKSUM_KEY, PAGE, PICTURE, checksum
 from benchmarks.protocol import ROOT
 
 
 def test_the_picture_in_the_readme_is_of_the_committed_page():
     picture = Image.open(PICTURE)
-    assert picture.text[KEY] == checksum(PAGE), "python -m benchmarks.picture takes it again"
+    assert picture.text[CHECKSUM_KEY] == checksum(PAGE), "run python -m benchmarks.picture again"
     assert picture.width == 1280
     assert "docs/leaderboard.png" in (ROOT / "README.md").read_text()

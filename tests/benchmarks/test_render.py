@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from benchmarks import render
-from benchmarks.attempt import film
-from benchmarks.chart import HEIGHT, Line, _apart, line_chart
+from benchmarks.attempt import save_animation
+from benchmarks.chart import HEIGHT, Line, _separate_labels, line_chart
 from benchmarks.protocol import PROTOCOLS, ROOT
 from benchmarks.published import published_rows, read_reported
 from benchmarks.records import record_path, write_record
-from benchmarks.table import rows, short, spread, thousands
+from benchmarks.table import mean_and_deviation, rows, short, thousands
 
 DIGITS = PROTOCOLS["digits"]
 
@@ -60,7 +60,8 @@ def test_rows_of_an_older_version_are_shown_and_marked(results, tmp_path, record
     text = (tmp_path / "LEADERBOARD.md").read_text()
     assert "| SNGAN (stale) | 9.00 |" in text
     assert (
-        f"SNGAN, seed 0 stale: of version 1 of the protocol, which is at {DIGITS.version}" in text
+        "SNGAN, seed 0 stale: from version 1 of the protocol, "
+        f"whose version is now {DIGITS.version}" in text
     )
     assert "DCGAN (stale)" not in text
     assert "SNGAN (stale)" in (tmp_path / "leaderboard.html").read_text()
@@ -74,7 +75,7 @@ def test_a_film_is_shown_where_there_is_one(results, tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(2)]
     for frame, path in zip(frames, paths, strict=True):
         frame.save(path)
-    film(paths, results / "digits" / "dcgan" / "seed0.webp")
+    save_animation(paths, results / "digits" / "dcgan" / "seed0.webp")
     _render(results, tmp_path)
     assert page.read_text().count("data:image/webp;base64,") == 1
     assert Image.open(results / "digits" / "dcgan" / "seed0.webp").n_frames == 2
@@ -164,11 +165,11 @@ def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
             point | {"fd1797_digits_cnn": point["fd1797_digits_cnn"] * 3} for point in record.curve
         ],
     )
-    from benchmarks.page import _line
+    from benchmarks.page import _learning_curve
 
     (row,) = [r for r in rows([record, changed], DIGITS, results) if r.technique == "dcgan"]
-    assert [x for x, *_ in _line(row, "train_seconds").points] == [0, 2, 4]
-    line = _line(row, "images")
+    assert [x for x, *_ in _learning_curve(row, "train_seconds").points] == [0, 2, 4]
+    line = _learning_curve(row, "images")
     assert line.points == [(0, 2000, 4000, 6000), (1600, 8, 16, 24), (3200, 9, 18, 27)]
 
 
@@ -185,14 +186,14 @@ def test_chart_puts_larger_values_higher_and_later_points_further_right():
 
 
 def test_labels_keep_apart_and_in_sight():
-    placed = sorted(_apart([100, 101, 102, HEIGHT, HEIGHT]))
+    placed = sorted(_separate_labels([100, 101, 102, HEIGHT, HEIGHT]))
     assert all(b - a >= 16 for a, b in itertools.pairwise(placed))
     assert placed[-1] <= HEIGHT
 
 
 def test_numbers_are_short():
     assert [short(x) for x in (1234.5, 99.94, 9.994)] == ["1234", "99.9", "9.99"]
-    assert [spread(v) for v in ([], [2.0], [1.0, 3.0])] == ["-", "2.00", "2.00 ± 1.41"]
+    assert [mean_and_deviation(v) for v in ([], [2.0], [1.0, 3.0])] == ["-", "2.00", "2.00 ± 1.41"]
     numbers = (999, 1000, 1200, 192_000, 999_600, 16_000_000)
     assert [thousands(x) for x in numbers] == ["999", "1k", "1.2k", "192k", "1M", "16M"]
     assert record_path(ROOT, "p", "t", 3) == ROOT / "p" / "t" / "seed3.json"

@@ -38,7 +38,7 @@ def made(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_run_made_again_has_the_same_bits(made, tmp_path, capfd):
     reproduce.main([str(made), "--work", str(tmp_path / "again")])
-    assert "the same to the last bit" in capfd.readouterr().out
+    assert "identical to the last bit" in capfd.readouterr().out
     other_seed = ["--options", "seed_everything=1"]
     with pytest.raises(SystemExit, match="1"):
         reproduce.main([str(made), "--work", str(tmp_path / "again"), *other_seed])
@@ -49,7 +49,7 @@ def test_a_run_made_again_has_the_same_bits(made, tmp_path, capfd):
     with pytest.raises(SystemExit) as stop:
         reproduce.main([str(made), "--work", str(tmp_path / "again")])
     assert stop.value.code == 1
-    assert "not the same bits, on the same processor and versions" in capfd.readouterr().out
+    assert "not identical, on the same processor and versions" in capfd.readouterr().out
     assert list((tmp_path / "again").iterdir()) == []
 
 
@@ -67,10 +67,10 @@ def elsewhere(record):
 @pytest.mark.parametrize(
     ("found", "same", "said"),
     [
-        (9.0, True, "the same to the last bit"),
+        (9.0, True, "identical to the last bit"),
         (11.9, True, "within 2 standard deviations of the 3 seeds"),
         (12.1, False, "outside of 2 standard deviations"),
-        (7.9, False, "with another torch, processor"),
+        (7.9, False, "changed: torch, processor"),
     ],
 )
 def test_elsewhere_the_score_is_to_be_within_the_spread(elsewhere, found, same, said):
@@ -82,11 +82,11 @@ def test_elsewhere_the_score_is_to_be_within_the_spread(elsewhere, found, same, 
 def test_on_a_gpu_the_bits_may_differ(elsewhere, monkeypatch):
     device = {"name": "a GPU", "count": 1}
     runs = [dataclasses.replace(run, versions=versions(), device=device) for run in elsewhere]
-    assert "with another GPU" in reproduce.verdict(runs[0], runs, 9.5)[1]
-    monkeypatch.setattr(reproduce, "devices", lambda: {"a processor", "a GPU"})
+    assert "changed: GPU" in reproduce.verdict(runs[0], runs, 9.5)[1]
+    monkeypatch.setattr(reproduce, "device_names", lambda: {"a processor", "a GPU"})
     same, said = reproduce.verdict(runs[0], runs, 9.5)
     assert same
-    assert "of other bits, on a GPU" in said
+    assert "not identical, on a GPU" in said
 
 
 def test_options_that_move_the_score_are_told(record):
@@ -99,7 +99,7 @@ def test_options_that_move_the_score_are_told(record):
     ]
     same, said = reproduce.verdict(runs[0], runs, 9.5, ["model.compile=true"])
     assert same
-    assert "with another model.compile=true" in said
+    assert "changed: model.compile=true" in said
     assert not reproduce.verdict(runs[0], runs, 15.0, ["model.compile=true"])[0]
 
 
@@ -117,7 +117,7 @@ def test_here_is_no_difference(record):
     ("changed", "said"),
     [
         ({"status": "failed", "message": "out of luck"}, "failed: out of luck"),
-        ({"commit": "0" * 40 + "-dirty"}, "of changed code"),
+        ({"commit": "0" * 40 + "-dirty"}, "comes from uncommitted changes"),
         ({"commit": "f" * 40}, "there is no commit f"),
     ],
 )

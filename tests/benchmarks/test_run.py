@@ -92,7 +92,7 @@ def test_when_the_first_of_two_processes_is_killed_the_other_ends_too(tiny, tmp_
         others.extend(each.number for each in children if each.name != SERVER)
         os.kill(first, signal.SIGKILL)
 
-    record = attempt.make(kill_the_first)
+    record = attempt.execute(kill_the_first)
     assert record.status == "failed"
     assert record.message.startswith("killed by signal 9")
     assert len(others) == 1
@@ -154,7 +154,7 @@ def test_a_record_of_an_older_version_is_made_again(tiny, tmp_path, record):
         ),
         (
             ["--protocol", "cifar10-fair", "--devices", "3"],
-            "dcgan's batch of 64 is not to be parted among 3 devices",
+            "dcgan's batch of 64 cannot be divided among 3 devices",
         ),
         (["--protocol", "nothing"], "invalid choice"),
     ],

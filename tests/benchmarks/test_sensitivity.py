@@ -31,9 +31,9 @@ def test_distortions_grow_and_keep_the_shape():
 
 def test_images_are_drawn_alike_with_their_labels():
     x, y = torch.arange(50).view(-1, 1), torch.arange(50)
-    first, labels = sensitivity.drawn(x, y, 20)
+    first, labels = sensitivity.draw_subset(x, y, 20)
     assert first.flatten().tolist() == labels.tolist()
-    assert torch.equal(sensitivity.drawn(x, y, 20)[0], first)
+    assert torch.equal(sensitivity.draw_subset(x, y, 20)[0], first)
     assert len(set(labels.tolist())) == 20
 
 

@@ -118,5 +118,5 @@ def test_a_page_without_the_marks_stays_as_it_is():
 
 
 def test_a_markdown_table_aligns_words_left_and_numbers_right():
-    text = markdown_table(["a", "b"], [["x", "1"]], words=[0])
+    text = markdown_table(["a", "b"], [["x", "1"]], text_columns=[0])
     assert text == "| a | b |\n| --- | ---: |\n| x | 1 |"

@@ -20,13 +20,13 @@ def test_cases_run_in_turn_and_the_first_round_does_not_count():
     def case(name):
         return lambda: order.append(name) or next(clock)
 
-    results = timing.interleaved({"a": case("a"), "b": case("b")}, rounds=3)
+    results = timing.run_interleaved({"a": case("a"), "b": case("b")}, rounds=3)
     assert order == ["a", "b"] * 4
     assert results == {"a": [2, 4, 6], "b": [3, 5, 7]}
 
 
 def test_the_spread_is_of_the_rounds():
-    assert timing.spread([5, 1, 2]) == {"median": 2, "low": 1, "high": 5}
+    assert timing.median_and_range([5, 1, 2]) == {"median": 2, "low": 1, "high": 5}
 
 
 def test_the_stopwatch_times_as_many_batches_as_it_says():
@@ -47,7 +47,7 @@ def test_the_stopwatch_times_as_many_batches_as_it_says():
 
 
 def test_a_loader_without_a_batch_is_refused():
-    with pytest.raises(SystemExit, match="no batch: take a smaller --batch-size"):
+    with pytest.raises(SystemExit, match="no batch: use a smaller --batch-size"):
         loaders.stopwatch(TensorLoader(torch.zeros(0, 1), None, 4), torch.device("cpu"), 1)
 
 
@@ -55,7 +55,7 @@ def test_all_cases_are_of_the_same_images(tmp_path, data_files, monkeypatch):
     monkeypatch.setattr(loaders, "CIFAR_SHAPE", (12, 3, 8, 8))
     cpu = torch.device("cpu")
     folder = tmp_path / data_files("ImageFolder")["data_dir"]
-    cases = loaders.loaders(4, cpu, tmp_path, folder)
+    cases = loaders.build_loaders(4, cpu, tmp_path, folder)
     assert [type(case) for case in cases.values()][:2] == [TensorLoader, PrefetchLoader]
     assert [name for name in cases if "DataLoader" in name] == [
         f"DataLoader, {what}, {workers} workers"
@@ -145,7 +145,7 @@ def test_an_iteration_is_measured_in_each_mode_written_and_shown(tmp_path, capsy
 
 
 def test_operations_are_counted_as_they_are():
-    bare = training.Bare(training.Case("dcgan", (2,), 4, width=8), torch.device("cpu"))
+    bare = training.BareLoop(training.Case("dcgan", (2,), 4, width=8), torch.device("cpu"))
     layers = [m for m in bare.gan.modules() if isinstance(m, torch.nn.Linear)]
     critic = [m for m in layers if m in set(bare.gan.critic.modules())]
     generator = [m for m in layers if m not in critic]

@@ -71,7 +71,7 @@ def test_it_warns_once_until_samples_differ_again(make_trainer, monkeypatch):
         "DCGAN may have collapsed at update 2",
         "DCGAN may have collapsed at update 5",
     ]
-    assert "0% as far from their nearest as real ones are, and below 50%" in found[0]
+    assert "0% of that of real samples, below the threshold of 50%" in found[0]
 
 
 @pytest.mark.parametrize(("least", "warned"), [(0.0, False), (0.5, False), (1.5, True)])

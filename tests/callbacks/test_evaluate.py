@@ -162,7 +162,7 @@ def test_a_sample_that_is_not_finite_does_not_pass_for_a_picture(digits, scores)
     floats, images = digits
     broken = floats.clone()
     broken[5, 0, 3, 3] = math.nan
-    with pytest.warns(UserWarning, match="_Known diverged: of 1,797 generated samples some are"):
+    with pytest.warns(UserWarning, match="_Known diverged: some of 1,797 generated samples are"):
         known = scores(_Known(broken), _Images(images))
     assert known.pop("diverged") == 1
     assert sorted(known) == SCORES
@@ -449,16 +449,16 @@ def test_scores_do_not_depend_on_batches(scores):
 
 def test_few_samples_are_warned_of_where_a_distance_is_asked_for(scores, recwarn):
     model = tiny("wgan_gp", IMAGE)
-    with pytest.warns(UserWarning, match="fd64_digits_cnn: of generated images, 64 are no more"):
+    with pytest.warns(UserWarning, match="fd64_digits_cnn: 64 images are too few"):
         scores(model, Digits(), Evaluate(num_samples=64))
     scores(model, Digits(), Evaluate(num_samples=65))
     scores(model, Digits(), Evaluate(num_samples=20, metrics="is"))
-    assert not [warning for warning in recwarn if "no more than" in str(warning.message)]
+    assert not [warning for warning in recwarn if "too few" in str(warning.message)]
 
 
 def test_too_few_samples_for_a_metric_are_refused_before_training(make_trainer):
     trainer = make_trainer(Evaluate(num_samples=9), max_steps=1)
-    with pytest.raises(TooFewSamplesError, match="is need 10 generated samples at least"):
+    with pytest.raises(TooFewSamplesError, match="is: at least 10 generated samples are needed"):
         trainer.fit(tiny("wgan_gp", IMAGE), Digits(batch_size=8))
     assert trainer.global_step == 0
 
@@ -558,14 +558,14 @@ def test_a_damaged_file_is_made_again(scores, extracted, tmp_path):
     (path,) = (tmp_path / "k").iterdir()
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.warns(UserWarning, match="is damaged: the real samples are measured again"):
+    with pytest.warns(UserWarning, match="is damaged: the features of real samples are computed"):
         assert scores(model, Digits(), Evaluate(**evaluate)) == first
     assert path.read_bytes() == whole
 
 
 def test_real_samples_that_cannot_be_kept_are_scored_all_the_same(scores, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.warns(UserWarning, match="cannot be kept"):
+    with pytest.warns(UserWarning, match="cannot be cached"):
         known = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(cache_dir=str(tmp_path / "file")))
     assert sorted(known) == SCORES
 

@@ -72,14 +72,14 @@ def test_no_metric_at_all_is_refused(make_trainer):
 
 
 def test_an_extractor_of_images_is_refused(make_trainer):
-    with pytest.raises(ArgumentError, match="inception takes images, and these are points"):
+    with pytest.raises(ArgumentError, match="inception takes images, but these are points"):
         make_trainer(Evaluate("inception")).validate(tiny("wgan_gp"), Ring(500), verbose=False)
 
 
 def test_points_that_are_not_finite_are_said_to_have_diverged(make_trainer):
     model = tiny("wgan_gp")
     model.generator = Perfect(torch.full((500, 2), math.nan))
-    with pytest.warns(UserWarning, match="WGANGP diverged: of 500 generated samples"):
+    with pytest.warns(UserWarning, match="WGANGP diverged: some of 500 generated samples"):
         (scores,) = make_trainer(Evaluate()).validate(model, Ring(500), verbose=False)
     assert scores["diverged"] == 1
     assert math.isnan(scores["swd500_train"])

@@ -151,7 +151,9 @@ def test_a_score_that_is_not_finite_is_null_where_it_is_written(fit, trained, mo
 
 def test_a_generator_whose_samples_are_not_finite_is_said_to_have_diverged(fit, metrics, tmp_path):
     arguments = ["--model=DCGAN", DIGITS, *TINY, "--model.generator_lr=1e30"]
-    with pytest.warns(UserWarning, match="DCGAN diverged: of 1,797 generated samples"):
+    with pytest.warns(
+        UserWarning, match="DCGAN diverged: some of 1,797 generated samples are not finite"
+    ):
         run = fit(*arguments, "--trainer.max_steps=1")
     rows = metrics(run)
     assert [row.get("diverged") for row in rows.values()] == [None, 1]
@@ -389,7 +391,7 @@ def test_an_option_of_another_technique_is_not_suggested_to_itself(answer):
         ),
         pytest.param(
             [*FIT, "--evaluate.weights=own.pth"],
-            ["digits_cnn brings its weights"],
+            ["digits_cnn comes with its weights"],
             id="weights for an extractor that has its own",
         ),
         pytest.param(
@@ -434,7 +436,7 @@ def test_an_option_of_another_technique_is_not_suggested_to_itself(answer):
         ),
         pytest.param(
             ["fit", "--model=WGAN", DIGITS, "--model.betas=[0,0.9]"],
-            ["the class that is chosen has no option betas"],
+            ["the chosen class has no option betas"],
             id="Adam's betas for RMSprop",
         ),
         pytest.param(
@@ -545,15 +547,15 @@ def test_missing_data_offline_gets_one_line(answer, data, tmp_path):
 
 
 BAD_FOLDERS = {
-    "there is no folder {data_dir}: name one with --data.data_dir": {"data_dir": "nowhere"},
+    "there is no folder {data_dir}: choose one with --data.data_dir": {"data_dir": "nowhere"},
     "there are no images in {data_dir}: it is empty": {"data_dir": "empty"},
     "there are no images in {data_dir} (found: 1 .txt)": {"data_dir": "texts"},
     "none of the 1 images can be read: the first is a.png (not an image)": {"data_dir": "broken"},
     "10 samples do not fill one batch: 64 on each": {"data_dir": "few"},
-    "the decoded images cannot be kept in": {"data_dir": "few", "cache_dir": "file/cache"},
+    "the decoded images cannot be saved in": {"data_dir": "few", "cache_dir": "file/cache"},
     "shape must be (C, size, size) with 1 to 4 channels and size 8 to 256": {"size": 7},
     "there are no labels: a.png in {data_dir} is not in a sub-folder": {"conditional": "true"},
-    "there is no colour 'blu': give a name, or #rrggbb": {"background": "blu"},
+    "there is no colour 'blu': use a name or #rrggbb": {"background": "blu"},
 }
 
 

@@ -152,18 +152,21 @@ BAD = {
     "--fake: there is no folder nowhere": {"--fake": "nowhere"},
     "there are no images in empty: it is empty": {"--real": "empty"},
     "the classifier none.pt does not exist": {"--weights": "none.pt"},
-    "no extractor is called 'resnet1': choose from inception, digits_cnn, classifier": {
+    "there is no extractor 'resnet1': choose from inception, digits_cnn, classifier": {
         "--extractor": "resnet1"
     },
-    "resnet18 needs its weights in a file": {"--extractor": "resnet18", "--weights": None},
-    "the extractor classifier is a file": {"--weights": None},
-    "few: is need 10 generated samples at least, and there are 3": {
+    "resnet18 needs a file of weights": {"--extractor": "resnet18", "--weights": None},
+    "the extractor classifier needs a file": {"--weights": None},
+    "few: is: at least 10 generated samples are needed, but there are 3": {
         "--fake": "few",
         "--metrics": "is",
     },
-    "precision and recall need 4 generated samples": {"--fake": "few", "--metrics": "recall"},
-    "one: kd need 2 real samples at least, and there are 1": {"--real": "one", "--metrics": "kd"},
-    "fid is on Inception's features": {"--metrics": "fid"},
+    "precision and recall: at least 4 generated samples": {"--fake": "few", "--metrics": "recall"},
+    "one: kd: at least 2 real samples are needed, but there are 1": {
+        "--real": "one",
+        "--metrics": "kd",
+    },
+    "fid is defined on Inception": {"--metrics": "fid"},
     "there is no metric 'foo': choose from fd, is": {"--metrics": "foo"},
     "argument --batch_size: invalid int value: 'x'": {"--batch_size": "x"},
     "--batch_size must be at least 1, got 0": {"--batch_size": "0"},
@@ -184,7 +187,7 @@ def test_what_will_not_do_gets_one_line(capsys, folders, classifier, words):
 
 def test_images_that_the_network_does_not_take_are_refused(capsys, folders):
     line = refusal(capsys, "--real", folders[0], "--fake", folders[1], "--extractor", "digits_cnn")
-    assert "digits_cnn takes images of shape (1, 8, 8), and these are (3, 16, 16)" in line
+    assert "digits_cnn takes images of shape (1, 8, 8), but these have shape (3, 16, 16)" in line
 
 
 def test_a_home_folder_is_found(score, folders, classifier, monkeypatch):
@@ -213,4 +216,4 @@ def test_images_that_cannot_be_read_are_named_and_counted(capsys, folders, class
 
 def test_fewer_images_than_features_are_said(capsys, folders, classifier):
     main(["score", *map(str, arguments(*folders, classifier))])
-    assert f"in {folders[1]}, 40 are no more than the 128 features" in capsys.readouterr().err
+    assert f"{folders[1]}: 40 images are too few for 128 features" in capsys.readouterr().err

@@ -17,11 +17,11 @@ from gan_lightning import data as data_modules
 from gan_lightning.data import cache as cache_module
 from gan_lightning.data import workers as workers_module
 from gan_lightning.data.cache import CHUNKS, IMAGES, META, open_cache
-from gan_lightning.data.pixels import Form
+from gan_lightning.data.pixels import ImageTransform
 from gan_lightning.data.sources import FolderSource, ZipSource
 from gan_lightning.utils.errors import CacheError, SourceChangedError, WrongFileError
 
-FORM = Form(3, 8)
+FORM = ImageTransform(3, 8)
 COUNT = 20
 
 
@@ -86,8 +86,8 @@ def no_decoding(monkeypatch):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_it_holds_every_image_in_its_form_with_its_label(images, parent, monkeypatch, workers):
     monkeypatch.setattr(workers_module, "WORKERS", workers)
-    cache = opened(images, parent, Form(1, 16))
-    assert torch.equal(cache.images, expected(images, Form(1, 16)))
+    cache = opened(images, parent, ImageTransform(1, 16))
+    assert torch.equal(cache.images, expected(images, ImageTransform(1, 16)))
     assert cache.labels.tolist() == [0] * 12 + [1] * 8
     assert cache.skipped == {}
 
@@ -106,8 +106,8 @@ def test_building_leaves_the_random_state_alone(images, parent):
 
 def test_another_form_or_content_is_another_cache(images, parent):
     opened(images, parent)
-    opened(images, parent, Form(1, 8))
-    opened(images, parent, Form(3, 8, 4))
+    opened(images, parent, ImageTransform(1, 8))
+    opened(images, parent, ImageTransform(3, 8, 4))
     (images / "class0" / "000.png").write_bytes(encoded(picture(8, 8, 99), "PNG"))
     assert torch.equal(opened(images, parent).images, expected(images))
     assert len([path for path in parent.iterdir() if path.is_dir()]) == 4
@@ -229,7 +229,7 @@ def test_a_damaged_cache_is_said_and_built_again(images, parent, name, fault):
         # As a process that was killed in the middle of a line leaves it.
         assert torch.equal(opened(images, parent).images, expected(images))
         return
-    with pytest.warns(UserWarning, match=rf"the cache .*{folder.name} is damaged .*made again"):
+    with pytest.warns(UserWarning, match=rf"the cache .*{folder.name} is damaged .*rebuilding it"):
         cache = opened(images, parent)
     assert torch.equal(cache.images, expected(images))
     assert contents(folder) == before
@@ -246,7 +246,7 @@ def test_a_cache_of_another_version_is_left_alone(images, parent, monkeypatch):
     # Even where somebody gives it the name of the new one.
     shutil.rmtree(new)
     shutil.copytree(old, new)
-    with pytest.warns(UserWarning, match="do not belong together"):
+    with pytest.warns(UserWarning, match="do not match"):
         opened(images, parent)
 
 
@@ -287,10 +287,10 @@ def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
 
     other = images.with_name("other")
     shutil.copytree(images, other)
-    opened(other, parent, Form(1, 8))
+    opened(other, parent, ImageTransform(1, 8))
     earlier = contents(folder_of(parent))
     monkeypatch.setattr(workers_module, "WORKERS", 0)
-    with pytest.raises(SourceChangedError, match=r"went away while|changed while they"):
+    with pytest.raises(SourceChangedError, match=r"disappeared while|changed while they"):
         open_cache(Moving(images), FORM, parent, "test")
     (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
     assert contents(kept) == earlier
@@ -325,7 +325,7 @@ def test_an_archive_that_is_replaced_while_it_is_read_stops_it(
             return super().__getitem__(i)
 
     monkeypatch.setattr(workers_module, "WORKERS", 0)
-    with pytest.raises(SourceChangedError, match="changed while they were read"):
+    with pytest.raises(SourceChangedError, match="changed while they were being read"):
         open_cache(Replaced(Path(first)), FORM, parent, "test")
     assert [path for path in parent.iterdir() if path.is_dir()] == []
 
@@ -345,7 +345,7 @@ def test_every_source_is_read_by_other_processes(data_files, monkeypatch, data, 
     x, _ = module.load("train")
     source = module.source("train")
     source.prepare()
-    assert torch.equal(x, torch.stack([module.form(source[i]) for i in range(len(source))]))
+    assert torch.equal(x, torch.stack([module.transform(source[i]) for i in range(len(source))]))
 
 
 def test_a_disk_that_is_full_still_keeps_what_there_is(images, parent, monkeypatch):
@@ -370,7 +370,7 @@ def test_a_cache_that_cannot_be_looked_at_is_not_thrown_away(images, parent, mon
     before = contents(folder_of(parent))
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "_read_chunks", _raising(fault))
-        with pytest.raises(CacheError, match=r"cannot be kept in"):
+        with pytest.raises(CacheError, match=r"cannot be saved in"):
             opened(images, parent)
     assert contents(folder_of(parent)) == before
 
@@ -394,11 +394,11 @@ def test_a_disk_without_room_is_said_before_anything_is_decoded(
 
 
 def test_a_disk_that_fills_up_loses_nothing(images, parent, monkeypatch):
-    opened(images, parent, Form(1, 8))
+    opened(images, parent, ImageTransform(1, 8))
     earlier = contents(folder_of(parent))
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "_write_all", _full_after(2))
-        words = rf"cannot be kept in {parent} \(No space left on device\); .* stays"
+        words = rf"cannot be saved in {parent} \(No space left on device\); .* is kept"
         with pytest.raises(CacheError, match=words):
             opened(images, parent)
     (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
@@ -410,7 +410,7 @@ def test_a_disk_that_fills_up_loses_nothing(images, parent, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_disk_that_is_full_in_truth_gets_one_line(images, parent, monkeypatch):
-    monkeypatch.setattr(cache_module, "_resumed", lambda part, *_: _onto_a_full_disk(part))
+    monkeypatch.setattr(cache_module, "_resume_build", lambda part, *_: _onto_a_full_disk(part))
     with pytest.raises(CacheError, match="No space left on device"):
         opened(images, parent)
 
@@ -446,7 +446,7 @@ def _onto_a_full_disk(part):
 
 def test_a_folder_that_cannot_be_written_to_is_said(images, tmp_path):
     (tmp_path / "file").write_text("a file")
-    with pytest.raises(CacheError, match=r"cannot be kept in .*file/cache .*--data.cache_dir"):
+    with pytest.raises(CacheError, match=r"cannot be saved in .*file/cache .*--data.cache_dir"):
         opened(images, tmp_path / "file" / "cache")
 
 
@@ -454,14 +454,14 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from gan_lightning.data import cache
-from gan_lightning.data.pixels import Form
+from gan_lightning.data.pixels import ImageTransform
 from gan_lightning.data.sources import FolderSource
 cache.CHUNK = 1
 class Slow(FolderSource):
     def __getitem__(self, i):
         time.sleep(float(sys.argv[3]))
         return super().__getitem__(i)
-opened = cache.open_cache(Slow(Path(sys.argv[1])), Form(3, 8), Path(sys.argv[2]), "test")
+opened = cache.open_cache(Slow(Path(sys.argv[1])), ImageTransform(3, 8), Path(sys.argv[2]), "test")
 print(len(opened.images))
 """
 
@@ -500,7 +500,9 @@ def test_a_worker_that_is_killed_is_said_and_nothing_is_lost(images, parent, mon
             return super().__getitem__(i)
 
     monkeypatch.setattr(workers_module, "WORKERS", 1)
-    with pytest.raises(CacheError, match=r"a process that reads images was killed .*is kept"):
+    with pytest.raises(
+        CacheError, match=r"a worker process that reads images was killed .*are kept"
+    ):
         open_cache(Deadly(images), FORM, parent, "test")
     (part,) = parent.glob("*.part")
     assert len((part / CHUNKS).read_text().splitlines()) == 2

@@ -320,7 +320,7 @@ def test_a_torn_idx_file_is_named(make, cut):
         path.write_bytes(path.read_bytes()[:5000])
     else:
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes())[:5000])
-    with pytest.raises(WrongFileError, match=r"train-images-idx3-ubyte\S* is not a whole IDX file"):
+    with pytest.raises(WrongFileError, match=r"train-images-idx3-ubyte\S* is not a valid IDX file"):
         module.load("train")
 
 
@@ -416,7 +416,7 @@ def test_a_torn_stl10_is_named(make):
     module = make(STL10)
     path = module.folder / "stl10_binary" / "unlabeled_X.bin"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(WrongFileError, match=r"unlabeled_X.bin is not whole"):
+    with pytest.raises(WrongFileError, match=r"unlabeled_X.bin is incomplete"):
         module.load("train")
 
 
@@ -424,7 +424,7 @@ def test_a_torn_stl10_is_named(make):
     ("labels", "error", "words"),
     [
         (None, MissingFileError, "train_y.bin is missing"),
-        (bytes(20), WrongFileError, "train_y.bin holds something else than the classes 1 to 10"),
+        (bytes(20), WrongFileError, "train_y.bin contains labels other than the classes 1 to 10"),
     ],
 )
 def test_what_is_wrong_with_stl10s_labels_is_said(make, labels, error, words):
@@ -488,7 +488,7 @@ def test_an_attribute_that_celeba_does_not_have_is_told_the_choices(make):
             "list_attr_celeba.txt",
             "1\nSmiling\na.jpg 1",
             WrongFileError,
-            "is not whole: '000001.jpg'",
+            "is incomplete: '000001.jpg'",
         ),
     ],
 )
@@ -524,7 +524,7 @@ def test_any_category_of_lsun_may_be_asked_for(make):
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0.001, "is not an LMDB database"), (0.3, "is not whole"), (0.9, "is not whole")],
+    [(0.001, "is not an LMDB database"), (0.3, "is incomplete"), (0.9, "is incomplete")],
 )
 def test_a_torn_lsun_is_named(make, share, words):
     module = make(LSUN)
@@ -720,7 +720,7 @@ def test_transparent_images_are_laid_on_the_background(make, tmp_path):
 
 
 def test_a_background_that_is_no_colour_is_refused(make):
-    with pytest.raises(ValueError, match="no colour 'blu': give a name, or #rrggbb"):
+    with pytest.raises(ValueError, match="no colour 'blu': use a name or #rrggbb"):
         make(ImageFolder, background="blu")
 
 
@@ -739,7 +739,7 @@ def test_a_background_that_is_no_colour_is_refused(make):
 def test_samples_that_take_half_of_the_memory_are_held_on_the_device(
     monkeypatch, placement, memory, kind
 ):
-    monkeypatch.setattr("gan_lightning.data.base.memory", lambda device: memory)
+    monkeypatch.setattr("gan_lightning.data.base.available_memory", lambda device: memory)
     data = Digits(placement=placement)
     assert type(data.train_dataloader()) is type(data.val_dataloader()) is kind
 

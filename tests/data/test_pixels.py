@@ -11,7 +11,7 @@ from formats import encoded, picture
 from PIL import Image
 
 from gan_lightning.data import pixels
-from gan_lightning.data.pixels import Form, UnreadableImageError, decode
+from gan_lightning.data.pixels import ImageTransform, UnreadableImageError, decode
 from gan_lightning.data.sources import open_image
 
 WHITE = (255, 255, 255)
@@ -165,7 +165,9 @@ def png_of(width, height):
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded():
     side = int(pixels.MAX_PIXELS**0.5) + 1
-    with pytest.raises(UnreadableImageError, match=f"{side} x {side} pixels, more than the 90,000"):
+    with pytest.raises(
+        UnreadableImageError, match=f"{side} x {side} pixels, more than the limit of 90,000"
+    ):
         decode(Image.open(png_of(side, side)), WHITE)
 
 
@@ -181,7 +183,7 @@ def test_the_disks_own_errors_are_not_the_pictures(monkeypatch):
     assert not isinstance(error.value, UnreadableImageError)
 
 
-# Form
+# ImageTransform
 
 
 @pytest.mark.parametrize(
@@ -195,41 +197,41 @@ def test_resizing_is_pillows_bicubic_of_the_middle(before, after):
     left, top = (round((length - side) / 2) for length in before)
     middle = image.crop((left, top, left + side, top + side))
     expected = as_tensor(middle.resize((after, after), Image.Resampling.BICUBIC))
-    found = Form(3, after)(as_tensor(image))
+    found = ImageTransform(3, after)(as_tensor(image))
     assert (found.int() - expected.int()).abs().max() <= 1
 
 
 def test_a_checkerboard_shrinks_to_grey():
     board = torch.tensor([[0, 255], [255, 0]], dtype=torch.uint8).repeat(32, 32)[None]
-    small = Form(1, 8)(board)[:, 1:-1, 1:-1]
+    small = ImageTransform(1, 8)(board)[:, 1:-1, 1:-1]
     assert ((small > 120) & (small < 135)).all()
 
 
 def test_what_has_its_form_is_left_as_it_is():
     x = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
-    assert Form(3, 8)(x) is x
+    assert ImageTransform(3, 8)(x) is x
 
 
 @pytest.mark.parametrize(("crop", "cut"), [(None, 5), (4, 4), (9, 5)])
 def test_the_crop_is_a_square_in_the_middle_and_at_most_the_largest(crop, cut):
     x = torch.arange(35, dtype=torch.uint8).view(1, 5, 7)
     top, left = round((5 - cut) / 2), round((7 - cut) / 2)
-    assert torch.equal(Form(1, cut, crop)(x), x[:, top : top + cut, left : left + cut])
+    assert torch.equal(ImageTransform(1, cut, crop)(x), x[:, top : top + cut, left : left + cut])
 
 
 def test_grey_is_repeated_for_colour_and_colour_weighed_for_grey():
     grey = torch.randint(0, 256, (2, 1, 4, 4), dtype=torch.uint8)
-    assert torch.equal(Form(3, 4)(grey), grey.expand(-1, 3, -1, -1))
+    assert torch.equal(ImageTransform(3, 4)(grey), grey.expand(-1, 3, -1, -1))
     colours = torch.eye(3, dtype=torch.uint8).mul(255).view(3, 3, 1, 1)
     # ITU-R BT.601.
-    assert Form(1, 1)(colours).flatten().tolist() == [
+    assert ImageTransform(1, 1)(colours).flatten().tolist() == [
         pytest.approx(weight * 255, abs=1) for weight in (0.299, 0.587, 0.114)
     ]
 
 
 def test_one_picture_is_treated_as_many():
     many = torch.randint(0, 256, (3, 3, 20, 30), dtype=torch.uint8)
-    form = Form(1, 16, 18)
+    form = ImageTransform(1, 16, 18)
     assert torch.equal(form(many), torch.stack([form(one) for one in many]))
     assert form.shape == (1, 16, 16)
     assert form.nbytes == 256

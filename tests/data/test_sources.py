@@ -136,7 +136,7 @@ def test_sub_folders_are_classes_whatever_lies_deeper(source_of, tmp_path):
 
 def test_a_file_above_the_folders_means_no_classes(source_of, tmp_path):
     source = source_of(write(tmp_path / "images", "a/1.png", "2.png"))
-    assert (source.classes, source.labels, source.without_class) == ([], None, "2.png")
+    assert (source.classes, source.labels, source.unlabelled_file) == ([], None, "2.png")
 
 
 def test_pictures_come_out_as_they_are(source_of, tmp_path):
@@ -183,9 +183,9 @@ def test_postscript_is_not_run_whatever_its_file_is_called(tmp_path):
 def test_a_file_that_went_away_stops_the_reading(tmp_path):
     source = FolderSource(write(tmp_path / "images", "a.png", "b.png"))
     (tmp_path / "images" / "b.png").unlink()
-    with pytest.raises(SourceChangedError, match=r"b.png went away while the images"):
+    with pytest.raises(SourceChangedError, match=r"b.png disappeared while the images"):
         source[1]
-    with pytest.raises(SourceChangedError, match="changed while it was read"):
+    with pytest.raises(SourceChangedError, match="changed while it was being read"):
         source.fingerprint()
 
 
@@ -193,7 +193,7 @@ def test_an_archive_that_went_away_stops_the_reading(tmp_path):
     write(tmp_path / "images", "a.png")
     source = ZipSource(zipped(tmp_path / "images", tmp_path / "a.zip"))
     (tmp_path / "a.zip").unlink()
-    with pytest.raises(SourceChangedError, match=r"a.zip went away"):
+    with pytest.raises(SourceChangedError, match=r"a.zip disappeared"):
         source[0]
 
 

@@ -84,7 +84,7 @@ def test_images_of_another_shape_are_refused_before_training(trained, capfd, fit
             "--evaluate.extractor=classifier",
             f"--evaluate.weights={trained}",
         )
-    words = r"digits_\w{8} takes images of shape \(1, 8, 8\), and these are \(1, 16, 16\)"
+    words = r"digits_\w{8} takes images of shape \(1, 8, 8\), but these have shape \(1, 16, 16\)"
     assert re.search(words, capfd.readouterr().err)
 
 
@@ -107,7 +107,7 @@ def test_a_file_that_is_cut_off_or_changed_is_refused(trained, tmp_path):
         (["--data", "SwissRoll"], "SwissRoll has no labels"),
         (["--data", "ImageFolder", "--data.data_dir", "nowhere"], "there is no folder nowhere"),
         (["--data", "Digits", "--epochs", "0"], "epochs must be at least 1, got 0"),
-        (["--data", "Digits", "--output", "."], "--output . is a folder: name a file"),
+        (["--data", "Digits", "--output", "."], "--output . is a folder: pass the path of a file"),
         (["--data", "Digits", "--output", "file/a.pt"], "--output file/a.pt cannot be written"),
     ],
 )

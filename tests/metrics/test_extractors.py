@@ -203,7 +203,7 @@ def test_a_pickle_of_more_than_tensors_is_never_run(save, tmp_path):
 
 
 def test_weights_that_are_not_the_published_ones_are_said_to_give_no_fid(inception_file):
-    with pytest.warns(UserWarning, match="does not hold the published weights: what is called fid"):
+    with pytest.warns(UserWarning, match="does not hold the published weights: fid and is"):
         load_extractor("inception", inception_file)
 
 
@@ -245,5 +245,5 @@ def test_offline_dinov2_says_where_torch_would_keep_it(empty_cache):
 
 
 def test_dinov2_takes_no_file(tmp_path):
-    with pytest.raises(ValueError, match=r"dinov2_vit_s_14 comes through torch.hub: it takes no"):
+    with pytest.raises(ValueError, match=r"dinov2_vit_s_14 is loaded by torch.hub: it takes no"):
         load_extractor("dinov2_vit_s_14", tmp_path / "file")

@@ -7,13 +7,13 @@ from torch import nn
 from gan_lightning.metrics import Extractor, Features
 from gan_lightning.metrics.measures import (
     MEASURES,
-    NAMES,
-    chosen,
-    few_for_a_distance,
+    METRIC_NAMES,
+    compute_scores,
     full_name,
     is_full_name,
-    measured,
-    selected,
+    resolve_metrics,
+    select_measures,
+    too_few_warning,
 )
 from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError
 
@@ -60,29 +60,40 @@ def test_other_names_are_not_taken_for_scores(name):
 
 
 def test_both_names_of_a_distance_choose_it_once():
-    assert chosen(["fid", "is", "fd", "kid", "is"], extractor("inception")) == ["fd", "is", "kd"]
-    assert chosen(["kd", "coverage"], extractor("mobilenet_v2", False)) == ["kd", "coverage"]
+    assert resolve_metrics(["fid", "is", "fd", "kid", "is"], extractor("inception")) == [
+        "fd",
+        "is",
+        "kd",
+    ]
+    assert resolve_metrics(["kd", "coverage"], extractor("mobilenet_v2", False)) == [
+        "kd",
+        "coverage",
+    ]
 
 
 @pytest.mark.parametrize(
     ("asked", "network", "message"),
     [
-        (["fid"], extractor("mobilenet_v2"), "fid is on Inception's features: elsewhere it is fd"),
-        (["kid"], extractor("digits_cnn"), "kid is on Inception's features: elsewhere it is kd"),
-        (["is"], extractor("dinov2", False), "dinov2 gives no classes, which the metric is needs"),
+        (
+            ["fid"],
+            extractor("mobilenet_v2"),
+            "fid is defined on Inception: with mobilenet_v2 use fd",
+        ),
+        (["kid"], extractor("digits_cnn"), "kid is defined on Inception: with digits_cnn use kd"),
+        (["is"], extractor("dinov2", False), "the metric is needs classes, which dinov2 lacks"),
         (["fdi"], extractor("inception"), "no metric 'fdi': choose from fd, is, kd, precision"),
         (["fid50k_train"], extractor("inception"), "no metric 'fid50k_train': choose from fd"),
-        ([], extractor("inception"), "no metric is named: choose from fd, is, kd, precision"),
+        ([], extractor("inception"), "no metric is given: choose from fd, is, kd, precision"),
     ],
 )
 def test_what_the_extractor_does_not_give_is_refused(asked, network, message):
     with pytest.raises(ArgumentError, match=message):
-        chosen(asked, network)
+        resolve_metrics(asked, network)
 
 
 def test_measures_give_all_that_they_are_called_after():
-    found = measured(MEASURES, features(20), features(20, seed=1))
-    assert tuple(found) == NAMES
+    found = compute_scores(MEASURES, features(20), features(20, seed=1))
+    assert tuple(found) == METRIC_NAMES
     assert found["is"] == pytest.approx(1)  # of logits that are all alike
 
 
@@ -90,21 +101,21 @@ def test_measures_give_all_that_they_are_called_after():
     ("metric", "least"), [("fd", 2), ("is", 10), ("recall", 4), ("density", 6)]
 )
 def test_too_few_samples_are_refused_by_the_metrics_name(metric, least):
-    (measure,) = selected(MEASURES, [metric])
-    assert metric in measured([measure], features(least), features(least, seed=1))
-    with pytest.raises(TooFewSamplesError, match=f"{metric}.* need {least} generated samples"):
-        measured([measure], features(30), features(least - 1))
+    (measure,) = select_measures(MEASURES, [metric])
+    assert metric in compute_scores([measure], features(least), features(least, seed=1))
+    with pytest.raises(TooFewSamplesError, match=f"{metric}.*: at least {least} generated samples"):
+        compute_scores([measure], features(30), features(least - 1))
 
 
 def test_real_samples_count_for_what_is_of_them():
-    (score,), (distance,) = (selected(MEASURES, [name]) for name in ("is", "fd"))
-    assert measured([score], features(0), features(10))["is"] == pytest.approx(1)
+    (score,), (distance,) = (select_measures(MEASURES, [name]) for name in ("is", "fd"))
+    assert compute_scores([score], features(0), features(10))["is"] == pytest.approx(1)
     with pytest.raises(
-        TooFewSamplesError, match="fd need 2 real samples at least, and there are 1"
+        TooFewSamplesError, match="fd: at least 2 real samples are needed, but there are 1"
     ):
-        measured([distance], features(1), features(10))
+        compute_scores([distance], features(1), features(10))
 
 
 def test_a_distance_needs_more_samples_than_features():
-    assert few_for_a_distance(2049, 2048) is None
-    assert "2,048 are no more than the 2,048 features" in few_for_a_distance(2048, 2048)
+    assert too_few_warning(2049, 2048) is None
+    assert "2,048 images are too few for 2,048 features" in too_few_warning(2048, 2048)

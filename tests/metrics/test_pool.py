@@ -18,7 +18,7 @@ def filled(every, sizes, keep=True):
     filled = Pool(5, keep)
     for numbers in reversed(torch.arange(len(features)).split(sizes)):
         filled.add(features[numbers], logits[numbers], numbers)
-    return filled.gathered()
+    return filled.gather()
 
 
 @pytest.mark.parametrize("sizes", [23, 5, [1, 0, 20, 2]])
@@ -55,7 +55,7 @@ def test_one_feature_that_is_not_finite_is_noticed(every, keep):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_nothing_is_nothing(keep):
-    gathered = Pool(5, keep).gathered()
+    gathered = Pool(5, keep).gather()
     assert len(gathered) == gathered.moments.count == 0
     assert gathered.logits is None
 

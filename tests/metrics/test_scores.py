@@ -60,7 +60,7 @@ PAIRS = {
 @pytest.mark.parametrize("pair", PAIRS)
 def test_the_frechet_distance_is_scipys_and_torch_fidelitys(digits, pair):
     real, fake = PAIRS[pair](digits)
-    found = frechet_distance(Moments.of(real), Moments.of(fake))
+    found = frechet_distance(Moments.from_features(real), Moments.from_features(fake))
     assert found == pytest.approx(by_scipy(real, fake), rel=1e-6)
     statistics = [fid_features_to_statistics(features.double()) for features in (fake, real)]
     theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
@@ -71,17 +71,19 @@ def test_the_distance_of_fewer_samples_than_features_is_theirs_too():
     real, fake = normal(40, 64), normal(30, 64, seed=1)
     statistics = [fid_features_to_statistics(features.double()) for features in (fake, real)]
     theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    assert frechet_distance(Moments.of(real), Moments.of(fake)) == pytest.approx(theirs, rel=1e-4)
+    assert frechet_distance(
+        Moments.from_features(real), Moments.from_features(fake)
+    ) == pytest.approx(theirs, rel=1e-4)
 
 
 def test_the_distance_to_itself_is_zero(digits):
-    moments = Moments.of(digits[0][0])
+    moments = Moments.from_features(digits[0][0])
     assert frechet_distance(moments, moments) == pytest.approx(0, abs=1e-6)
 
 
 def test_moments_are_of_float64_whatever_the_features_are():
     features = 1e4 + normal(3000, 4)
-    moments = Moments.of(features)
+    moments = Moments.from_features(features)
     exact = features.double()
     assert moments.sum.dtype == moments.products.dtype == torch.float64
     torch.testing.assert_close(moments.sum, exact.sum(dim=0), rtol=1e-14, atol=0)
@@ -90,7 +92,7 @@ def test_moments_are_of_float64_whatever_the_features_are():
 
 @pytest.mark.slow
 def test_the_square_root_of_2048_features_takes_seconds():
-    moments = [Moments.of(normal(300, 2048, seed=seed)) for seed in (0, 1)]
+    moments = [Moments.from_features(normal(300, 2048, seed=seed)) for seed in (0, 1)]
     started = time.monotonic()
     frechet_distance(*moments)
     assert time.monotonic() - started < 60
@@ -164,7 +166,9 @@ def test_draws_for_the_kernel_distance_are_always_the_same(digits):
         kernel_distance,
         precision_recall,
         density_coverage,
-        lambda real, fake: frechet_distance(Moments.of(real), Moments.of(fake)),
+        lambda real, fake: frechet_distance(
+            Moments.from_features(real), Moments.from_features(fake)
+        ),
     ],
 )
 def test_scoring_leaves_the_random_states_alone(score):
@@ -222,20 +226,20 @@ def test_parts_of_rows_do_not_matter(monkeypatch):
 def test_what_is_not_finite_has_no_score():
     good, bad = normal(50, 8), normal(50, 8, seed=1)
     bad[3, 4] = math.nan
-    assert math.isnan(frechet_distance(Moments.of(good), Moments.of(bad)))
+    assert math.isnan(frechet_distance(Moments.from_features(good), Moments.from_features(bad)))
     assert math.isnan(inception_score(bad))
     assert math.isnan(kernel_distance(good, bad))
     assert all(map(math.isnan, precision_recall(good, bad) + density_coverage(good, bad)))
 
 
 def test_too_few_samples_are_refused():
-    with pytest.raises(ValueError, match="2 generated samples at least, got 1"):
-        frechet_distance(Moments.of(LINE), Moments.of(LINE[:1]))
-    with pytest.raises(ValueError, match="2 real samples at least, got 1"):
+    with pytest.raises(ValueError, match="at least 2 generated samples, got 1"):
+        frechet_distance(Moments.from_features(LINE), Moments.from_features(LINE[:1]))
+    with pytest.raises(ValueError, match="at least 2 real samples, got 1"):
         kernel_distance(LINE[:1], LINE)
-    with pytest.raises(ValueError, match="10 parts needs as many samples, got 9"):
+    with pytest.raises(ValueError, match="an Inception score needs at least 10 samples, got 9"):
         inception_score(torch.zeros(9, 3))
-    with pytest.raises(ValueError, match="3 neighbours needs 4 real samples at least, got 3"):
+    with pytest.raises(ValueError, match="3 neighbours needs at least 4 real samples, got 3"):
         precision_recall(LINE[:3], LINE)
-    with pytest.raises(ValueError, match="5 neighbours needs 6 generated samples at least, got 5"):
+    with pytest.raises(ValueError, match="5 neighbours needs at least 6 generated samples, got 5"):
         density_coverage(LINE, LINE[:5])

@@ -12,7 +12,7 @@ def measured():
     features = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
     moments = Pool(5, keep=False)
     moments.add(features, None, torch.arange(30))
-    return {"features": Features(features), "moments": moments.gathered()}
+    return {"features": Features(features), "moments": moments.gather()}
 
 
 @pytest.mark.parametrize("kind", ["features", "moments"])
@@ -48,13 +48,13 @@ def test_a_damaged_file_is_said_and_not_used(tmp_path, measured, damage):
     path = tmp_path / "file"
     write_statistics(measured["features"], path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.warns(UserWarning, match=f"{path} is damaged: the real samples are measured again"):
+    with pytest.warns(UserWarning, match=f"{path} is damaged: .* computed again"):
         assert read_statistics(path) is None
 
 
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path, measured):
     (tmp_path / "file").touch()
-    with pytest.warns(UserWarning, match="cannot be kept: .*file.*measures them again"):
+    with pytest.warns(UserWarning, match="cannot be cached: .*file.*computes them again"):
         write_statistics(measured["moments"], tmp_path / "file" / "below")
 
 

@@ -36,7 +36,7 @@ from gan_lightning.cli.program import main
 from gan_lightning.data import cache as cache_module
 from gan_lightning.data import workers as workers_module
 from gan_lightning.data.cache import CHUNKS, IMAGES, META, open_cache
-from gan_lightning.data.pixels import Form
+from gan_lightning.data.pixels import ImageTransform
 from gan_lightning.data.sources import FolderSource
 from gan_lightning.metrics import Features, Pool
 from gan_lightning.metrics.statistics import read_statistics, write_statistics
@@ -252,7 +252,7 @@ def _run_of(content):
 
 # Caches
 
-FORM = Form(3, 8)
+FORM = ImageTransform(3, 8)
 PICTURES = 5
 #: In place of a file.
 GONE, FOLDER = "no file", "a folder"
@@ -382,7 +382,7 @@ def test_statistics_are_read_or_measured_again(fuzz, tmp_path):
     pool = Pool(3, keep=False)
     pool.add(features, features[:, :2], torch.arange(6))
     written, path = [], tmp_path / "file"
-    for one in (Features(features, features[:, :2]), pool.gathered()):
+    for one in (Features(features, features[:, :2]), pool.gather()):
         write_statistics(one, path)
         written.append(path.read_bytes())
     contents = [torch.load(io.BytesIO(content[64:]), weights_only=True) for content in written]
@@ -393,7 +393,7 @@ def test_statistics_are_read_or_measured_again(fuzz, tmp_path):
             warnings.simplefilter("always")
             read = read_statistics(path)
         if read is None:
-            assert "the real samples are measured again" in str(warned[-1].message)
+            assert "the features of real samples are computed again" in str(warned[-1].message)
         else:
             assert len(read) == read.moments.count
             assert read.finite in (True, False)

@@ -71,7 +71,7 @@ def test_a_signal_stops_a_run_that_goes_on_exactly(program, whole, tmp_path, num
     assert "Traceback" not in said
     found = re.fullmatch(
         rf"gan-lightning: stopped by {number.name} after update (\d+): "
-        r"--ckpt_path=(\S+) goes on from there",
+        r"resume with --ckpt_path=(\S+)",
         last_line(said),
     )
     assert found, said
@@ -90,7 +90,7 @@ def test_a_second_interrupt_stops_at_once(program, tmp_path):
     run = program(*ARGUMENTS, "--trainer.num_sanity_val_steps=0", "--evaluate.num_samples=300000")
     run.until(trains(tmp_path, 10))
     os.kill(run.process.pid, signal.SIGINT)
-    run.until(lambda: "once more stops at once" in run.said.read_text())
+    run.until(lambda: "interrupt again to stop at once" in run.said.read_text())
     os.kill(run.process.pid, signal.SIGINT)
     code, said = run.ended(within=20)
     assert code == 130, said
@@ -114,7 +114,9 @@ def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
     arguments = SILENT | {"enable_checkpointing": True, "max_steps": 8}
     trainer = pl.Trainer(callbacks=[Signal(), StopOnSignal(), keep], **arguments)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(StoppedError, match=r"after update 3: --ckpt_path=\S+step=3.ckpt goes on"):
+    with pytest.raises(
+        StoppedError, match=r"after update 3: resume with --ckpt_path=\S+step=3.ckpt"
+    ):
         trainer.fit(model, data)
     assert signal.getsignal(signal.SIGTERM) == before
     trainer.validate(model, data, verbose=False)
@@ -174,11 +176,11 @@ def test_two_processes_train_where_the_first_has_the_number_1(tmp_path):
 
 def test_what_another_rank_has_received_is_known_some_updates_later(monkeypatch):
     stop, device = StopOnSignal(), torch.device("cpu")
-    stop._of_all = DeferredReads(device)
-    stop._of_all.delay = 3
+    stop._deferred = DeferredReads(device)
+    stop._deferred.delay = 3
     told = iter([0, 15, 15, 15, 15])
     monkeypatch.setattr(signals, "max_over_ranks", lambda x: torch.tensor(next(told)))
-    assert [stop._asked(device) for _ in range(5)] == [0, 0, 0, 0, 15]
+    assert [stop._agreed_signal(device) for _ in range(5)] == [0, 0, 0, 0, 15]
 
 
 def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):

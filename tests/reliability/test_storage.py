@@ -258,7 +258,7 @@ def test_a_place_in_the_data_that_is_none_is_refused(answer, trained, state):
 
     path = changed(trained / "checkpoints" / "step=4.ckpt", change)
     said = answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
-    assert "the checkpoint is of another loader" in said
+    assert "the checkpoint has the state of another loader" in said
 
 
 @pytest.mark.parametrize("place", ["--checkpoint.dirpath=kept", "--trainer.logger=false"])

@@ -30,12 +30,12 @@ from torchvision import models
 
 from benchmarks import render, reproduce
 from benchmarks.protocol import PROTOCOLS
-from benchmarks.records import Record, read_record, record_path, write_record, write_whole
+from benchmarks.records import Record, read_record, record_path, write_atomically, write_record
 from gan_lightning import data, load
 from gan_lightning.cli.program import main
 from gan_lightning.data import cache, mnist, sources
-from gan_lightning.data.huggingface import _Rows
-from gan_lightning.data.pixels import Form, UnreadableImageError
+from gan_lightning.data.huggingface import _ColumnSource
+from gan_lightning.data.pixels import ImageTransform, UnreadableImageError
 from gan_lightning.data.sources import FolderSource, ZipSource
 from gan_lightning.metrics import extractors, load_extractor
 from gan_lightning.metrics.classifier import Classifier, Description, save_classifier
@@ -145,7 +145,7 @@ def test_a_checkpoint_of_the_command_line_runs_nothing(tmp_path, marker, capsys,
 def test_no_variable_has_a_checkpoint_run(tmp_path, marker, monkeypatch):
     path = tmp_path / "evil.ckpt"
     _in_zip({"state_dict": Payload(marker)}, path)
-    monkeypatch.setenv(extractors.FORCED_NOT, "1")
+    monkeypatch.setenv(extractors.FORCE_NO_WEIGHTS_ONLY, "1")
     try:
         with pytest.raises(UserError):
             AtomicCheckpointIO().load_checkpoint(path)
@@ -307,9 +307,9 @@ def test_what_torch_hub_kept_of_dinov2_runs_nothing(tmp_path, marker, monkeypatc
         "FeatureExtractorDinoV2",
         lambda *arguments: torch.load(path, weights_only=False),
     )
-    monkeypatch.setenv(extractors.FORCED_NOT, "1")
+    monkeypatch.setenv(extractors.FORCE_NO_WEIGHTS_ONLY, "1")
     before = dict(os.environ)
-    with pytest.raises(WrongFileError, match="something else than weights of dinov2"):
+    with pytest.raises(WrongFileError, match=r"the file of dinov2.* does not hold its weights"):
         load_extractor("dinov2_vit_s_14")
     assert dict(os.environ) == before
 
@@ -326,7 +326,7 @@ def _classifier(path, **said):
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_a_classifier_has_a_name_that_is_only_a_name(tmp_path, name):
-    with pytest.raises(WrongFileError, match="is not a classifier of"):
+    with pytest.raises(WrongFileError, match="is not a classifier written by"):
         load_extractor("classifier", _classifier(tmp_path / "evil.pt", name=name))
 
 
@@ -334,14 +334,14 @@ def test_a_classifier_has_a_name_that_is_only_a_name(tmp_path, name):
     "said", [{"shape": (2**40, 8, 8)}, {"shape": (1, -8, 8)}, {"shape": (1,)}, {"classes": 2**40}]
 )
 def test_a_classifier_takes_no_memory_that_its_weights_do_not_fill(tmp_path, said):
-    with pytest.raises(WrongFileError, match="is not a classifier of"):
+    with pytest.raises(WrongFileError, match="is not a classifier written by"):
         load_extractor("classifier", _classifier(tmp_path / "evil.pt", **said))
 
 
 def test_a_classifier_is_not_trained_under_such_a_name(tmp_path, capsys):
     with pytest.raises(SystemExit):
         train_extractor(["--data=Digits", "--name=../out"])
-    assert "'../out' is to be of" in capsys.readouterr().err
+    assert "'../out' must consist of" in capsys.readouterr().err
     assert not list(tmp_path.parent.glob("out*"))
 
 
@@ -351,7 +351,7 @@ def test_kept_statistics_run_nothing_and_are_measured_again(tmp_path, marker, co
     torch.save(Payload(marker) if content == "payload" else content, written)
     path = tmp_path / "evil.moments"
     path.write_bytes(sha256(written.getvalue()).hexdigest().encode() + written.getvalue())
-    with pytest.warns(UserWarning, match="measured again"):
+    with pytest.warns(UserWarning, match="computed again"):
         assert read_statistics(path) is None
 
 
@@ -480,7 +480,9 @@ def test_a_row_that_names_a_pipe_is_not_read(tmp_path):
     good = {"bytes": encoded(picture(8, 8), "PNG"), "path": None}
     rows = {"image": [{"bytes": None, "path": str(tmp_path / "pipe.png")}, good]}
     features = huggingface.Features(image=huggingface.Image())
-    source = _Rows(huggingface.Dataset.from_dict(rows, features), "image", sources.WHITE, None)
+    source = _ColumnSource(
+        huggingface.Dataset.from_dict(rows, features), "image", sources.WHITE, None
+    )
     with pytest.raises(UnreadableImageError, match="a pipe"):
         source[0]
     assert source[1].shape == (3, 8, 8)
@@ -506,7 +508,7 @@ def pictures(tmp_path):
 
 
 def _cached(pictures, parent):
-    return cache.open_cache(pictures, Form(3, 8), parent, "Pictures")
+    return cache.open_cache(pictures, ImageTransform(3, 8), parent, "Pictures")
 
 
 @pytest.mark.parametrize("name", ["", cache.IMAGES, cache.CHUNKS, cache.META])
@@ -714,7 +716,7 @@ def test_what_is_no_picture_is_not_published(tmp_path):
 def test_a_file_is_not_written_through_a_link_beside_it(tmp_path):
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "one.part").symlink_to(tmp_path / "victim")
-    write_whole(tmp_path / "one.json", "{}")
+    write_atomically(tmp_path / "one.json", "{}")
     assert (tmp_path / "victim").read_text() == "mine"
     assert (tmp_path / "one.json").read_text() == "{}"
     assert not (tmp_path / "one.json").is_symlink()

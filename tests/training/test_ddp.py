@@ -101,7 +101,7 @@ def test_what_the_first_process_refuses_stops_the_others_too(command):
         *("fit", "--model=DCGAN", "--data=Digits", *TINY, "--evaluate.num_samples=5"),
     )
     assert code == 1
-    assert "is need 10 generated samples at least, and there are 5" in error
+    assert "is: at least 10 generated samples are needed, but there are 5" in error
     assert "Traceback" not in error
 
 
