@@ -123,7 +123,7 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         self._mixes_samples = mixes_samples(self.critic)
-        #: Of networks that grow, set by ``on_update``; a captured graph is of one level.
+        #: The level of networks that grow, set by ``on_update``; each has its own captured graphs.
         self.level = 0
         self.generator_ema: nn.Module | None = None
         if self.ema_decay:

@@ -10,6 +10,7 @@ from torch.nn.utils import get_total_norm
 
 from gan_lightning.training.checkpoints import last_checkpoint
 from gan_lightning.training.deferred import DeferredReads
+from gan_lightning.training.lightning_internals import without_empty_hooks
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.ranks import sum_over_ranks
 
@@ -29,6 +30,7 @@ class Watched(Protocol):
     finite_checks: "FiniteChecks | None"
 
 
+@without_empty_hooks
 class StopOnDivergence(pl.Callback):
     """Stops a fit at the first update whose losses or weights are not all finite.
 

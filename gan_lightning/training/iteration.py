@@ -185,7 +185,7 @@ def capture(
 ) -> tuple[Callable[[], None], dict[str, Tensor]]:
     """Returns what computes the function again, and the tensors that it then writes to."""
     graph = torch.cuda.CUDAGraph()
-    # Other threads, which fetch the next batches, may go on meanwhile.
+    # Other threads, which fetch the next batches, may continue meanwhile.
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         result = function()
     return graph.replay, result

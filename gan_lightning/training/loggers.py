@@ -42,7 +42,7 @@ class ContinuedCSVLogger(loggers.CSVLogger):
     def continue_after(self, step: int, rows: int | None = None) -> None:
         """Drop rows of later steps: a process wrote them that stopped after its last checkpoint.
 
-        Of the rows of this very step, those after the first ``rows`` rows of the file are dropped.
+        Rows of this step are dropped too, unless they are among the first ``rows`` of the file.
         """
         self._last_kept = step, math.inf if rows is None else rows
         if self._writer is not None:

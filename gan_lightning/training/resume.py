@@ -12,6 +12,7 @@ from torch.distributed import all_gather_object, get_world_size
 
 from gan_lightning.training.checkpoints import forget_foreign_paths
 from gan_lightning.training.iteration import lay_out_as_parameters, uncaptured
+from gan_lightning.training.lightning_internals import without_empty_hooks
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.ranks import several_ranks
 
@@ -19,6 +20,7 @@ from gan_lightning.utils.ranks import several_ranks
 RNGState = dict[str, Any]
 
 
+@without_empty_hooks
 class ExactResume(pl.Callback):
     """Lets a resumed fit compute the same bits as one that was never stopped.
 
@@ -47,8 +49,8 @@ class ExactResume(pl.Callback):
     ) -> None:
         """Keep the random states until training starts, and correct the counters.
 
-        Of other checkpoints it keeps only those in a folder of this file system: Lightning deletes
-        what they replace.
+        Paths of other checkpoints are kept only if they are of this file system: Lightning deletes
+        the files that they name.
         """
         forget_foreign_paths(checkpoint)
         if trainer.state.fn != TrainerFn.FITTING:
@@ -96,7 +98,7 @@ def repeat_validation(fit_loop: dict[str, Any]) -> dict[str, int]:
     """Have a validation run that was due where the checkpoint was written, at the end of a batch.
 
     Lightning takes it for done, and its scores would be lost where the process was killed in it.
-    Returns the counts of validated batches, which are to be restored when training starts.
+    Returns the counts of validated batches, which must be restored when training starts.
     """
     batches = fit_loop["epoch_loop.batch_progress"]["total"]
     validated = fit_loop["epoch_loop.val_loop.batch_progress"]

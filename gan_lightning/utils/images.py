@@ -22,8 +22,8 @@ def to_uint8(x: Tensor) -> Tensor:
 def save_image(image: Tensor, path: Path, *, flushed: bool = True) -> None:
     """Write a uint8 image ``(C, H, W)`` as a PNG; ``flushed`` to the disk, or not yet.
 
-    C is 1 to 4: grey or colour, each with or without transparency. Of more channels, the first
-    three are written.
+    C is 1 to 4: grey or colour, each with or without transparency. If there are more, the
+    first three are written.
 
     Raises:
         StorageError: it cannot be written.
