@@ -1,4 +1,4 @@
-"""What all tests share: one thread, a folder of their own, and data sets on disk."""
+"""Set-up that all tests share: one thread, a folder for each test, and data sets on disk."""
 
 import csv
 import importlib
@@ -24,47 +24,47 @@ from gan_lightning import data
 from gan_lightning.cli.program import main
 from gan_lightning.training import iteration
 
-# Tiny tensors want one thread, in processes that tests start too.
+# One thread is fastest for tiny tensors, also in processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-#: Inputs that a fuzz test makes up between two edits, and when there is time for slow tests.
+#: The number of inputs that a fuzz test generates in a fast run and in a slow one.
 FEW, MANY = 5, 100
 
 
 def pytest_addoption(parser):
-    parser.addoption("--times", type=int, default=1, help="how often a test of reliability runs")
+    parser.addoption("--times", type=int, default=1, help="how many times a reliability test runs")
     parser.addoption(
         "--examples",
         type=int,
-        help=f"inputs that a fuzz test makes up (default: {FEW} or {MANY})",
+        help=f"number of inputs that a fuzz test generates (default: {FEW} or {MANY})",
     )
     parser.addoption(
-        "--fast", type=float, default=5, help="seconds that a test has which is not marked as slow"
+        "--fast", type=float, default=5, help="time limit in seconds of a test not marked as slow"
     )
 
 
 def pytest_sessionstart(session):
-    """Start the server of processes where tests run: not where they are only handed out."""
+    """Start the fork server where tests run, but not in the controller of pytest-xdist."""
     if hasattr(session.config, "workerinput") or not session.config.getoption("-n", None):
         processes.start()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
-    """No test waits for the server, or for what the first one to compile would import."""
+    """Wait for the fork server and import ``torch._dynamo``, so that no test has to."""
     if session.items and not session.config.getoption("collectonly"):
         importlib.import_module("torch._dynamo")
         processes.wait()
 
 
 def pytest_sessionfinish():
-    """End the server."""
+    """Stop the fork server."""
     processes.stop()
 
 
 def pytest_collection_modifyitems(items):
-    """Slow tests may take long; without a GPU, those that need one say that they did not run."""
+    """Give slow tests a longer timeout, and skip those that need a GPU where there is none."""
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(900))
@@ -73,16 +73,16 @@ def pytest_collection_modifyitems(items):
 
 
 def waited():
-    """The seconds for which this process could have run, and another had its core."""
+    """The seconds that this process was ready to run but waited for a core."""
     status = Path("/proc/self/schedstat")
     return int(status.read_text().split()[1]) / 1e9 if status.is_file() else 0.0
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A test that takes too long to run between two edits fails, or is marked as slow.
+    """Fail a test that exceeds the time limit and is not marked as slow.
 
-    What other work took from it does not count.
+    The time that it waited for a core does not count.
     """
     report, fast = (yield), item.config.getoption("--fast")
     before, item.config.waited = getattr(item.config, "waited", 0.0), waited()
@@ -97,7 +97,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_generate_tests(metafunc):
-    """Runs a test that takes ``time`` repeatedly, and says how many ``examples`` one makes up."""
+    """Repeat tests that take ``time``, and set the number of ``examples`` of a fuzz test."""
     if "time" in metafunc.fixturenames:
         metafunc.parametrize("time", range(metafunc.config.getoption("--times")))
     if "examples" in metafunc.fixturenames:
@@ -108,22 +108,22 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
-    """Runs write below the current folder, and each test has random state of its own."""
+    """Each test runs in its own folder, below which runs write, from the same random state."""
     monkeypatch.chdir(tmp_path)
-    # Of what is kept between runs, too.
+    # Files that persist between runs are below it, too.
     monkeypatch.setenv("HOME", str(tmp_path))
     torch.manual_seed(0)
 
 
 @pytest.fixture
 def forked(monkeypatch):
-    """What this process starts is forked from a process that has imported the package."""
+    """Processes that the test starts are forked from one that has imported the package."""
     monkeypatch.setattr("subprocess.Popen", processes.Popen)
 
 
 @pytest.fixture(scope="session")
 def ranks():
-    """``ranks(function, *args, **kwargs)``: what it returns on each of two ranks."""
+    """``ranks(function, *args, **kwargs)``: the function's results on each of two ranks."""
     pool = Ranks()
     yield pool
     pool.end()
@@ -131,7 +131,7 @@ def ranks():
 
 @pytest.fixture
 def start(tmp_path):
-    """``start(*arguments, folder=..., **environment)`` starts Python; it ends with the test."""
+    """``start(*arguments, folder=..., **environment)`` starts Python until the test ends."""
     started = []
 
     def begin(*arguments, folder=tmp_path, anew=False, **environment):
@@ -149,7 +149,7 @@ def start(tmp_path):
 def program(start, tmp_path):
     """``program(*arguments, root=..., devices=1, **environment)`` starts a fit on the CPU.
 
-    Another ``command`` is taken from the checkpoint that it is given.
+    Another ``command`` takes its settings from the checkpoint among the arguments.
     """
 
     def begin(*arguments, root=tmp_path, devices=1, command="fit", anew=False, **environment):
@@ -167,7 +167,7 @@ def program(start, tmp_path):
 
 
 def fit_in(root):
-    """``fit(*arguments)`` of runs below a folder."""
+    """``fit(*arguments)``, whose runs are written below a folder."""
 
     def call(*arguments, command="fit"):
         before = set(root.glob("*/version_*"))
@@ -195,27 +195,27 @@ def fit(tmp_path):
 
 @pytest.fixture(scope="session")
 def fit_once(tmp_path_factory):
-    """``fit`` for runs that several tests read; what changes them takes a copy."""
+    """``fit`` for runs that several tests read; a test that changes one takes a copy."""
     return lambda *arguments: fit_in(tmp_path_factory.mktemp("once") / "runs")(*arguments)
 
 
 @pytest.fixture
 def copied(tmp_path):
-    """``copied(run)``: a copy of a run's folder, where ``fit`` has its runs."""
+    """``copied(run)``: a copy of a run's folder, among the runs of ``fit``."""
 
     def copy(run):
         root = tmp_path / "runs"
-        place = Path(shutil.copytree(run, root / run.parent.name / run.name, symlinks=True))
-        config = place / "config.yaml"
+        path = Path(shutil.copytree(run, root / run.parent.name / run.name, symlinks=True))
+        config = path / "config.yaml"
         config.write_text(config.read_text().replace(str(run.parents[1]), str(root)))
-        return place
+        return path
 
     return copy
 
 
 @pytest.fixture
 def metrics():
-    """``metrics(folder)``: what a run's metrics.csv says, by update."""
+    """``metrics(folder)``: the values in a run's metrics.csv, by update."""
 
     def read(folder):
         rows = {}
@@ -230,7 +230,7 @@ def metrics():
 
 @pytest.fixture
 def make_trainer():
-    """``make_trainer(*callbacks, **arguments)``: a silent trainer that writes nothing itself."""
+    """``make_trainer(*callbacks, **arguments)``: a silent trainer that writes no files."""
 
     def make(*callbacks, **arguments):
         return pl.Trainer(callbacks=list(callbacks), **(SILENT | arguments))
@@ -240,7 +240,7 @@ def make_trainer():
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Every download of torch and torchvision fails at once, as it does offline."""
+    """Downloads of torch and torchvision fail at once, as they do offline."""
 
     def refuse(*args, **kwargs):
         raise URLError("no network in tests")
@@ -266,7 +266,7 @@ def data_files(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def inception_file(tmp_path_factory):
-    """Weights of the right architecture that nothing trained."""
+    """A file of untrained Inception weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch_fidelity, "load_state_dict_from_url", lambda *_, **__: {})
         patch.setattr(
@@ -285,7 +285,7 @@ def inception_file(tmp_path_factory):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    """The only server that W&B knows of: it listens, and nobody must call."""
+    """The only server that W&B knows: it listens, and must not receive a connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -301,7 +301,7 @@ def server(monkeypatch, tmp_path):
 
 @pytest.fixture
 def as_if_captured(monkeypatch):
-    """Replays compute again, here too; what was replayed is counted."""
+    """Simulates CUDA graphs without a GPU: a replay computes again, and replays are counted."""
     replayed = []
 
     def capture(stream, function):

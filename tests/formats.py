@@ -1,4 +1,4 @@
-"""Small data sets on disk, each in its own format, of random images."""
+"""Small data sets of random images on disk, each in its original format."""
 
 import gzip
 import hashlib
@@ -14,12 +14,12 @@ from scipy.io import savemat
 from torchvision import datasets
 
 CELEBA_ATTRIBUTES = ["Bald", "Smiling", "Young"]
-#: Of the splits that an image folder, CelebA and LSUN get here.
+#: Images per split of the image folder, CelebA, LSUN and Hugging Face data sets.
 TRAIN, TEST = 30, 24
 
 
 def write_mnist(folder, patch):
-    """Four packed IDX files, 100 images a split."""
+    """Four packed IDX files with 100 images per split."""
     rng = np.random.default_rng(0)
     for name in ("train", "t10k"):
         images = rng.integers(0, 256, (100, 28, 28), np.uint8)
@@ -46,7 +46,7 @@ def write_cifar100(folder, patch):
 
 
 def write_svhn(folder, patch):
-    """Two MATLAB files, 40 images each; the digit 0 is called 10."""
+    """Two MATLAB files of 40 images each; the digit 0 has the label 10."""
     rng = np.random.default_rng(0)
     sums = dict(datasets.SVHN.split_list)
     for split in ("train", "test"):
@@ -54,13 +54,13 @@ def write_svhn(folder, patch):
         x = rng.integers(0, 256, (32, 32, 3, 40), np.uint8)
         savemat(folder / name, {"X": x, "y": np.arange(40, dtype=np.uint8)[:, None] % 10 + 1})
         sums[split] = [sums[split][0], name, _md5((folder / name).read_bytes())]
-    # torchvision compares checksums, so it is told those of these files.
+    # torchvision verifies checksums, so patch in those of these files.
     patch.setattr(datasets.SVHN, "split_list", sums)
     return {"data_dir": folder}
 
 
 def write_stl10(folder, patch):
-    """The binary files, images column by column, classes from 1."""
+    """The binary files: images stored column by column, classes counted from 1."""
     binary = folder / "stl10_binary"
     binary.mkdir()
     rng = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def write_stl10(folder, patch):
 
 
 def write_celeba(folder, patch):
-    """The zip archive of JPEG files, the partition and the attributes."""
+    """A zip archive of JPEG files, and the lists of the partition and the attributes."""
     parts = [0] * TRAIN + [1] * 5 + [2] * TEST
     names = [f"{i:06}.jpg" for i in range(1, len(parts) + 1)]
     with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
@@ -88,28 +88,28 @@ def write_celeba(folder, patch):
 
 
 def write_lsun(folder, patch):
-    """Two LMDB databases of JPEG files under hexadecimal keys."""
+    """Two LMDB databases of JPEG files with hexadecimal keys."""
     for split, count in {"train": TRAIN, "val": TEST}.items():
-        place = str(folder / f"bedroom_{split}_lmdb")
-        with lmdb.open(place, map_size=2**24) as database, database.begin(write=True) as writing:
+        path = str(folder / f"bedroom_{split}_lmdb")
+        with lmdb.open(path, map_size=2**24) as database, database.begin(write=True) as transaction:
             for i in range(count):
                 key = hashlib.sha1(f"{split}{i}".encode()).hexdigest().encode()
-                writing.put(key, encoded(picture(300, 256, i), "JPEG"))
+                transaction.put(key, encoded(picture(300, 256, i), "JPEG"))
     return {"data_dir": folder}
 
 
 def write_image_folder(folder, patch):
-    """Two classes of PNG files in sub-folders of a training and a test split."""
+    """A training and a test folder, each with PNG files in sub-folders for two classes."""
     for split, count in {"train": TRAIN, "test": TEST}.items():
         for i in range(count):
-            place = folder / split / ("cats", "dogs")[i % 2]
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"{i:03}.png").write_bytes(encoded(picture(20, 16, i), "PNG"))
+            class_folder = folder / split / ("cats", "dogs")[i % 2]
+            class_folder.mkdir(parents=True, exist_ok=True)
+            (class_folder / f"{i:03}.png").write_bytes(encoded(picture(20, 16, i), "PNG"))
     return {"data_dir": folder}
 
 
 def write_huggingface(folder, patch):
-    """What ``save_to_disk`` writes: Arrow files of PNG images and classes."""
+    """The output of ``save_to_disk``: Arrow files of PNG images and classes."""
     splits = {}
     for split, count in {"train": TRAIN, "test": TEST}.items():
         images = [{"bytes": encoded(picture(20, 16, i), "PNG"), "path": None} for i in range(count)]
@@ -122,7 +122,8 @@ def write_huggingface(folder, patch):
     return {"path": folder}
 
 
-#: ``WRITERS[data module](folder, monkeypatch)`` returns the arguments that name the place.
+#: ``WRITERS[data module](folder, monkeypatch)`` writes the files and returns the arguments with
+#: which the data module finds them.
 WRITERS = {
     "MNIST": write_mnist,
     "FashionMNIST": write_mnist,
@@ -138,14 +139,14 @@ WRITERS = {
 
 
 def picture(width, height, seed=0):
-    """A smooth random colour picture, which JPEG keeps about as it is."""
+    """A smooth random colour image, which JPEG hardly changes."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
     return coarse.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def encoded(image, kind, **options):
-    """The bytes of its file."""
+    """The bytes of the image's file in the format ``kind``."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -161,7 +162,7 @@ def _write_cifar(cls, folder, train, test, labels, names, meta, patch):
             pixels = rng.integers(0, 256, (40, 3072), np.uint8)
             batch = {"data": pixels, labels: [i * 7 % classes for i in range(40)]}
             sums.append([name, _write_pickle(folder / name, batch)])
-        # torchvision compares checksums, so it is told those of these files.
+        # torchvision verifies checksums, so patch in those of these files.
         patch.setattr(cls, attribute, sums)
     checksum = _write_pickle(folder / meta, {names: [str(i) for i in range(classes)]})
     patch.setattr(cls, "meta", {"filename": meta, "key": names, "md5": checksum})

@@ -10,7 +10,7 @@ from gan_lightning.data import TensorLoader
 
 VECTOR, IMAGE = (2,), (1, 8, 8)
 CLASSES = 3
-# A trainer that says and writes nothing.
+# Arguments of a trainer that prints and writes nothing.
 SILENT = {
     "accelerator": "cpu",
     "logger": False,
@@ -20,7 +20,7 @@ SILENT = {
 }
 # There is no conditional BEGAN.
 CONDITIONAL = [name for name in TECHNIQUES if name != "began"]
-# Every technique with every kind of sample, without labels and with.
+# Every technique with every kind of sample, with and without labels.
 CASES = [
     (name, shape, num_classes)
     for name in TECHNIQUES
@@ -29,13 +29,13 @@ CASES = [
 ]
 
 
-#: One technique of each kind: with batch statistics in its critic, with weights that are clipped,
-#: with a penalty, with a state and a critic that reconstructs, and with spectral normalisation.
+#: One technique of each kind: batch normalisation in the critic, weight clipping, a penalty,
+#: state with a critic that reconstructs its input, and spectral normalisation.
 KINDS = ("dcgan", "wgan", "wgan_gp", "began", "sngan")
 
 
 def slow_but(fast, cases):
-    """Parameters of a test, those of techniques that are not named marked as slow."""
+    """Parameters of a test; those of techniques not named in ``fast`` are marked as slow."""
     assert set(fast) <= set(TECHNIQUES)
     slow = pytest.mark.slow
     split = ((case if isinstance(case, tuple) else (case,)) for case in cases)
@@ -43,7 +43,7 @@ def slow_but(fast, cases):
 
 
 def techniques(*fast):
-    """All of them, for a test of what is no property of each."""
+    """All techniques, for a test that need not cover each of them in a fast run."""
     return slow_but(fast, TECHNIQUES)
 
 
@@ -62,7 +62,7 @@ def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):
 
 
 def samples(shape=VECTOR, n=40):
-    """``n`` samples in [-1, 1] with labels in turn, the same at every call."""
+    """``n`` samples in [-1, 1] with cycling labels, the same at every call."""
     x = torch.rand(n, *shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
     return x, torch.arange(n) % CLASSES
 
@@ -72,7 +72,7 @@ def batches(shape=VECTOR, batch_size=10, shuffle=False):
 
 
 def given(batch):
-    """A loader of this one batch, whatever it is."""
+    """A loader of this single batch."""
     return DataLoader([batch], batch_size=None)
 
 
@@ -88,7 +88,7 @@ def state(module):
 
 
 def differences(one, other):
-    """The names of what two nested states hold differently, bit for bit."""
+    """The names of the values that differ between two nested states, compared bit for bit."""
     if isinstance(one, torch.Tensor):
         return [] if torch.equal(one, other) else [""]
     if isinstance(one, dict):
@@ -103,6 +103,6 @@ def differences(one, other):
 
 
 def fixed(n_critic, batch_size=4):
-    """A loader whose position is in the checkpoint."""
+    """A loader whose position is saved in the checkpoint."""
     x, _ = samples(IMAGE, n=6 * n_critic * batch_size)
     return TensorLoader(x, None, n_critic * batch_size, seed=0)

@@ -1,12 +1,12 @@
-"""Processes that start at once: forks of one that has imported the package already.
+"""Processes that start quickly: forks of one that has already imported the package.
 
-A new Python spends 4 to 9 seconds on importing torch, Lightning and what they need. ``Popen`` is
-``subprocess.Popen``, but a command that starts this Python is forked from a server. What it starts
-is a process like any other: a child of the one that asked, with its own signals, session, memory,
-environment and exit code. The processes that it starts in turn are forked the same way, as the
-ranks of a run are.
+A new Python process spends 4 to 9 seconds on importing torch, Lightning and their dependencies.
+``Popen`` is ``subprocess.Popen``, but a command that runs this Python is forked from a server. The
+result is an ordinary process: a child of the caller, with its own signals, session, memory,
+environment and exit code. The processes that it starts in turn, such as the ranks of a run, are
+forked the same way.
 
-It needs Linux, where a process can adopt orphans. Elsewhere, ``Popen`` is the ordinary one.
+This needs Linux, where a process can adopt orphans. Elsewhere, ``Popen`` is the standard one.
 """
 
 import atexit
@@ -28,14 +28,14 @@ import traceback
 import types
 from pathlib import Path
 
-#: What a run imports, the package's own modules and those that are imported when they are needed.
+#: Modules that a run imports: the package's own and those that are imported lazily.
 PRELOADED = (
     "gan_lightning.cli.program",
     "sklearn.datasets",
     "torch.distributed.elastic.multiprocessing.errors",
     "wandb",
 )
-#: The name of a server among the processes of a run.
+#: The process name of a server.
 SERVER = "fork-server"
 #: Options of ``prctl``.
 SET_NAME, SET_CHILD_SUBREAPER = 15, 36
@@ -66,7 +66,7 @@ class Popen(STANDARD):
 
 
 def is_python(command):
-    """Whether a command starts this Python on a module, a program or a file."""
+    """Whether a command runs a module, a string or a file with this Python."""
     if isinstance(command, str | bytes) or len(command) < 2 or command[0] != sys.executable:
         return False
     first = os.fspath(command[1])
@@ -74,7 +74,7 @@ def is_python(command):
 
 
 class Server:
-    """The one that forks for this process, and how it is reached."""
+    """The connection to the process that forks for this one."""
 
     def __init__(self):
         self._connection = None
@@ -82,7 +82,7 @@ class Server:
         self._lock = threading.Lock()
 
     def start(self):
-        """Start one that imports the package while this process goes on."""
+        """Start a server that imports the package while this process continues."""
         if not sys.platform.startswith("linux"):
             return
         with _ends() as (ours, theirs):
@@ -95,7 +95,7 @@ class Server:
             self._adopt(ours, ready=False)
 
     def fork_off(self):
-        """Make one of this process, which has imported everything and done nothing yet."""
+        """Fork a server from this process, which has imported everything and done nothing yet."""
         with _ends() as (ours, theirs):
             if not os.fork():
                 ours.close()
@@ -103,7 +103,7 @@ class Server:
             self._adopt(ours, ready=True)
 
     def wait(self):
-        """Until it has imported the package."""
+        """Wait until the server has imported the package."""
         if self._connection is not None and not self._ready:
             self._ready = bool(self._connection.recv(1))
 
@@ -148,7 +148,7 @@ def _prctl(option, value):
 
 
 def serve(connection):
-    """Fork what is asked for, until the process that asks has ended."""
+    """Fork a process for each request, until the requesting process has ended."""
     _prctl(SET_NAME, ctypes.create_string_buffer(SERVER.encode()))
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
@@ -162,7 +162,7 @@ def serve(connection):
         read_end, write_end = os.pipe()
         between = os.fork()
         if not between:
-            # Its child becomes an orphan, which the process that asks adopts.
+            # Its child becomes an orphan, which the requesting process adopts.
             parent = os.getpid()
             if os.fork():
                 os._exit(0)
@@ -183,7 +183,7 @@ def serve(connection):
 
 
 def run(descriptors, arguments, cwd, environment):
-    """Be ``python arguments``, and end."""
+    """Run as ``python arguments``, and exit."""
     for standard, fd in enumerate(descriptors):
         os.dup2(fd, standard)
         os.close(fd)
@@ -221,7 +221,7 @@ def run(descriptors, arguments, cwd, environment):
 
 
 def _seed_and_number():
-    """What was read when the package was imported, as a new process would find it."""
+    """Seed and read the rank again, as in a new process: both were set at import."""
     import numpy as np
     import torch
     from lightning_fabric.utilities.rank_zero import _get_rank, rank_zero_only
@@ -250,9 +250,9 @@ def _execute(arguments):
 
 
 if __name__ == "__main__":
-    # One module, whether it is imported or run.
+    # The same module object, whether it is imported or run.
     this = importlib.import_module("processes")
-    # What the tests import, wherever else it is installed.
+    # Import the package that the tests import, even if another copy is installed.
     sys.path.insert(1, os.getcwd())
     for name in PRELOADED:
         importlib.import_module(name)

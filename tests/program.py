@@ -1,4 +1,4 @@
-"""Programs in processes of their own, which can be killed, and what their runs leave."""
+"""Programs in separate processes, which can be killed, and the files that their runs write."""
 
 import contextlib
 import csv
@@ -21,14 +21,14 @@ LONG = (
     *("--trainer.max_steps=60", "--trainer.val_check_interval=10", "--evaluate.num_samples=50"),
     *("--trainer.log_every_n_steps=1", "--evaluate.cache_dir=null"),
 )
-#: What else a killed run has: the checkpoint that it resumed from, and a file it was writing.
+#: Extra files of a killed run: the checkpoint it resumed from, and a file it was writing.
 LEFT = re.compile(r"(step=\d+\.ckpt|\.\d+\.part)$")
 
 
 class Program:
-    """``python`` with these arguments in a process of its own, and those that it starts.
+    """``python`` with these arguments in a separate process, with the processes it starts.
 
-    It is forked from a process that has imported the package, or, with ``anew``, a new Python.
+    It is forked from a process that has imported the package; with ``anew``, it is a new Python.
     """
 
     def __init__(self, folder, *arguments, anew=False, **environment):
@@ -42,12 +42,12 @@ class Program:
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # A background job ignores it, and so would its processes.
+                # A background job ignores SIGINT, and its child processes would too.
                 preexec_fn=None if forked else hear_interrupts,
             )
 
     def ended(self, within=150):
-        """The exit code, and what was said."""
+        """Wait for the program to end; its exit code and output."""
         try:
             code = self.process.wait(within)
         except subprocess.TimeoutExpired:
@@ -56,28 +56,28 @@ class Program:
         return code, self.said.read_text()
 
     def kill(self, number=signal.SIGKILL):
-        """All of its processes at once."""
+        """Send a signal to all of its processes at once."""
         if self.left():
             os.killpg(self.process.pid, number)
 
     def left(self):
-        """Those of its processes that are still there."""
+        """Its processes that are still running."""
         self.process.poll()
         return [each for each in running() if each.group == self.process.pid]
 
     def ranks(self):
-        """Those of its processes that train."""
+        """Its processes that train."""
         return [each for each in self.left() if each.name != processes.SERVER]
 
     def assert_all_ended(self, within=10):
-        """None of its processes is left behind."""
+        """Check that no process is left behind."""
         deadline = time.monotonic() + within
         while left := self.left():
             assert time.monotonic() < deadline, f"{left} are left"
             time.sleep(0.1)
 
     def until(self, happened, within=100):
-        """Wait for something while the program runs."""
+        """Wait for a condition while the program runs."""
         deadline = time.monotonic() + within
         while not happened():
             assert self.process.poll() is None, self.said.read_text()[-2000:]
@@ -95,10 +95,10 @@ class Running(NamedTuple):
 
 
 def running():
-    """All of them."""
+    """All running processes."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError):  # it has ended in the meantime
             name, _, rest = stat.read_text().rpartition(")")
             state, parent, group = rest.split()[:3]
             if state != "Z":
@@ -112,31 +112,31 @@ def hear_interrupts():
 
 
 def run_of(root):
-    """The one run below a folder."""
+    """The only run below a folder."""
     (run,) = root.glob("*/version_*")
     return run
 
 
 def checkpoints(root):
-    """The steps that checkpoints below a folder were written at."""
+    """The steps of the checkpoints below a folder."""
     return sorted(int(path.stem.removeprefix("step=")) for path in root.rglob("step=*.ckpt"))
 
 
 def rows(run):
-    """What a run has logged, but for the clock."""
+    """The rows that a run has logged, except for the time."""
     with (run / "metrics.csv").open() as file:
         return [{**row, "train_seconds": None} for row in csv.DictReader(file)]
 
 
 def content(run):
-    """All that the last checkpoint of a run holds, but for the clock and for places."""
-    kept = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    del kept["callbacks"]
-    return kept
+    """The last checkpoint of a run, without the callbacks, which hold times and paths."""
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    del checkpoint["callbacks"]
+    return checkpoint
 
 
 def assert_same(run, whole):
-    """Two runs ended with the same bits, and have logged and drawn the same."""
+    """Check that two runs ended with the same bits, the same logs and the same sample grids."""
     changed = differences(content(run), content(whole))
     assert changed == [], changed
     assert rows(run) == rows(whole)

@@ -1,4 +1,4 @@
-"""Two processes with one process group, for all tests of a session that need two ranks."""
+"""Two processes in one process group, shared by all tests of a session that need two ranks."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ SIZE = 2
 
 
 class Ranks:
-    """``ranks(function, *args, **kwargs)``: what the function returns, or raises, on each rank.
+    """``ranks(function, *args, **kwargs)``: the result of the function on each rank.
 
-    It is a function of a module, for it is found by its name. Lightning finds the process group
-    made, as a launcher from outside would have made it. A rank that does not answer ends the pool,
-    and the next call starts another one.
+    An error on any rank fails the call. The function must be at the top level of a module, since
+    it is pickled by name. Lightning finds an existing process group, as under an external launcher.
+    A rank that does not answer ends the pool, and the next call starts a new one.
     """
 
     def __init__(self):
@@ -66,17 +66,17 @@ class Ranks:
                 return pickle.loads(self._connections[rank].recv_bytes())
         except (EOFError, ConnectionError):
             pass
-        told = [
+        reports = [
             pickle.loads(connection.recv_bytes())[1]
             for connection in self._connections[rank + 1 :]
             if connection.poll()
         ]
-        told = [error for error in told if error]
-        told += [program.said.read_text()[-2000:] for program in self._programs]
-        raise AssertionError("\n".join([f"rank {rank} does not answer", *told]))
+        reports = [error for error in reports if error]
+        reports += [program.said.read_text()[-2000:] for program in self._programs]
+        raise AssertionError("\n".join([f"rank {rank} does not answer", *reports]))
 
     def end(self):
-        """Kill them."""
+        """Kill the ranks."""
         if self._folder is None:
             return
         for program in self._programs:
@@ -87,7 +87,7 @@ class Ranks:
 
 
 def serve(address):
-    """Be one of them, until the test process is gone."""
+    """Run as one rank until the test process ends."""
     rank = int(os.environ["LOCAL_RANK"])
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -107,7 +107,7 @@ def serve(address):
                 answer = function(*args, **kwargs), None
             except BaseException:
                 answer = None, traceback.format_exc()
-            # Not ``send``, which shares the memory of tensors between processes.
+            # Not ``send``, which would share the memory of tensors between processes.
             connection.send_bytes(pickle.dumps(answer))
 
 

@@ -1,4 +1,4 @@
-"""The configs that come with the package: each runs, is named rightly, and says nothing twice."""
+"""The bundled configs: each runs, matches its path, and repeats no default."""
 
 import inspect
 from pathlib import Path
@@ -22,7 +22,7 @@ every_config = pytest.mark.parametrize(
 
 
 def read(path):
-    """The sections, with ``model`` and ``data`` as pairs of a class's name and its arguments."""
+    """The sections, with ``model`` and ``data`` as pairs of class name and arguments."""
     sections = yaml.safe_load(path.read_text())
     for name in ("model", "data"):
         chosen = sections[name]
@@ -37,7 +37,7 @@ def data_set(path):
 
 
 def defaults(cls, **changed):
-    """Of the arguments that the class names, and of those that it passes on to its bases."""
+    """Defaults of a class's arguments, including those that it passes to its bases."""
     known = {}
     for base in reversed(cls.__mro__[:-1]):
         parameters = inspect.signature(base).parameters.values()
@@ -46,7 +46,7 @@ def defaults(cls, **changed):
 
 
 def equal(value, default):
-    """Whether a YAML value is the default; to YAML, 2e-4 is a word and a pair is a list."""
+    """Whether a YAML value equals a default; YAML reads 2e-4 as a string and a tuple as a list."""
     if isinstance(default, tuple):
         return len(value) == len(default) and all(map(equal, value, default))
     if isinstance(value, str) and isinstance(default, float):
@@ -54,7 +54,7 @@ def equal(value, default):
     return value == default
 
 
-def test_every_data_set_has_a_config_of_every_technique():
+def test_every_data_set_has_a_config_for_every_technique():
     folders = [folder for folder in FOLDER.iterdir() if folder.is_dir()]
     expected = {"digits", "fashion_mnist", "cifar10", "image_folder"}
     assert expected <= {folder.name for folder in folders}
@@ -63,14 +63,14 @@ def test_every_data_set_has_a_config_of_every_technique():
 
 
 @every_config
-def test_a_config_is_of_the_technique_and_the_data_set_that_its_path_names(path):
+def test_the_path_of_a_config_names_its_technique_and_data_set(path):
     sections = read(path)
     assert sections["model"][0] == TECHNIQUES[path.stem].__name__
     assert sections["data"][0] == data_set(path).__name__
 
 
 @every_config
-def test_no_line_of_a_config_repeats_a_default(path):
+def test_a_config_repeats_no_default(path):
     sections = read(path)
     known = {
         "model": defaults(TECHNIQUES[path.stem]),
@@ -99,7 +99,7 @@ def test_a_config_trains(fit, path, data_files):
         "trainer.val_check_interval": 1,
     }
     if files := data_files(data_set(path).__name__):
-        tiny |= {f"data.{name}": place for name, place in files.items()}
+        tiny |= {f"data.{name}": file for name, file in files.items()}
         tiny["evaluate.extractor"] = "none"
     run = fit(f"--config={path}", *(f"--{name}={value}" for name, value in tiny.items()))
 

@@ -1,4 +1,4 @@
-"""What README and docs show is run as it stands there."""
+"""The code in README and docs runs unchanged."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ FILES = {
     for page in (ROOT / "README.md", ROOT / "docs" / "custom.md")
     for name, text in MARK.findall(page.read_text())
 }
-#: What no family has networks for: large, of four channels, not square, a signal, a clip.
+#: Shapes without a built-in network: large, four channels, not square, a signal, a clip.
 SHAPES = [
     pytest.param((3, 256, 256), marks=pytest.mark.slow),
     *[(3, 130, 130), (4, 16, 16), (6, 8, 8), (1, 32, 64), (2, 100), (5,), (2, 4, 8, 8)],
@@ -28,7 +28,7 @@ SHAPES = [
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    """All files, in the working folder, from which they can be imported."""
+    """The working folder with all files, which can be imported from it."""
     for name, text in FILES.items():
         Path(name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
@@ -47,7 +47,7 @@ def test_all_files_are_found():
     assert set(FILES) == {"from_python.py", "my_module.py", "my_wgan_gp.py", "train.py"}
 
 
-def test_a_whole_technique_takes_sixty_lines_at_most():
+def test_a_complete_technique_takes_at_most_sixty_lines():
     assert len(FILES["my_wgan_gp.py"].splitlines()) <= 60
     assert re.findall(r"from gan_lightning(\S*) import", FILES["my_wgan_gp.py"]) == [""]
 
@@ -61,12 +61,12 @@ def test_a_script_runs(written, name):
 
 
 @pytest.mark.parametrize("model", ["my_module.SoftplusWGAN", "my_wgan_gp.MyWGANGP"])
-def test_the_command_trains_it(written, model, fit):
+def test_the_command_line_trains_a_custom_technique(written, model, fit):
     run = fit(f"--model={model}", "--data=Ring", "--data.num_samples=400", "--trainer.max_steps=2")
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["technique"] == model
 
 
-def test_its_attributes_are_options(written, capsys):
+def test_attributes_of_a_custom_technique_are_options(written, capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--model.help", "my_wgan_gp.MyWGANGP"])
     assert "--model.penalty_weight" in capsys.readouterr().out
@@ -91,7 +91,7 @@ def test_custom_networks_take_samples_of_any_shape(technique, shape, tmp_path):
     assert len(grids) == (len(shape) in (1, 3))
 
 
-def test_a_shape_for_which_there_are_no_networks_is_refused():
+def test_a_shape_without_networks_is_refused():
     class Plain(GAN):
         latent_dim: int = 2
         n_critic: int = 1
@@ -109,7 +109,7 @@ def test_a_shape_for_which_there_are_no_networks_is_refused():
             Plain(shape)
 
 
-def test_it_resumes_exactly(technique, tmp_path):
+def test_a_custom_technique_resumes_exactly(technique, tmp_path):
     def fit(steps, ckpt_path=None):
         torch.manual_seed(0)
         model = technique((1, 8, 8), n_critic=2)
@@ -122,7 +122,7 @@ def test_it_resumes_exactly(technique, tmp_path):
     assert not differences(state(whole), state(resumed))
 
 
-def test_its_objectives_compile_as_one_graph(technique):
+def test_objectives_of_a_custom_technique_compile_as_one_graph(technique):
     model = technique((1, 8, 8))
     x = torch.randn(4, 1, 8, 8)
     for objective in (model.critic_objective, model.generator_objective):

@@ -1,4 +1,4 @@
-"""The loop that every technique shares: what it counts, changes, logs, saves and refuses."""
+"""The training loop that all techniques share: steps, logs, checkpoints and errors."""
 
 import copy
 import csv
@@ -34,7 +34,7 @@ from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import TensorLoader
 from gan_lightning.networks import FAMILIES
 
-# What a technique logs beside losses and scores.
+# Values that a technique logs in addition to losses and scores.
 WATCHED = {
     "dcgan": ("accuracy/real", "accuracy/fake"),
     "wgan": ("wasserstein",),
@@ -56,7 +56,7 @@ def copies(tensors):
 
 
 def same(one, other):
-    """Which of two lists of tensors, or Nones, are equal."""
+    """For each pair of tensors, or Nones, whether they are equal."""
     return [
         a is b if a is None or b is None else torch.equal(a, b)
         for a, b in zip(one, other, strict=True)
@@ -64,7 +64,7 @@ def same(one, other):
 
 
 class StepRecorder(pl.Callback):
-    """Notes at each optimiser's step whose it was, and what it did to either network."""
+    """Records whose step each optimiser step was, and its effect on both networks."""
 
     def __init__(self):
         self.steps = []
@@ -114,7 +114,7 @@ def test_a_step_is_one_generator_update(name, n_critic):
 
 
 @every_case_of_a_kind
-def test_each_step_changes_its_own_network_alone(name, shape, num_classes):
+def test_each_step_changes_only_its_own_network(name, shape, num_classes):
     model = tiny(name, shape, num_classes, n_critic=2)
     recorder = StepRecorder()
     train(model, batches(shape), max_steps=3, callbacks=recorder)
@@ -128,7 +128,7 @@ def test_each_step_changes_its_own_network_alone(name, shape, num_classes):
 
 
 @every_kind
-def test_each_step_follows_the_gradient_of_its_own_loss_alone(name, monkeypatch):
+def test_each_step_follows_only_the_gradient_of_its_own_loss(name, monkeypatch):
     model = tiny(name, n_critic=2)
     expected, taken = [], []
 
@@ -159,7 +159,7 @@ def test_each_step_follows_the_gradient_of_its_own_loss_alone(name, monkeypatch)
 
 
 @every_kind
-def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
+def test_critic_updates_split_the_batch_in_order(name, monkeypatch):
     model = tiny(name, num_classes=classes_of(name), n_critic=3)
     shares, generator_calls = [], []
     critic_objective, generator_objective = model.critic_objective, model.generator_objective
@@ -185,14 +185,14 @@ def test_critic_updates_share_the_batch_out_in_order(name, monkeypatch):
     if name in CONDITIONAL:
         assert torch.equal(torch.cat([labels for _, labels, _ in shares]), y)
         assert torch.equal(generator_labels, y[8:].repeat(times))
-    # Every update draws latents of its own, as many as it has samples.
+    # Every update draws its own latents, one for each sample.
     latents = torch.cat([z for _, _, z in shares] + [generator_latents])
     assert latents.shape == (11 + 3 * times, 4)
     assert len(latents.unique(dim=0)) == len(latents)
 
 
 @every_kind
-def test_real_images_alone_get_the_noise_asked_for(name, monkeypatch):
+def test_dequantization_adds_noise_only_to_real_images(name, monkeypatch):
     for shape in (VECTOR, IMAGE):
         model = tiny(name, shape, dequantize=True, n_critic=2)
         seen = []
@@ -209,7 +209,7 @@ def test_real_images_alone_get_the_noise_asked_for(name, monkeypatch):
         if shape == VECTOR:
             assert not noise.any()
         else:
-            # One of 256 grey levels wide, and centred: rounded, an image is what it was.
+            # As wide as one of 256 grey levels, and centred: rounding restores the image.
             assert -1 / 255 <= noise.min() < -0.99 / 255
             assert 0.99 / 255 < noise.max() <= 1 / 255
             assert noise.mean().item() == pytest.approx(0, abs=0.01 / 255)
@@ -218,7 +218,7 @@ def test_real_images_alone_get_the_noise_asked_for(name, monkeypatch):
 
 
 @every_kind
-def test_every_family_of_networks_carries_every_technique(name):
+def test_every_family_of_networks_works_with_every_technique(name):
     for network in FAMILIES:
         model = tiny(name, IMAGE, classes_of(name), network=network)
         before = state(model)
@@ -227,7 +227,7 @@ def test_every_family_of_networks_carries_every_technique(name):
         assert {"critic", "generator"} <= changed, network
 
 
-def test_an_unknown_network_is_refused_with_those_there_are():
+def test_an_error_about_an_unknown_network_lists_the_known_ones():
     with pytest.raises(ValueError, match="there is no network 'vgg': choose from dcgan, "):
         tiny("dcgan", IMAGE, network="vgg")
     with pytest.raises(ValueError, match="there is no critic_norm 'group'"):
@@ -236,7 +236,7 @@ def test_an_unknown_network_is_refused_with_those_there_are():
 
 @pytest.mark.parametrize("labelled", [True, False])
 @every_kind
-def test_without_classes_the_networks_see_no_labels(name, labelled):
+def test_networks_without_classes_see_no_labels(name, labelled):
     model = tiny(name)
     seen = []
     for network in (model.generator, model.critic):
@@ -249,7 +249,7 @@ def test_without_classes_the_networks_see_no_labels(name, labelled):
 
 
 @every_case
-def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
+def test_the_objectives_apply_the_losses_to_the_scores(name, shape, num_classes):
     model = tiny(name, shape, num_classes)
     restated = copy.deepcopy(model)
     x, y = samples(shape, 6)
@@ -262,10 +262,10 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
     with torch.no_grad():
         fake = restated.generator(z, y)
     if has_batch_statistics(restated.critic):
-        # Each kind of sample passes alone, so batch normalisation does not mix them.
+        # Real and generated samples pass separately: batch normalisation must not mix them.
         real_scores, fake_scores = restated.critic(x, y), restated.critic(fake, y)
     else:
-        # Both pass at once: spectral normalisation iterates once for both.
+        # Both pass together: spectral normalisation iterates once for both.
         both = restated.critic(torch.cat([x, fake]), y if y is None else torch.cat([y, y]))
         real_scores, fake_scores = both.chunk(2)
     expected = restated.critic_loss(real_scores, fake_scores)
@@ -289,8 +289,8 @@ def test_the_objectives_are_the_losses_of_the_scores(name, shape, num_classes):
 
 
 @every_case_of_a_kind
-def test_real_and_generated_samples_are_told_apart_in_one_pass_or_two(name, shape, num_classes):
-    model = tiny(name, shape, num_classes).eval()  # nothing that a pass would move
+def test_real_and_generated_samples_are_scored_in_one_pass_or_two(name, shape, num_classes):
+    model = tiny(name, shape, num_classes).eval()  # a pass changes no buffers
     x, y = samples(shape, 6)
     generated, y = -x.flip(0), y if num_classes else None
     passes = []
@@ -303,7 +303,7 @@ def test_real_and_generated_samples_are_told_apart_in_one_pass_or_two(name, shap
 
 @pytest.mark.parametrize(("name", "shape", "num_classes"), [c for c in CASES if c[1] == IMAGE])
 def test_the_objectives_compile_as_one_graph(name, shape, num_classes):
-    # Nothing in them leaves the graph for Python; "eager" traces without generating code.
+    # There is no graph break; "eager" traces without generating code.
     model = tiny(name, shape, num_classes)
     x, y = samples(shape, 4)
     y = y if num_classes else None
@@ -341,7 +341,7 @@ def test_the_same_seed_gives_the_same_bits(name):
 
 
 class RateRecorder(pl.Callback):
-    """Notes the rates that each update starts with, the critic's and the generator's."""
+    """Records the learning rates of critic and generator at the start of each update."""
 
     def __init__(self):
         self.rates = []
@@ -354,11 +354,11 @@ class RateRecorder(pl.Callback):
     ("decay_steps", "factors"), [(4, [1, 0.75, 0.5, 0.25, 0, 0]), (0, [1] * 6)]
 )
 @every_kind
-def test_the_rates_fall_linearly_over_generator_updates(name, decay_steps, factors):
+def test_learning_rates_decay_linearly_over_generator_updates(name, decay_steps, factors):
     rates = {"critic_lr": 0.25, "generator_lr": 0.125}
     model = tiny(name, n_critic=2, decay_steps=decay_steps, **rates)
     recorder = RateRecorder()
-    # Two updates an epoch: an epoch's end changes nothing.
+    # Two updates per epoch: the end of an epoch changes nothing.
     train(model, batches(batch_size=20), max_steps=6, callbacks=recorder)
     assert recorder.rates == [[0.25 * factor, 0.125 * factor] for factor in factors]
 
@@ -379,7 +379,7 @@ class RowCounter(pl.Callback):
 
 
 @every_technique
-def test_logs_are_at_the_number_of_generator_updates(name, tmp_path):
+def test_the_logged_step_is_the_number_of_generator_updates(name, tmp_path):
     model = tiny(name, n_critic=3)
     path = tmp_path / "metrics.csv"
     counter = RowCounter(path)
@@ -445,15 +445,15 @@ def test_a_checkpoint_loads_as_the_technique_that_wrote_it(name, shape, num_clas
     assert torch.equal(*drawn)
 
 
-def test_a_technique_of_ones_own_loads_where_it_is_imported(tmp_path):
-    # Here, and not in the module: the command line offers every class there is.
-    class OfOnesOwn(DCGAN):
+def test_a_custom_technique_loads_if_it_is_imported(tmp_path):
+    # Local, since the command line offers every class at the top level of a module.
+    class Custom(DCGAN):
         pass
 
-    model = OfOnesOwn(VECTOR, latent_dim=4, generator_width=8, critic_width=8)
+    model = Custom(VECTOR, latent_dim=4, generator_width=8, critic_width=8)
     path = tmp_path / "some.ckpt"
     train(model, batches(), max_steps=1).save_checkpoint(path)
-    assert type(load(path)) is OfOnesOwn
+    assert type(load(path)) is Custom
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["technique"] = "elsewhere.Unknown"
     torch.save(checkpoint, path)
@@ -464,7 +464,7 @@ def test_a_technique_of_ones_own_loads_where_it_is_imported(tmp_path):
         load(path)
 
 
-# What moves from update to update, beyond what all have.
+# Options that enable a technique's own schedules.
 SCHEDULED = {
     "wgan": {"long_n_critic": 3},
     "began": {"decay_steps": 0, "halving_interval": 1, "residual_steps": 8, "critic_lr": 0.1},
@@ -509,13 +509,13 @@ def everything(model, trainer):
     return {"model": state(model), "optimizers": [o.state_dict() for o in trainer.optimizers]}
 
 
-def assert_resuming_goes_on(name, path, batches_per_epoch, **arguments):
-    """Resumed at update 3 from ``path``, six updates must end as six in one go do."""
-    straight = resumable(name, seed=0)
-    expected = everything(straight, train(straight, tensor_loader(batches_per_epoch), 6))
+def assert_resumes_exactly(name, path, batches_per_epoch, **arguments):
+    """Check that a run resumed from ``path`` at update 3 ends as six uninterrupted updates do."""
+    whole = resumable(name, seed=0)
+    expected = everything(whole, train(whole, tensor_loader(batches_per_epoch), 6))
     if name == "began":
         assert expected["optimizers"][0]["param_groups"][0]["lr"] < 0.1
-    # Another seed: all that matters must come from the checkpoint.
+    # Another seed: everything that matters must come from the checkpoint.
     resumed = resumable(name, seed=9)
     loader = tensor_loader(batches_per_epoch)
     trainer = train(resumed, loader, 6, ckpt_path=path, **arguments)
@@ -526,11 +526,11 @@ def assert_resuming_goes_on(name, path, batches_per_epoch, **arguments):
 
 @pytest.mark.parametrize("batches_per_epoch", [4, 3], ids=["mid-epoch", "at an epoch's end"])
 @every_technique
-def test_a_resumed_run_equals_one_in_one_go(name, batches_per_epoch, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_run(name, batches_per_epoch, tmp_path):
     path = tmp_path / "3.ckpt"
     stopped = resumable(name, seed=0)
     train(stopped, tensor_loader(batches_per_epoch), 3).save_checkpoint(path)
-    assert_resuming_goes_on(name, path, batches_per_epoch)
+    assert_resumes_exactly(name, path, batches_per_epoch)
 
 
 VALIDATED = {
@@ -550,7 +550,7 @@ VALIDATED = {
         ({}, 3, VALIDATED),
     ],
 )
-def test_a_checkpoint_written_on_the_way_resumes_too(when, batches_per_epoch, arguments, tmp_path):
+def test_a_run_resumes_from_a_periodic_checkpoint(when, batches_per_epoch, arguments, tmp_path):
     name = next(iter(TECHNIQUES))
     writer = ModelCheckpoint(tmp_path, filename="{step}", save_top_k=-1, **when)
     train(
@@ -561,16 +561,16 @@ def test_a_checkpoint_written_on_the_way_resumes_too(when, batches_per_epoch, ar
         callbacks=writer,
         **arguments,
     )
-    assert_resuming_goes_on(name, tmp_path / "step=3.ckpt", batches_per_epoch, **arguments)
+    assert_resumes_exactly(name, tmp_path / "step=3.ckpt", batches_per_epoch, **arguments)
 
 
-# Refusals.
+# Errors.
 
 
 @pytest.mark.parametrize(
     ("message", "arguments"),
     [
-        # On a CPU, Lightning takes "16-mixed" for bfloat16 unless the plugin is given.
+        # On a CPU, Lightning reads "16-mixed" as bfloat16 unless the plugin is given.
         ("16-mixed", {"plugins": MixedPrecision("16-mixed", "cpu")}),
         ("16-true", {"precision": "16-true"}),
     ],
@@ -614,7 +614,7 @@ def test_a_negative_number_of_classes_is_refused(name):
 
 
 @pytest.mark.parametrize("name", [name for name in TECHNIQUES if name not in CONDITIONAL])
-def test_a_technique_without_conditional_form_refuses_labels(name):
+def test_a_technique_without_a_conditional_form_refuses_labels(name):
     with pytest.raises(ValueError, match="without labels: num_classes must be 0, got 3"):
         tiny(name, num_classes=CLASSES)
 
@@ -640,6 +640,6 @@ def test_a_wrong_batch_is_refused(name, batch, error, message):
 
 
 @every_conditional
-def test_a_batch_without_labels_is_refused_where_the_model_has_classes(name):
+def test_a_conditional_model_refuses_a_batch_without_labels(name):
     with pytest.raises(ValueError, match="has 3 classes, the batch has no labels"):
         train(tiny(name, num_classes=CLASSES), given((X, None)), 1)

@@ -1,4 +1,4 @@
-"""What techniques to come need of the base, said by small ones: each trains, resumes, compiles."""
+"""Hooks of the base class for future techniques, tested with small ones."""
 
 import functools
 import math
@@ -22,7 +22,7 @@ def gradient_square(score, x, y):
 
 
 class Relativistic(GAN):
-    """Scores in pairs, and both gradient penalties."""
+    """A relativistic loss on pairs of scores, with R1 and R2."""
 
     latent_dim: int = 64
     n_critic: int = 1
@@ -51,7 +51,7 @@ class Relativistic(GAN):
 
 
 class Features(DCGAN):
-    """A generator that matches the critic's mean features of real samples."""
+    """Feature matching: the generator matches the critic's mean features of real samples."""
 
     def generator_objective(self, x, y, z, due=None):
         real, fake = self.features(x), self.features(self.generator(z, y))
@@ -60,9 +60,9 @@ class Features(DCGAN):
 
 
 class Lazy(DCGAN):
-    """The length of paths every third update, R1 every second, and samples that are mirrored."""
+    """Lazy regularisation: path length every third update, R1 every second; mirrored samples."""
 
-    network: str = "autoencoder"  # no batch normalisation, which a path's gradient cannot pass
+    network: str = "autoencoder"  # path length needs networks without batch normalisation
 
     critic_norm: str = "none"
     path_weight: float = 2.0
@@ -112,7 +112,7 @@ class Mirror(nn.Module):
 
 
 class Growing(DCGAN):
-    """Real samples gain their detail, and the generator its second half, while it trains."""
+    """Progressive growing: real samples gain detail during training, with a level that changes."""
 
     grown: int = 4
 
@@ -130,7 +130,7 @@ class Growing(DCGAN):
         return x if self.level else torch.lerp(coarse, super().prepare(x), self.alpha)
 
 
-every_one = pytest.mark.parametrize("technique", [Relativistic, Features, Lazy, Growing])
+every_hook = pytest.mark.parametrize("technique", [Relativistic, Features, Lazy, Growing])
 
 
 def run(technique, steps, ckpt_path=None, **options):
@@ -139,8 +139,8 @@ def run(technique, steps, ckpt_path=None, **options):
     return model, train(model, fixed(2), steps, ckpt_path=ckpt_path)
 
 
-@every_one
-def test_it_trains_and_its_losses_are_logged(technique):
+@every_hook
+def test_a_technique_trains_and_logs_its_losses(technique):
     torch.manual_seed(0)
     model = technique(IMAGE, **SMALL)
     before = state(model)
@@ -151,17 +151,17 @@ def test_it_trains_and_its_losses_are_logged(technique):
     assert logged == {"loss/critic", "loss/generator"}
 
 
-@every_one
-def test_it_resumes_exactly(technique, tmp_path):
-    # At a moment where not every regularizer is due, and before it has grown.
+@every_hook
+def test_a_technique_resumes_exactly(technique, tmp_path):
+    # At a step where not every regularizer is due, and before the level changes.
     whole, _ = run(technique, 8)
     run(technique, 3)[1].save_checkpoint(tmp_path / "3.ckpt")
     resumed, _ = run(technique, 8, ckpt_path=tmp_path / "3.ckpt")
     assert differences(state(whole), state(resumed)) == []
 
 
-@every_one
-def test_it_compiles_as_one_graph(technique):
+@every_hook
+def test_the_objectives_of_a_technique_compile_as_one_graph(technique):
     torch._dynamo.reset()
     model = technique(IMAGE, **SMALL)
     x, _ = samples(IMAGE, 4)
@@ -170,32 +170,32 @@ def test_it_compiles_as_one_graph(technique):
         losses = []
         before = state(model)
         for function in (objective, torch.compile(objective, fullgraph=True, backend="aot_eager")):
-            model.load_state_dict(before)  # what an objective moves, as a mean of paths
+            model.load_state_dict(before)  # undo changes of buffers, such as the mean path length
             torch.manual_seed(1)
             losses.append(function(x, None, latents)[0])
         torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
 
 
-def weights_of_two(name):
-    """What a rank ends with, named after its technique in this file."""
+def final_state(name):
+    """The final state of a rank that trains the technique of this name in this file."""
     torch.manual_seed(0)
     model = globals()[name](IMAGE, **SMALL)
     train(model, batches(IMAGE), 4, devices=2, **{k: v for k, v in SILENT.items() if k != "logger"})
     return model.state_dict()
 
 
-@every_one
-def test_two_ranks_keep_the_same_weights(technique, ranks):
-    first, second = ranks(weights_of_two, technique.__name__)
+@every_hook
+def test_two_ranks_have_the_same_weights(technique, ranks):
+    first, second = ranks(final_state, technique.__name__)
     parameters = [name for name, _ in technique(IMAGE, **SMALL).named_parameters()]
     assert all(first[name].isfinite().all() for name in parameters)
     assert [name for name in parameters if not torch.equal(first[name], second[name])] == []
 
 
-# What they rely on.
+# Regularizers, passes and graphs.
 
 
-def test_a_lazy_regularizer_counts_when_it_is_due_and_as_much_as_it_is_rare():
+def test_a_lazy_regularizer_is_weighted_by_its_interval_when_it_is_due():
     model = Lazy(IMAGE, **SMALL)
     model.augment.p.zero_()
     x, _ = samples(IMAGE, 4)
@@ -211,7 +211,7 @@ def test_a_lazy_regularizer_counts_when_it_is_due_and_as_much_as_it_is_rare():
     assert due == [((), ()), ((0,), ()), ((), (0,)), ((0,), ())]
 
 
-def test_the_generators_loss_in_pairs_sees_the_last_real_samples():
+def test_a_relativistic_generator_loss_gets_the_last_real_samples():
     model = Relativistic(IMAGE, **SMALL)
     x, _ = samples(IMAGE, 4)
     z = model.draw_latents(8)
@@ -238,7 +238,7 @@ class Mixed(DCGAN):
 
 
 @pytest.mark.parametrize(("technique", "passes"), [(Mixed, [4, 4]), (Lazy, [8])])
-def test_a_layer_that_mixes_samples_has_real_and_generated_ones_pass_apart(technique, passes):
+def test_a_critic_that_mixes_samples_scores_real_and_generated_separately(technique, passes):
     model, seen = technique(IMAGE, **SMALL), []
     model.critic.register_forward_hook(lambda module, args, scores: seen.append(len(scores)))
     x, _ = samples(IMAGE, 4)
@@ -246,7 +246,7 @@ def test_a_layer_that_mixes_samples_has_real_and_generated_ones_pass_apart(techn
     assert seen == passes
 
 
-def test_each_level_and_each_set_of_regularizers_has_a_graph(monkeypatch, as_if_captured):
+def test_each_level_and_set_of_due_regularizers_has_its_own_graph(monkeypatch, as_if_captured):
     kinds = []
 
     class Graph(iteration._Graph):
@@ -273,13 +273,13 @@ def test_an_annotated_tensor_is_refused():
             k: torch.Tensor
 
 
-def test_an_argument_that_an_inherited_constructor_does_not_take_is_refused():
+def test_an_argument_that_the_inherited_constructor_lacks_is_refused():
     class Own(DCGAN):
         def __init__(self, shape, num_classes=0, **options):
             super().__init__(shape, num_classes, **options)
 
-    words = "Wrong adds scale to Own, whose __init__ does not take them"
-    with pytest.raises(TypeError, match=words):
+    message = "Wrong adds scale to Own, whose __init__ does not take them"
+    with pytest.raises(TypeError, match=message):
 
         class Wrong(Own):
             scale: float = 1.0
@@ -292,7 +292,7 @@ def test_a_default_without_an_annotation_is_refused():
             n_critic = 3
 
 
-def test_a_penalty_that_nothing_returns_is_refused():
+def test_a_penalty_that_no_regularizer_returns_is_refused():
     with pytest.raises(TypeError, match=r"Wrong.penalty is not used: return it from critic_reg"):
 
         class Wrong(DCGAN):
@@ -309,7 +309,7 @@ def wrapped(function):
 
 
 @pytest.mark.parametrize("wrap", [lambda function: function, wrapped])
-def test_a_constructor_that_passes_all_on_keeps_its_arguments(wrap):
+def test_a_constructor_that_forwards_all_arguments_saves_them(wrap):
     class All(DCGAN):
         @wrap
         def __init__(self, *arguments, **options):
@@ -318,7 +318,7 @@ def test_a_constructor_that_passes_all_on_keeps_its_arguments(wrap):
     assert All(IMAGE, 0, **SMALL).hparams == {"shape": IMAGE, "num_classes": 0, **SMALL}
 
 
-def test_a_mixin_with_a_constructor_runs_it():
+def test_the_constructor_of_a_mixin_runs():
     class Mixin:
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
@@ -330,7 +330,7 @@ def test_a_mixin_with_a_constructor_runs_it():
     assert Mixed(IMAGE, **SMALL).mixed
 
 
-def test_a_module_can_still_be_compiled_by_torch():
+def test_torch_can_still_compile_a_module():
     assert DCGAN(IMAGE, compile=True, **SMALL).compiled
     assert callable(DCGAN(IMAGE, **SMALL).compile)
     assert callable(DCGAN.compile)

@@ -1,4 +1,4 @@
-"""Every loss against numbers worked out by hand, and the way it pushes each score."""
+"""Every loss against values computed by hand, and the sign of its gradients."""
 
 import pytest
 import torch
@@ -35,12 +35,12 @@ def loss(name, real, fake):
     return getattr(losses, name)(fake)
 
 
-def test_no_loss_is_left_out():
+def test_every_loss_is_tested():
     assert {name for name in vars(losses) if name.endswith("_loss")} == set(VALUES)
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_the_value_is_that_worked_out_by_hand(name):
+def test_a_loss_equals_its_value_computed_by_hand(name):
     value = loss(name, torch.tensor([1.0, -2.0]), torch.tensor([3.0, -1.0]))
     assert value.shape == ()
     assert value.item() == pytest.approx(VALUES[name], abs=1e-6)
@@ -48,7 +48,7 @@ def test_the_value_is_that_worked_out_by_hand(name):
 
 @pytest.mark.parametrize("name", CRITIC_LOSSES)
 def test_the_critic_raises_real_scores_and_lowers_fake_ones(name):
-    # Inside every margin. BEGAN's score is an error, so there it is the other way round.
+    # Within every margin. BEGAN's score is a reconstruction error, so its signs are reversed.
     real = torch.tensor([0.3, -0.2], requires_grad=True)
     fake = torch.tensor([0.4, 0.1], requires_grad=True)
     critic_loss(name, real, fake).backward()
@@ -65,7 +65,7 @@ def test_the_generator_raises_fake_scores(name):
     assert (higher_is_real * fake.grad < 0).all()
 
 
-def test_the_logistic_losses_are_binary_cross_entropies():
+def test_logistic_losses_are_binary_cross_entropies():
     real, fake = torch.randn(2, 16) * 5
     bce = F.binary_cross_entropy_with_logits
     one, zero = torch.ones(16), torch.zeros(16)
@@ -75,7 +75,7 @@ def test_the_logistic_losses_are_binary_cross_entropies():
     torch.testing.assert_close(losses.logistic_generator_loss(fake), bce(fake, one))
 
 
-def test_labels_can_be_smoothed_on_one_side_and_on_both():
+def test_labels_can_be_smoothed_on_one_or_both_sides():
     real, fake = torch.randn(2, 16) * 5
     bce = F.binary_cross_entropy_with_logits
     for alpha, beta in [(0.9, 0.0), (0.9, 0.1), (0.7, 0.3)]:
@@ -85,26 +85,26 @@ def test_labels_can_be_smoothed_on_one_side_and_on_both():
         )
 
 
-def test_a_smoothed_label_wants_a_score_that_is_not_too_high():
-    # sigma(score) = 0.9 at log 9, where the gradient of a label of 0.9 is none.
+def test_a_smoothed_label_has_a_finite_optimal_score():
+    # sigma(score) = 0.9 at log 9, where the gradient for a label of 0.9 is zero.
     real = torch.tensor([2.1972246], requires_grad=True)
     losses.logistic_critic_loss(real, torch.zeros(1), real_label=0.9).backward()
     assert real.grad.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_minimax_loses_its_gradient_where_the_critic_is_sure():
+def test_the_minimax_gradient_vanishes_where_the_critic_is_confident():
     fake = torch.tensor([-20.0], requires_grad=True)
     losses.minimax_generator_loss(fake).backward()
     assert fake.grad.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_logistic_losses_are_finite_at_large_scores():
+def test_logistic_losses_are_finite_at_large_scores():
     large = torch.tensor([1e4])
     assert losses.logistic_critic_loss(-large, large).item() == pytest.approx(2e4)
     assert losses.logistic_generator_loss(-large).item() == pytest.approx(1e4)
 
 
-def test_the_non_saturating_generator_keeps_its_gradient_where_the_critic_is_sure():
+def test_the_non_saturating_gradient_remains_where_the_critic_is_confident():
     fake = torch.tensor([-20.0], requires_grad=True)
     losses.logistic_generator_loss(fake).backward()
     assert fake.grad.item() == pytest.approx(-1, abs=1e-6)
@@ -118,7 +118,7 @@ def test_least_squares_targets_can_be_set():
     assert losses.least_squares_generator_loss(fake, target=0).item() == pytest.approx(0.25)
 
 
-def test_the_hinge_is_flat_beyond_its_margin():
+def test_the_hinge_loss_is_flat_beyond_its_margin():
     real = torch.tensor([1.5, 0.5], requires_grad=True)
     fake = torch.tensor([-1.5, -0.5], requires_grad=True)
     losses.hinge_critic_loss(real, fake).backward()
@@ -127,7 +127,7 @@ def test_the_hinge_is_flat_beyond_its_margin():
 
 
 @pytest.mark.parametrize("k", [0.0, 0.5, torch.tensor(1.0)])
-def test_k_weighs_the_generated_errors_alone(k):
+def test_k_weights_only_the_errors_of_generated_samples(k):
     real = torch.tensor([1.0, 3.0], requires_grad=True)
     fake = torch.tensor([4.0, 6.0], requires_grad=True)
     value = losses.equilibrium_critic_loss(real, fake, k)

@@ -25,7 +25,7 @@ def test_an_old_path_gives_the_same_objects_and_warns(old, monkeypatch):
     assert all(getattr(module, name) is getattr(new, name) for name in public)
 
 
-def test_the_loop_that_the_readme_named_is_found_there():
+def test_the_old_path_of_the_training_loop_still_works():
     from gan_lightning.gan import GAN, Regularizer
 
     sys.modules.pop("gan_lightning.module", None)
@@ -34,7 +34,7 @@ def test_the_loop_that_the_readme_named_is_found_there():
     assert (old.GAN, old.Regularizer) == (GAN, Regularizer)
 
 
-def test_nothing_here_uses_an_old_path():
+def test_the_repository_uses_no_old_path():
     used = re.compile(rf"\b(?:{'|'.join(map(re.escape, MOVED))})\b(?!\.py)")
     files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")]
     texts = {path: path.read_text() for path in files if path.suffix in (".py", ".md", ".yaml")}
@@ -43,7 +43,7 @@ def test_nothing_here_uses_an_old_path():
     assert users == ["moved.py"]
 
 
-def test_the_names_of_the_package_are_there():
+def test_all_names_of_the_package_exist():
     assert all(hasattr(gan_lightning, name) for name in gan_lightning.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gan_lightning.nothing  # noqa: B018

@@ -1,4 +1,4 @@
-"""The gradient penalty, against critics whose gradient is known."""
+"""The gradient penalty, on critics whose gradient is known."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ VECTOR, IMAGE = (2,), (3, 4, 4)
 
 
 class Linear(nn.Module):
-    """A linear critic whose gradient is ``norm`` long everywhere."""
+    """A linear critic whose gradient has this norm everywhere."""
 
     def __init__(self, shape, norm):
         super().__init__()
@@ -26,7 +26,7 @@ class Linear(nn.Module):
 
 
 class Smooth(nn.Module):
-    """A critic whose gradient differs from sample to sample and, with classes, label to label."""
+    """A critic whose gradient depends on the sample and, with classes, on the label."""
 
     def __init__(self, shape, num_classes=0):
         super().__init__()
@@ -40,7 +40,7 @@ class Smooth(nn.Module):
 
 
 def reference(critic, real, fake, y=None):
-    """The penalty restated with autograd.grad, one sample at a time."""
+    """An independent penalty with autograd.grad, one sample at a time."""
     epsilon = torch.rand(len(real), *[1] * (real.dim() - 1))
     x = (epsilon * real + (1 - epsilon) * fake).requires_grad_()
     terms = []
@@ -53,7 +53,7 @@ def reference(critic, real, fake, y=None):
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE])
 @pytest.mark.parametrize(("norm", "expected"), [(5, 16), (1, 0), (0.5, 0.25)])
-def test_a_linear_critic_pays_the_square_of_its_norm_less_one(shape, norm, expected):
+def test_a_linear_critic_pays_the_square_of_its_norm_minus_one(shape, norm, expected):
     real, fake = torch.randn(2, 6, *shape)
     value = gradient_penalty(Linear(shape, norm), real, fake)
     assert value.shape == ()
@@ -64,13 +64,13 @@ def test_a_linear_critic_pays_the_square_of_its_norm_less_one(shape, norm, expec
     ("norm", "target", "one_sided", "expected"),
     [(5, 2, False, 9), (0.5, 0, False, 0.25), (5, 1, True, 16), (0.5, 1, True, 0), (3, 2, True, 1)],
 )
-def test_the_penalty_has_a_target_and_a_side(norm, target, one_sided, expected):
+def test_the_penalty_can_have_another_target_and_be_one_sided(norm, target, one_sided, expected):
     real, fake = torch.randn(2, 6, *VECTOR)
     value = gradient_penalty(Linear(VECTOR, norm), real, fake, None, target, one_sided)
     assert value.item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_norms_are_of_each_sample_and_the_penalty_is_of_the_norms():
+def test_there_is_one_norm_per_sample_and_they_give_the_penalty():
     critic = Smooth(VECTOR)
     real, fake = torch.randn(2, 6, *VECTOR)
     torch.manual_seed(1)
@@ -82,14 +82,14 @@ def test_the_norms_are_of_each_sample_and_the_penalty_is_of_the_norms():
 
 
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE])
-def test_each_sample_has_one_epsilon_of_its_own(shape):
+def test_each_sample_has_its_own_epsilon(shape):
     seen = []
 
     def critic(x, y):
         seen.append(x)
         return x.flatten(1).sum(dim=1)
 
-    # Between 0 and 1 a point is its own epsilon.
+    # Between zeros and ones, an interpolate equals its epsilon.
     gradient_penalty(critic, torch.ones(64, *shape), torch.zeros(64, *shape))
     (x,) = (torch.func.debug_unwrap(x, recurse=True).detach().flatten(1) for x in seen)
     assert (x == x[:, :1]).all()
@@ -101,7 +101,7 @@ def test_each_sample_has_one_epsilon_of_its_own(shape):
 
 @pytest.mark.parametrize("num_classes", [0, 3])
 @pytest.mark.parametrize("shape", [VECTOR, IMAGE])
-def test_value_and_parameter_gradients_equal_an_independent_restatement(shape, num_classes):
+def test_value_and_parameter_gradients_equal_an_independent_reference(shape, num_classes):
     critic = Smooth(shape, num_classes)
     real, fake = torch.randn(2, 5, *shape)
     y = torch.tensor([0, 1, 2, 1, 0]) if num_classes else None

@@ -1,4 +1,4 @@
-"""Samples: drawn from the generator in eval mode, given or drawn latents, exported programs."""
+"""Sampling in eval mode, from given or drawn latents, and from exported programs."""
 
 import copy
 
@@ -32,7 +32,7 @@ def spread(module):
 
 
 @every_case_of_a_kind
-def test_samples_have_the_models_shape_and_no_gradient(name, shape, num_classes):
+def test_samples_have_the_shape_of_the_model_and_no_gradient(name, shape, num_classes):
     x = tiny(name, shape, num_classes).sample(5)
     assert x.shape == (5, *shape)
     assert x.dtype == torch.float32
@@ -41,15 +41,15 @@ def test_samples_have_the_models_shape_and_no_gradient(name, shape, num_classes)
 
 
 @every_kind
-def test_images_are_in_range_and_vectors_anywhere(name):
+def test_images_are_in_range_and_vectors_are_unbounded(name):
     assert spread(tiny(name, IMAGE)).sample(16).abs().max() == 1
     assert spread(tiny(name, VECTOR)).sample(16).abs().max() > 1
 
 
-@pytest.mark.parametrize("ema_decay", [0, 0.5], ids=["without average", "with average"])
+@pytest.mark.parametrize("ema_decay", [0, 0.5], ids=["without EMA", "with EMA"])
 @pytest.mark.parametrize("training", [True, False])
 @every_kind
-def test_sampling_is_in_eval_mode_and_puts_the_mode_back(name, training, ema_decay):
+def test_sampling_uses_eval_mode_and_restores_the_mode(name, training, ema_decay):
     model = tiny(name, IMAGE, ema_decay=ema_decay).train(training)
     drawing = model.generator_ema if ema_decay else model.generator
     modes = []
@@ -62,7 +62,7 @@ def test_sampling_is_in_eval_mode_and_puts_the_mode_back(name, training, ema_dec
 
 
 @every_conditional
-def test_the_mode_is_put_back_after_an_error(name):
+def test_the_mode_is_restored_after_an_error(name):
     model = tiny(name, num_classes=CLASSES)
     with pytest.raises(RuntimeError):
         model.generate(torch.randn(1, model.latent_dim + 1), torch.tensor([0]))
@@ -71,14 +71,14 @@ def test_the_mode_is_put_back_after_an_error(name):
 
 @every_conditional
 @pytest.mark.parametrize("label", [-1, CLASSES])
-def test_a_label_of_no_class_is_refused(name, label):
+def test_a_label_out_of_range_is_refused(name, label):
     model = tiny(name, num_classes=CLASSES)
     with pytest.raises(ValueError, match=f"labels must be from 0 to {CLASSES - 1}, got"):
         model.sample(2, torch.tensor([0, label]))
 
 
 @every_kind
-def test_samples_are_drawn_from_the_average(name):
+def test_samples_are_drawn_from_the_averaged_generator(name):
     model = tiny(name, ema_decay=0.5)
     spread(model.generator_ema)
     torch.manual_seed(1)
@@ -99,26 +99,26 @@ def test_given_labels_are_used(name):
 
 
 @every_conditional
-def test_labels_are_drawn_evenly_where_none_are_given(name):
+def test_labels_are_drawn_uniformly_if_none_are_given(name):
     model = tiny(name, num_classes=CLASSES)
     seen = []
     model.generator.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
     model.sample(300)
     assert len(seen[0]) == 300
-    # Five standard deviations about 100.
+    # Within five standard deviations of 100.
     assert all(60 < n < 140 for n in torch.bincount(seen[0], minlength=CLASSES))
     assert seen[0].max() < CLASSES
 
 
 @every_kind
-def test_predict_draws_as_many_as_it_is_told(name):
+def test_predict_draws_the_given_numbers_of_samples(name):
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     drawn = trainer.predict(tiny(name), [4, 1])
     assert [x.shape for x in drawn] == [(4, *VECTOR), (1, *VECTOR)]
 
 
 @every_case_of_a_kind
-def test_calling_the_module_samples_with_gradients_and_generate_without(name, shape, num_classes):
+def test_calling_the_module_tracks_gradients_and_generate_does_not(name, shape, num_classes):
     model = tiny(name, shape, num_classes, ema_decay=0.5)
     z, y = model.draw_inputs(3)
     before = state(model)
@@ -133,7 +133,7 @@ def test_calling_the_module_samples_with_gradients_and_generate_without(name, sh
         assert torch.equal(model.generate(z), x)
 
 
-def test_a_module_whose_parts_are_in_modes_of_their_own_keeps_them():
+def test_sampling_restores_the_mode_of_each_submodule():
     model = tiny("dcgan", IMAGE).eval()
     (norm, *_) = (m for m in model.generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
     norm.train()
@@ -145,7 +145,7 @@ def test_a_module_whose_parts_are_in_modes_of_their_own_keeps_them():
 
 
 @every_case_of_a_kind
-def test_a_generator_of_random_numbers_decides_the_samples(name, shape, num_classes):
+def test_a_random_generator_determines_the_samples(name, shape, num_classes):
     model = tiny(name, shape, num_classes)
 
     def draw(seed):
@@ -158,7 +158,7 @@ def test_a_generator_of_random_numbers_decides_the_samples(name, shape, num_clas
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_latents_of_ones_own_that_take_no_generator_say_so():
+def test_custom_latents_that_take_no_generator_raise():
     class Own(DCGAN):
         def draw_latents(self, n):
             return torch.zeros(n, self.latent_dim)
@@ -179,7 +179,7 @@ def test_given_latents_are_used(name):
 
 
 @pytest.mark.parametrize("given", [(), ("n", "z"), ("z", "y")])
-def test_numbers_of_samples_that_do_not_agree_are_refused(given):
+def test_inconsistent_numbers_of_samples_are_refused(given):
     model = tiny("dcgan", num_classes=CLASSES)
     values = {"n": 5, "z": torch.zeros(3, model.latent_dim), "y": torch.tensor([0, 1])}
     with pytest.raises(ValueError, match="n, y and z must give one number of samples"):
@@ -210,7 +210,7 @@ def test_a_loaded_module_is_in_eval_mode_and_trains_again(name, tmp_path):
 
 @pytest.fixture
 def exported():
-    """A module in eval mode, inputs to trace it with, and others, of another number."""
+    """A module in eval mode, inputs to trace it, and inputs with another number of samples."""
 
     def make(name, shape, num_classes):
         model = tiny(name, shape, num_classes, ema_decay=0.5).eval()

@@ -1,4 +1,4 @@
-"""The trainer's defaults: what the command line has, Python has too."""
+"""The trainer has the same defaults in Python as on the command line."""
 
 import csv
 from pathlib import Path
@@ -30,7 +30,7 @@ def rows(folder):
         return [{**row, "train_seconds": None} for row in csv.DictReader(file)]
 
 
-def test_a_script_and_the_command_make_the_same_run(fit):
+def test_a_script_and_the_command_line_give_the_same_run(fit):
     command = fit(
         *("--model=DCGAN", "--model.generator_width=8", "--model.critic_width=8"),
         *("--data=Ring", "--data.num_samples=200", "--evaluate.num_samples=50"),
@@ -61,7 +61,7 @@ def test_a_script_and_the_command_make_the_same_run(fit):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_a_fit_continues_in_the_folder_of_the_newest_checkpoint(tmp_path):
+def test_a_fit_from_the_newest_checkpoint_continues_in_its_folder(tmp_path):
     def fit(root, steps, ckpt_path=None):
         pl.seed_everything(0)
         trainer = Trainer(max_steps=steps, default_root_dir=tmp_path / root, **QUIET)
@@ -76,13 +76,13 @@ def test_a_fit_continues_in_the_folder_of_the_newest_checkpoint(tmp_path):
     fit("parts", 8, ckpt_path=last)
     assert [path.name for path in parts.iterdir()] == ["version_0"]
     assert rows(parts / "version_0") == rows(whole / "version_0")
-    # From a copy elsewhere, and without a checkpoint, it is a run of its own.
+    # From a copy elsewhere, or without a checkpoint, it is a new run.
     fit("parts", 8, ckpt_path=earlier)
     fit("parts", 2)
     assert {path.name for path in parts.iterdir()} == {f"version_{i}" for i in range(3)}
 
 
-def test_a_run_without_a_data_module_has_the_models_name(tmp_path):
+def test_a_run_without_a_data_module_is_named_after_the_model(tmp_path):
     trainer = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET)
     trainer.fit(small(), batches(VECTOR), batches(VECTOR))
     run = tmp_path / "DCGAN" / "version_0"
@@ -92,7 +92,7 @@ def test_a_run_without_a_data_module_has_the_models_name(tmp_path):
     assert [path.name for path in run.parent.iterdir()] == ["version_0"]
 
 
-def test_an_evaluation_has_a_folder_of_its_own(tmp_path):
+def test_each_evaluation_has_its_own_folder(tmp_path):
     data = Ring(200)
     for _ in range(2):
         trainer = Trainer(
@@ -110,15 +110,15 @@ def test_checkpoints_of_another_run_are_not_overwritten(tmp_path):
         trainer.fit(small(), Ring(200), ckpt_path=ckpt_path)
 
     fit()
-    kept = (tmp_path / "mine" / "step=2.ckpt").read_bytes()
+    original = (tmp_path / "mine" / "step=2.ckpt").read_bytes()
     with pytest.raises(ArgumentError, match="mine holds checkpoints of another run"):
         fit(enable_version_counter=False)
-    assert (tmp_path / "mine" / "step=2.ckpt").read_bytes() == kept
-    fit()  # Lightning's own names the next one step=2-v1.ckpt
+    assert (tmp_path / "mine" / "step=2.ckpt").read_bytes() == original
+    fit()  # Lightning names the next one step=2-v1.ckpt
     fit(ckpt_path=tmp_path / "mine" / "step=2.ckpt", enable_version_counter=False)
 
 
-def test_what_is_given_takes_the_place_of_what_is_there_by_default(tmp_path):
+def test_given_objects_replace_the_defaults(tmp_path):
     logger, io = CSVLogger(tmp_path), TorchCheckpointIO()
     grid, bar, checkpoint = callbacks.SampleGrid(seed=5), RichProgressBar(), ModelCheckpoint()
     trainer = Trainer(callbacks=[grid, bar, checkpoint], logger=logger, plugins=io, **OFTEN)
@@ -140,7 +140,7 @@ def test_what_is_given_takes_the_place_of_what_is_there_by_default(tmp_path):
     }
 
 
-def test_what_is_switched_off_is_off(tmp_path, monkeypatch):
+def test_a_logger_and_checkpoints_can_be_disabled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trainer = Trainer(max_steps=2, logger=False, enable_checkpointing=False, **QUIET)
     trainer.fit(small(), batches(VECTOR))
@@ -149,7 +149,7 @@ def test_what_is_switched_off_is_off(tmp_path, monkeypatch):
     assert list(tmp_path.rglob("*.ckpt")) == list(tmp_path.rglob("*.csv")) == []
 
 
-def test_a_quick_try_leaves_nothing(tmp_path, monkeypatch):
+def test_a_fast_dev_run_writes_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Trainer(fast_dev_run=True, accelerator="cpu").fit(small(), Ring(200))
     assert list(tmp_path.rglob("*.ckpt")) == list(tmp_path.rglob("*.csv")) == []
@@ -169,7 +169,7 @@ def test_ranks_are_not_forked_or_spawned(strategy):
         trainer.fit(small(), Ring(200))
 
 
-def test_a_fit_says_nothing_that_does_not_apply(tmp_path, recwarn, capfd):
+def test_a_fit_prints_no_irrelevant_warnings_or_tips(tmp_path, recwarn, capfd):
     trainer = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET)
     before = state(model := small())
     trainer.fit(model, Ring(200))

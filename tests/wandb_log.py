@@ -1,4 +1,4 @@
-"""What an offline run of Weights & Biases has written."""
+"""Reads the file of an offline run of Weights & Biases."""
 
 import json
 
@@ -8,7 +8,7 @@ BLOCK, HEADER = 32768, 7
 
 
 def records(path):
-    """The records of an offline run's file, which is a LevelDB log after a header of its own."""
+    """The records of an offline run's file, a LevelDB log with a different header."""
     data = path.read_bytes()
     assert data[:4] == b":W&B"
     position, parts = HEADER, []
@@ -17,7 +17,7 @@ def records(path):
             position += BLOCK - position % BLOCK
             continue
         length = int.from_bytes(data[position + 4 : position + 6], "little")
-        kind = data[position + 6]  # 1: a whole record, 2: its beginning, 3: its middle, 4: its end
+        kind = data[position + 6]  # 1: a full record, 2: its first part, 3: a middle, 4: the last
         position += HEADER
         parts.append(data[position : position + length])
         position += length
@@ -27,5 +27,5 @@ def records(path):
 
 
 def read(items):
-    """Keys, nested ones joined by dots, and values."""
+    """Items as a dictionary; the parts of nested keys are joined by dots."""
     return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}

@@ -1,4 +1,4 @@
-"""One run: the command line it is made with, and what it leaves with Weights & Biases."""
+"""One run: its command line, its record, and what it logs to Weights & Biases."""
 
 import dataclasses
 import json
@@ -27,10 +27,10 @@ def command(tmp_path):
     """``command(protocol, technique, **options)``: the arguments of its process, by name."""
 
     def build(name, technique, gpus=None, **options):
-        places = Options(tmp_path / "results", tmp_path / "work", **options)
-        made = Attempt(Run(PROTOCOLS[name], technique, 3), places, gpus)
-        made.folder.mkdir(parents=True)
-        arguments = made._command(None)
+        given = Options(tmp_path / "results", tmp_path / "work", **options)
+        planned = Attempt(Run(PROTOCOLS[name], technique, 3), given, gpus)
+        planned.folder.mkdir(parents=True)
+        arguments = planned._command(None)
         assert arguments[1:4] == ["-m", "benchmarks.train", "fit"]
         return dict(argument[2:].split("=", 1) for argument in arguments[4:])
 
@@ -38,20 +38,20 @@ def command(tmp_path):
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)
-def test_a_fair_budget_is_of_images_and_of_one_network(command, technique):
+def test_a_fair_budget_fixes_the_images_and_the_network(command, technique):
     protocol = PROTOCOLS["cifar10-fair"]
-    said = command("cifar10-fair", technique)
-    assert said["seed_everything"] == "3"
-    assert said["data.batch_size"] == "64"
-    assert said["model.network"] == "resnet"
-    updates = int(said["trainer.max_steps"])
-    assert updates % int(said["trainer.val_check_interval"]) == 0
+    arguments = command("cifar10-fair", technique)
+    assert arguments["seed_everything"] == "3"
+    assert arguments["data.batch_size"] == "64"
+    assert arguments["model.network"] == "resnet"
+    updates = int(arguments["trainer.max_steps"])
+    assert updates % int(arguments["trainer.val_check_interval"]) == 0
     n_critic = TECHNIQUES[technique](shape=(3, 32, 32), generator_width=8, critic_width=8).n_critic
     images = updates * n_critic * 64
     assert images == pytest.approx(protocol.budget.images, rel=0.001)
     model = protocol.settings(technique).get("model", {})
-    assert (said.get("model.decay_steps") == str(updates)) == ("decay_steps" in model)
-    assert (said.get("model.long_n_critic") == "0") == ("long_n_critic" in model)
+    assert (arguments.get("model.decay_steps") == str(updates)) == ("decay_steps" in model)
+    assert (arguments.get("model.long_n_critic") == "0") == ("long_n_critic" in model)
 
 
 def test_devices_share_the_protocols_batch(command):
@@ -60,7 +60,7 @@ def test_devices_share_the_protocols_batch(command):
     assert command("digits", "sagan", devices=1)["trainer.devices"] == "1"
 
 
-def test_a_run_sees_the_gpus_of_its_slot_and_its_threads(tmp_path, monkeypatch):
+def test_a_run_sees_only_the_gpus_of_its_slot_and_one_thread(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # a fit may have set it
     todo, options = Run(PROTOCOLS["folder"], "dcgan", 0), Options(tmp_path, tmp_path)
     seen = Attempt(todo, options, ["2", "GPU-3"])._environment()
@@ -75,7 +75,7 @@ def test_a_run_on_a_cpu_sees_no_gpu(tmp_path, monkeypatch):
     assert Attempt(todo, options)._environment()["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_a_worker_that_a_launcher_numbered_does_not_number_its_runs(tmp_path, monkeypatch):
+def test_runs_do_not_inherit_the_ranks_that_a_launcher_gave_their_worker(tmp_path, monkeypatch):
     for name in ("SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "MASTER_PORT"):
         monkeypatch.setenv(name, "2")
     monkeypatch.setenv("RANKING", "kept")
@@ -87,53 +87,53 @@ def test_a_worker_that_a_launcher_numbered_does_not_number_its_runs(tmp_path, mo
 
 @pytest.fixture
 def process(tmp_path, monkeypatch):
-    """``process(code)`` makes a run with this as its process; the record."""
+    """``process(code)`` executes a run as this code: the record, and the reported scores."""
 
-    def make(code, technique="dcgan"):
+    def execute(code, technique="dcgan"):
         options = Options(tmp_path / "results", tmp_path / "work")
-        made = Attempt(Run(PROTOCOLS["digits"], technique, 0), options)
+        planned = Attempt(Run(PROTOCOLS["digits"], technique, 0), options)
         monkeypatch.setattr(Attempt, "_command", lambda *_: [sys.executable, "-c", code])
-        said = []
-        record = made.execute(lambda update, scores: said.append((update, scores)))
-        assert read_record(record_path(options.results, *made.run.key)) == record
-        return record, said
+        reports = []
+        record = planned.execute(lambda update, scores: reports.append((update, scores)))
+        assert read_record(record_path(options.results, *planned.run.key)) == record
+        return record, reports
 
-    return make
+    return execute
 
 
-def test_a_process_that_ends_before_its_last_update_did_not_finish(process):
-    record, said = process("print('update 10: fd 3.0')\nprint('update available')")
-    assert said == [(10, "fd 3.0")]
+def test_a_process_that_exits_before_its_last_update_has_failed(process):
+    record, reports = process("print('update 10: fd 3.0')\nprint('update available')")
+    assert reports == [(10, "fd 3.0")]
     assert (record.status, record.message) == ("failed", "it logged no fd1797_digits_cnn")
 
 
-def test_a_process_that_is_killed_says_by_what(process):
+def test_the_signal_that_kills_a_process_is_recorded(process):
     record, _ = process("import os; os.kill(os.getpid(), 9)")
     assert (record.status, record.message) == ("failed", "killed by signal 9 (out of memory?)")
 
 
-def test_the_message_of_a_failed_run_names_no_place_of_this_machine(process, tmp_path):
+def test_the_message_of_a_failed_run_contains_no_local_path(process, tmp_path):
     record, _ = process(f"print('there is no folder {tmp_path}/work/x'); raise SystemExit(3)")
     assert record.message == "there is no folder .../x"
 
 
-def test_what_a_process_left_unreadable_fails_its_run_alone(process, tmp_path):
-    place = tmp_path / "work" / "digits" / "dcgan" / "seed0" / "config.yaml"
-    record, _ = process(f"open({str(place)!r}, 'w').write('trainer:')")
+def test_an_invalid_config_fails_only_its_own_run(process, tmp_path):
+    path = tmp_path / "work" / "digits" / "dcgan" / "seed0" / "config.yaml"
+    record, _ = process(f"open({str(path)!r}, 'w').write('trainer:')")
     assert record.status == "failed"
     assert "TypeError" in record.message or "AttributeError" in record.message
 
 
-def test_bytes_that_are_no_text_do_not_end_a_run(process):
+def test_output_that_is_not_text_is_tolerated(process):
     record, _ = process("import sys; sys.stdout.buffer.write(b'\\xff\\n'); raise SystemExit(1)")
     assert record.status == "failed"
 
 
-def test_places_are_given_and_not_recorded(command, tmp_path):
-    places = {"data.data_dir": "/somewhere/pictures", "evaluate.weights": "/else/weights.pt"}
-    said = command("folder", "dcgan", paths=places)
-    assert said["data.data_dir"] == "/somewhere/pictures"
-    assert said["evaluate.weights"] == "/else/weights.pt"
+def test_local_paths_are_passed_on_but_not_recorded(command, tmp_path):
+    paths = {"data.data_dir": "/somewhere/pictures", "evaluate.weights": "/else/weights.pt"}
+    arguments = command("folder", "dcgan", paths=paths)
+    assert arguments["data.data_dir"] == "/somewhere/pictures"
+    assert arguments["evaluate.weights"] == "/else/weights.pt"
     config = {
         "ckpt_path": "/somewhere/one.ckpt",
         "model": {"init_args": {"n_critic": 1}},
@@ -142,13 +142,13 @@ def test_places_are_given_and_not_recorded(command, tmp_path):
         "trainer": {"logger": [{"save_dir": "/somewhere"}], "devices": 1},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    kept = attempt._resolved_config(tmp_path, places)
-    assert "somewhere" not in json.dumps(kept)
-    assert "else" not in json.dumps(kept)
-    assert kept["data"]["init_args"] == {"size": 64}
+    resolved = attempt._resolved_config(tmp_path, paths)
+    assert "somewhere" not in json.dumps(resolved)
+    assert "else" not in json.dumps(resolved)
+    assert resolved["data"]["init_args"] == {"size": 64}
 
 
-def test_every_protocol_has_a_config_of_every_technique_and_a_budget():
+def test_every_protocol_has_a_config_and_a_budget_for_every_technique():
     for protocol in PROTOCOLS.values():
         assert protocol.techniques == tuple(TECHNIQUES)
         for technique in protocol.techniques:
@@ -156,7 +156,7 @@ def test_every_protocol_has_a_config_of_every_technique_and_a_budget():
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist-cpu", "cifar10-jpeg-cpu"])
-def test_a_protocol_scores_on_the_classifier_that_lies_beside_it(name):
+def test_a_protocol_scores_with_the_committed_classifier(name):
     protocol = PROTOCOLS[name]
     given = dict(argument[2:].split("=", 1) for argument in protocol.arguments)
     extractor = load_extractor(given["evaluate.extractor"], ROOT / given["evaluate.weights"])
@@ -168,7 +168,7 @@ def test_a_protocol_scores_on_the_classifier_that_lies_beside_it(name):
 
 
 @pytest.mark.slow
-def test_a_folder_of_ones_own_is_made_under_its_own_scores(tmp_path, data_files, monkeypatch):
+def test_a_custom_folder_is_recorded_with_its_own_scores(tmp_path, data_files, monkeypatch):
     files = data_files("ImageFolder")
     folder = PROTOCOLS["folder"]
     arguments = ("--evaluate.extractor=mobilenet_v2", "--model.generator_width=8")
@@ -179,7 +179,7 @@ def test_a_folder_of_ones_own_is_made_under_its_own_scores(tmp_path, data_files,
     monkeypatch.setitem(run.PROTOCOLS, "folder", small)
     weights = tmp_path / "weights.pth"
     state = models.get_model("mobilenet_v2").state_dict()
-    # Without the last layer there are no classes, and no score of them.
+    # Without its last layer the network has no classes, and there is no score of them.
     torch.save({k: v for k, v in state.items() if not k.startswith("classifier")}, weights)
     results = tmp_path / "results"
     run.main(
@@ -230,12 +230,12 @@ def test_a_run_is_logged_to_wandb_in_the_group_of_its_protocol(server, tmp_path,
             summary |= read(record.history.item)
     last = read_record(record_path(results, "digits", "wgan", 0)).last
     assert {name: summary[name] for name in last} == pytest.approx(last)
-    kept = [record.artifact for record in written if record.HasField("artifact")]
-    assert {artifact.type for artifact in kept} == {"model"}
-    assert [[file.path for file in artifact.manifest.contents] for artifact in kept] == [
+    artifacts = [record.artifact for record in written if record.HasField("artifact")]
+    assert {artifact.type for artifact in artifacts} == {"model"}
+    assert [[file.path for file in artifact.manifest.contents] for artifact in artifacts] == [
         ["model.ckpt"]
-    ] * len(kept)
-    assert {"latest", "best"} <= {alias for artifact in kept for alias in artifact.aliases}
+    ] * len(artifacts)
+    assert {"latest", "best"} <= {alias for artifact in artifacts for alias in artifact.aliases}
     with pytest.raises(BlockingIOError):
         server.accept()
     wandb.finish()

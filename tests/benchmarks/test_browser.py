@@ -1,4 +1,4 @@
-"""The page in a browser, as wide as a desk's and as a phone's."""
+"""The page in a browser, as wide as on a desktop and on a phone."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.picture import PAGE, browser, screenshot
 
 pytestmark = pytest.mark.skipif(
-    browser() is None, reason="the page is NOT LOOKED AT: there is no Chromium here"
+    browser() is None, reason="the page is NOT TESTED: there is no Chromium here"
 )
 
 LOOK = """
@@ -38,7 +38,7 @@ window.addEventListener("load", () => {{
 
 
 def dom(page):
-    """The page as it is when its scripts have run."""
+    """The page after its scripts have run."""
     options = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000")
     command = [browser(), *options, "--dump-dom", page.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout

@@ -1,4 +1,4 @@
-"""Claims: one holder at a time, and none who is dead."""
+"""Claims: one holder at a time, and never a dead one."""
 
 import json
 import multiprocessing
@@ -20,20 +20,20 @@ def lost():
 
 @pytest.fixture
 def take(tmp_path, lost):
-    """``take(name)`` claims it, and lets go of it after the test."""
+    """``take(name)`` claims it, and releases it after the test."""
     held = []
 
-    def one(name="run", lease=LEASE):
+    def take_one(name="run", lease=LEASE):
         held.append(claim(tmp_path, name, lambda: lost.append(name), lease))
         return held[-1]
 
-    yield one
-    for some in held:
-        if some is not None:
-            some.release()
+    yield take_one
+    for each in held:
+        if each is not None:
+            each.release()
 
 
-def test_a_claim_is_one_workers_until_it_lets_go(take):
+def test_a_claim_belongs_to_one_worker_until_it_is_released(take):
     first = take()
     assert first is not None
     assert take() is None
@@ -49,7 +49,7 @@ def test_a_claim_outlives_its_lease_while_its_holder_lives(take, lost):
     assert lost == []
 
 
-def test_what_is_let_go_of_leaves_nothing(take, tmp_path):
+def test_a_released_claim_leaves_no_file(take, tmp_path):
     take().release()
     assert list(tmp_path.iterdir()) == []
 
@@ -60,8 +60,8 @@ def _holder(path, age, host, pid):
     os.utime(path, (then, then))
 
 
-def dead():
-    """The number of a process that has ended."""
+def dead_process():
+    """The ID of a process that has ended."""
     process = multiprocessing.get_context("spawn").Process(target=print)
     process.start()
     process.join()
@@ -69,12 +69,12 @@ def dead():
 
 
 @pytest.mark.parametrize("age", [0, 100])
-def test_a_dead_process_of_this_machine_holds_nothing(take, tmp_path, age):
-    _holder(tmp_path / "run.claim.000001", age, _machine(), dead())
+def test_a_dead_process_of_this_machine_holds_no_claim(take, tmp_path, age):
+    _holder(tmp_path / "run.claim.000001", age, _machine(), dead_process())
     assert take() is not None
 
 
-def test_a_worker_of_another_machine_is_dead_when_its_lease_is_over(take, tmp_path):
+def test_a_worker_on_another_machine_counts_as_dead_when_its_lease_expires(take, tmp_path):
     _holder(tmp_path / "run.claim.000001", LEASE / 4, "elsewhere", 1)
     assert take() is None
     time.sleep(LEASE)
@@ -84,7 +84,7 @@ def test_a_worker_of_another_machine_is_dead_when_its_lease_is_over(take, tmp_pa
 
 
 @pytest.mark.parametrize("text", ["", "{", "3", '{"host": 1}'])
-def test_a_claim_that_was_not_written_to_its_end_counts_for_its_lease(take, tmp_path, text):
+def test_an_incomplete_claim_is_valid_until_its_lease_expires(take, tmp_path, text):
     path = tmp_path / "run.claim.000001"
     path.write_text(text)
     assert take() is None
@@ -92,24 +92,24 @@ def test_a_claim_that_was_not_written_to_its_end_counts_for_its_lease(take, tmp_
     assert take() is not None
 
 
-def test_of_many_that_come_at_once_one_takes_over(tmp_path):
+def test_only_one_of_many_simultaneous_workers_takes_over(tmp_path):
     _holder(tmp_path / "run.claim.000001", 100, "elsewhere", 1)
     with ThreadPoolExecutor(16) as pool:
         held = list(pool.map(lambda _: claim(tmp_path, "run", lambda: None, 30), range(64)))
-    (one,) = (some for some in held if some is not None)
+    (one,) = (each for each in held if each is not None)
     one.release()
 
 
-def test_a_folder_that_is_away_for_a_moment_ends_no_claim(take, tmp_path, monkeypatch, lost):
+def test_a_claim_survives_a_folder_that_is_briefly_unavailable(take, tmp_path, monkeypatch, lost):
     calls = []
 
-    def away(self, *arguments, **options):
+    def fail(self, *arguments, **options):
         calls.append(self)
         raise OSError(116, "Stale file handle")
 
     assert take() is not None
     with monkeypatch.context() as patch:
-        patch.setattr("pathlib.Path.touch", away)
+        patch.setattr("pathlib.Path.touch", fail)
         time.sleep(LEASE / 2)
     assert calls
     time.sleep(LEASE)
@@ -117,19 +117,19 @@ def test_a_folder_that_is_away_for_a_moment_ends_no_claim(take, tmp_path, monkey
     assert take() is None
 
 
-def test_a_folder_that_stays_away_ends_it(take, monkeypatch, lost):
-    def away(self, *arguments, **options):
+def test_a_claim_is_lost_when_its_folder_stays_unavailable(take, monkeypatch, lost):
+    def fail(self, *arguments, **options):
         raise OSError(116, "Stale file handle")
 
     assert take() is not None
-    monkeypatch.setattr("pathlib.Path.touch", away)
+    monkeypatch.setattr("pathlib.Path.touch", fail)
     time.sleep(2 * LEASE)
     assert lost == ["run"]
 
 
-def test_a_holder_who_was_thought_dead_hears_of_it_and_takes_nothing_away(take, tmp_path, lost):
+def test_a_holder_presumed_dead_is_notified_and_keeps_the_new_claim_intact(take, tmp_path, lost):
     first = take()
-    (tmp_path / "run.claim.000002").write_text("{}")  # another's, meanwhile
+    (tmp_path / "run.claim.000002").write_text("{}")  # another worker's, meanwhile
     deadline = time.monotonic() + 10
     while not lost and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Grids of runs that are disturbed, against one that is not."""
+"""Grids of runs that are disturbed, compared with one that is not."""
 
 import dataclasses
 import json
@@ -15,9 +15,9 @@ from benchmarks.claims import claim
 from benchmarks.protocol import ROOT
 from benchmarks.records import read_record, record_path
 
-# What depends on when, and where, a run was made.
-OF_THE_MOMENT = {"wall_seconds", "peak_memory_bytes"}
-#: The command line of the benchmark, with a protocol that is over in a moment.
+# What depends on when and where a run was executed.
+VOLATILE = {"wall_seconds", "peak_memory_bytes"}
+#: The command line of the benchmark, with a protocol that takes only a moment.
 SMALL = f"""
 import dataclasses, sys
 from pathlib import Path
@@ -30,7 +30,7 @@ run.main(sys.argv[2:])
 
 
 class Size(NamedTuple):
-    """Of a grid: its runs, how long each is, how often it is killed, and how claims last."""
+    """The runs of a grid, their updates, how often it is killed, and the lease of its claims."""
 
     techniques: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -39,7 +39,7 @@ class Size(NamedTuple):
     lease: int
 
 
-#: Not of the first seed, of which a film is made.
+#: Not the first seed, for which an animation is saved.
 ONE = Size(("dcgan",), (1,), updates=60, kills=0, lease=1)
 LARGE = Size(("dcgan", "began"), (0, 1), updates=300, kills=10, lease=5)
 
@@ -65,80 +65,80 @@ def configs(tmp_path, size):
 
 @pytest.fixture
 def work(configs, start, size):
-    """``work(place)`` starts a worker with folders of that name."""
+    """``work(name)`` starts a worker that uses a folder of that name."""
 
-    def begin(place):
+    def begin(name):
         return start(
             *("-c", SMALL, configs, "--protocol", "digits", "--techniques", *size.techniques),
             *("--seeds", *size.seeds, "--parallel", "1", "--lease", size.lease),
-            *("--results", configs / place / "results", "--work", configs / place / "w"),
+            *("--results", configs / name / "results", "--work", configs / name / "w"),
         )
 
     return begin
 
 
 def finish(worker):
-    code, said = worker.ended(within=280)
-    assert code == 0, said
+    code, output = worker.ended(within=280)
+    assert code == 0, output
 
 
-def says(worker, update):
-    """Whether a worker has told of an evaluation."""
+def has_reported(worker, update):
+    """A function that returns whether a worker has reported an evaluation."""
     return lambda: f"update {update}:" in worker.said.read_text()
 
 
-def records(place, size):
-    """What the records and pictures hold, but for what is of the moment."""
-    held = {}
+def records(folder, size):
+    """The content of the records and pictures, without what is volatile."""
+    found = {}
     for technique in size.techniques:
         for seed in size.seeds:
-            path = record_path(place / "results", "digits", technique, seed)
+            path = record_path(folder / "results", "digits", technique, seed)
             record = dataclasses.asdict(read_record(path))
-            for name in OF_THE_MOMENT:
+            for name in VOLATILE:
                 del record[name]
             for point in [*record["curve"], record["best"]]:
                 assert point.pop("train_seconds") >= 0
-            held[technique, seed] = record, path.with_suffix(".png").read_bytes()
-    return held
+            found[technique, seed] = record, path.with_suffix(".png").read_bytes()
+    return found
 
 
 def processes(configs):
-    """How many each run took, the fewest first."""
+    """The number of processes that each run took, in ascending order."""
     histories = configs.rglob("history.json")
     return sorted(json.loads(path.read_text())["processes"] for path in histories)
 
 
 @pytest.mark.slow
-def test_a_grid_that_is_killed_ends_as_one_that_is_not(work, configs, size):
-    begun = time.monotonic()
+def test_a_killed_grid_ends_like_an_undisturbed_one(work, configs, size):
+    started = time.monotonic()
     finish(work("undisturbed"))
-    longest = (time.monotonic() - begun) / size.kills
-    chance = random.Random(0)
+    longest = (time.monotonic() - started) / size.kills
+    generator = random.Random(0)
     for _ in range(size.kills):
         worker = work("disturbed")
-        time.sleep(chance.uniform(0.1, longest))
-        worker.process.kill()  # alone: what it started must not outlive it
+        time.sleep(generator.uniform(0.1, longest))
+        worker.process.kill()  # only itself: its processes must not outlive it
         worker.process.wait()
         for path in (configs / "disturbed").rglob("seed*.json"):
-            json.loads(path.read_text())  # whole, whenever it is looked at
+            json.loads(path.read_text())  # always complete
     finish(work("disturbed"))
     assert records(configs / "disturbed", size) == records(configs / "undisturbed", size)
 
 
 @pytest.mark.parametrize("size", [ONE._replace(updates=10**6)])
-def test_what_a_killed_worker_has_started_ends_with_it(work, size):
-    worker = work("place")
-    worker.until(says(worker, 0))
+def test_the_processes_of_a_killed_worker_end_with_it(work, size):
+    worker = work("grid")
+    worker.until(has_reported(worker, 0))
     assert len(worker.ranks()) == 2
     worker.process.kill()
     worker.assert_all_ended()
 
 
 @pytest.mark.parametrize("size", [ONE])
-def test_a_run_that_another_worker_has_is_left_to_it(work, configs, size):
-    path = record_path(configs / "place" / "results", "digits", "dcgan", *size.seeds)
+def test_a_run_claimed_by_another_worker_is_left_to_it(work, configs, size):
+    path = record_path(configs / "grid" / "results", "digits", "dcgan", *size.seeds)
     held = claim(path.parent, path.stem, lambda: None, size.lease)
-    worker = work("place")
+    worker = work("grid")
     worker.until(lambda: "0 of 1 runs have a record" in worker.said.read_text())
     time.sleep(1)
     assert len(worker.ranks()) == 1
@@ -148,28 +148,28 @@ def test_a_run_that_another_worker_has_is_left_to_it(work, configs, size):
 
 
 @pytest.mark.parametrize("size", [ONE, pytest.param(LARGE, marks=pytest.mark.slow)])
-def test_an_interrupt_ends_a_grid_in_order_and_it_goes_on(work, configs, size):
-    worker = work("place")
-    worker.until(says(worker, size.updates // 3))
+def test_an_interrupted_grid_ends_cleanly_and_resumes(work, configs, size):
+    worker = work("grid")
+    worker.until(has_reported(worker, size.updates // 3))
     os.killpg(worker.process.pid, signal.SIGINT)
-    code, said = worker.ended(within=60)
-    assert code == 130, said
-    assert "interrupted: the same command resumes" in said
-    assert "Traceback" not in said
-    assert not list((configs / "place" / "results").rglob("*.json"))
-    again = work("place")
+    code, output = worker.ended(within=60)
+    assert code == 130, output
+    assert "interrupted: the same command resumes" in output
+    assert "Traceback" not in output
+    assert not list((configs / "grid" / "results").rglob("*.json"))
+    again = work("grid")
     finish(again)
     assert f"dcgan seed {size.seeds[0]}, update {size.updates // 6}:" not in again.said.read_text()
     assert processes(configs) == [1] * (len(size.techniques) * len(size.seeds) - 1) + [2]
 
 
 @pytest.mark.slow
-def test_two_workers_part_a_grid_and_one_takes_over_from_one_that_died(work, configs, size):
-    first, second = work("place"), work("place")
-    first.until(says(first, size.updates // 3))
+def test_two_workers_share_a_grid_and_one_takes_over_from_a_dead_one(work, configs, size):
+    first, second = work("grid"), work("grid")
+    first.until(has_reported(first, size.updates // 3))
     first.process.kill()
     finish(second)
-    records(configs / "place", size)
-    # One run was begun by the first and ended by the second, the others made once.
+    records(configs / "grid", size)
+    # One run was started by the first and finished by the second, the others took one process.
     assert processes(configs) == [1] * (len(size.techniques) * len(size.seeds) - 1) + [2]
-    assert not list((configs / "place").rglob("*.claim.*"))
+    assert not list((configs / "grid").rglob("*.claim.*"))

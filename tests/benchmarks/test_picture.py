@@ -1,4 +1,4 @@
-"""The picture in the README is of the page that is there."""
+"""The picture in the README shows the committed page."""
 
 from PIL import Image
 
@@ -6,7 +6,7 @@ from benchmarks.picture import CHECKSUM_KEY, PAGE, PICTURE, checksum
 from benchmarks.protocol import ROOT
 
 
-def test_the_picture_in_the_readme_is_of_the_committed_page():
+def test_the_picture_in_the_readme_shows_the_committed_page():
     picture = Image.open(PICTURE)
     assert picture.text[CHECKSUM_KEY] == checksum(PAGE), "run python -m benchmarks.picture again"
     assert picture.width == 1280

@@ -30,7 +30,7 @@ def test_committed_digits_run_is_ten_times_better_than_untrained(technique, seed
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)
-def test_committed_runs_of_a_technique_differ_by_nothing_but_the_seed(technique):
+def test_committed_runs_of_a_technique_differ_only_by_the_seed(technique):
     records = [r for r in read_records(RESULTS, DIGITS) if r.technique == technique]
     assert len(records) == len(DIGITS.seeds)
     models = [json.dumps([r.config["model"], r.config["data"], r.budget]) for r in records]
@@ -64,14 +64,14 @@ def test_a_failed_write_leaves_the_earlier_record(tmp_path, record):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"protocol": "digits"}', "3"])
-def test_what_is_not_a_record_is_named(tmp_path, text):
+def test_a_file_that_is_not_a_record_is_reported(tmp_path, text):
     path = tmp_path / "seed0.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"seed0\.json is not a record"):
         read_record(path)
 
 
-def test_a_record_from_before_scores_were_named_is_read_and_can_be_shown(tmp_path, record):
+def test_an_old_record_without_names_of_scores_is_read_and_shown(tmp_path, record):
     path = write_record(dataclasses.replace(record, protocol_version=3), tmp_path)
     content = json.loads(path.read_text())
     del content["distance"], content["score"]

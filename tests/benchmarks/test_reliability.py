@@ -1,4 +1,4 @@
-"""How often tests of reliability are made, what is counted, and the table of it."""
+"""How often reliability tests are run, what is counted, and the table of the counts."""
 
 import json
 
@@ -9,7 +9,7 @@ from benchmarks.measured_tables import reliability_table
 from benchmarks.reliability import EXPERIMENTS, TESTS, Experiment, main
 from gan_lightning.utils.errors import WrongFileError
 
-SOME = """
+EXAMPLE_TESTS = """
 import pytest
 
 @pytest.mark.parametrize("n", range(3))
@@ -37,15 +37,15 @@ def test_without_its_fixture(broken):
 
 
 @pytest.fixture
-def some(tmp_path, monkeypatch):
-    """``some(which)``: what the program writes of those tests, and its exit code."""
+def count(tmp_path, monkeypatch):
+    """``count(which)``: what the program writes about these tests, and its exit code."""
     (tmp_path / "conftest.py").write_text(
         "def pytest_addoption(parser):\n"
         "    parser.addoption('--times')\n"
         "    parser.addoption('--examples')\n"
         "    parser.addoption('--fast')\n"
     )
-    (tmp_path / "test_some.py").write_text(SOME)
+    (tmp_path / "test_some.py").write_text(EXAMPLE_TESTS)
     monkeypatch.setattr(reliability, "TESTS", tmp_path)
 
     def run(which):
@@ -64,8 +64,8 @@ def some(tmp_path, monkeypatch):
     return run
 
 
-def test_what_fails_is_counted_and_the_exit_code_tells(some):
-    found, code = some("test_")
+def test_failures_are_counted_and_set_the_exit_code(count):
+    found, code = count("test_")
     assert code == 1
     assert {name: found[name] for name in ("tried", "failed", "skipped")} == {
         "tried": 5 + 42,
@@ -77,19 +77,19 @@ def test_what_fails_is_counted_and_the_exit_code_tells(some):
     assert found["commit"]
 
 
-def test_what_is_good_exits_with_0(some):
-    found, code = some("test_good")
+def test_the_exit_code_is_0_without_failures(count):
+    found, code = count("test_good")
     assert (found["tried"], found["failed"], code) == (3, 0, 0)
 
 
-def test_a_fuzz_test_counts_its_inputs(some):
-    found, _ = some("test_good or test_made_up")
+def test_a_fuzz_test_counts_its_inputs(count):
+    found, _ = count("test_good or test_made_up")
     assert found["tried"] == 3 + 42
     assert found["largest"] == {"size": 2}
 
 
-def test_no_test_is_no_result(some):
-    found, code = some("nothing_is_called_so")
+def test_nothing_is_written_without_tests(count):
+    found, code = count("no_such_test")
     assert found is None
     assert "no test" in code
 
@@ -102,8 +102,8 @@ def test_every_experiment_has_tests():
             assert part in text, experiment
 
 
-def test_the_table_has_a_row_for_each_in_their_order(some, tmp_path):
-    some("test_good")
+def test_the_table_has_a_row_for_each_experiment_in_order(count, tmp_path):
+    count("test_good")
     folder = tmp_path / "results"
     one = json.loads((folder / "storage.json").read_text())
     (folder / "killed.json").write_text(json.dumps(one | {"title": "first", "tried": 21_000}))
@@ -114,7 +114,7 @@ def test_the_table_has_a_row_for_each_in_their_order(some, tmp_path):
     assert reliability_table(tmp_path / "nowhere") == ""
 
 
-def test_a_file_that_is_no_measurement_is_named(tmp_path):
+def test_a_file_that_is_not_a_measurement_is_reported(tmp_path):
     path = tmp_path / "killed.json"
     for text in ("", "[]", '{"title": 3}'):
         path.write_text(text)

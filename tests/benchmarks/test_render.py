@@ -67,7 +67,7 @@ def test_rows_of_an_older_version_are_shown_and_marked(results, tmp_path, record
     assert "SNGAN (stale)" in (tmp_path / "leaderboard.html").read_text()
 
 
-def test_a_film_is_shown_where_there_is_one(results, tmp_path):
+def test_an_animation_is_shown_where_there_is_one(results, tmp_path):
     _render(results, tmp_path)
     page = tmp_path / "leaderboard.html"
     assert "image/webp" not in page.read_text()
@@ -81,7 +81,7 @@ def test_a_film_is_shown_where_there_is_one(results, tmp_path):
     assert Image.open(results / "digits" / "dcgan" / "seed0.webp").n_frames == 2
 
 
-def test_published_numbers_stand_beside_ours_with_a_warning_where_they_do_not_compare(record):
+def test_published_scores_are_shown_beside_ours_with_whether_they_compare(record):
     reported = read_reported()
     fair = PROTOCOLS["cifar10-fair"]
     ours = dataclasses.replace(
@@ -114,7 +114,7 @@ def test_page_is_self_contained_and_escapes(results, tmp_path):
     assert "WGAN" not in labels
 
 
-def test_readme_gets_the_table_between_its_marks(results, tmp_path):
+def test_readme_gets_the_table_between_its_markers(results, tmp_path):
     readme = tmp_path / "README.md"
     begin, end = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
     readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
@@ -125,7 +125,7 @@ def test_readme_gets_the_table_between_its_marks(results, tmp_path):
     assert "old" not in text
 
 
-def test_readme_names_what_the_leaderboard_has_beside_it(results, tmp_path, record):
+def test_readme_names_the_other_protocols_of_the_leaderboard(results, tmp_path, record):
     mark = "<!-- leaderboard: {} -->"
     (tmp_path / "README.md").write_text(f"{mark.format('begin')}\n{mark.format('end')}\n")
     write_record(dataclasses.replace(record, protocol="fashion-mnist"), results)
@@ -135,7 +135,7 @@ def test_readme_names_what_the_leaderboard_has_beside_it(results, tmp_path, reco
     assert f"has more: {PROTOCOLS['fashion-mnist'].title}." in text
 
 
-def test_check_passes_on_what_was_written_and_fails_on_any_change(results, tmp_path, record):
+def test_check_passes_on_rendered_files_and_fails_on_any_change(results, tmp_path, record):
     _render(results, tmp_path)
     _render(results, tmp_path, "--check")
     page = (tmp_path / "leaderboard.html").read_text()
@@ -145,14 +145,14 @@ def test_check_passes_on_what_was_written_and_fails_on_any_change(results, tmp_p
     assert (tmp_path / "leaderboard.html").read_text() == page
 
 
-def test_check_fails_where_nothing_was_written(results, tmp_path):
+def test_check_fails_if_nothing_was_rendered(results, tmp_path):
     with pytest.raises(SystemExit, match=r"LEADERBOARD\.md"):
         _render(results, tmp_path, "--check")
     assert not (tmp_path / "LEADERBOARD.md").exists()
 
 
 @pytest.mark.slow
-def test_committed_files_are_what_the_committed_records_give():
+def test_committed_files_match_the_committed_records():
     render.main(["--check"])
     assert "<!-- leaderboard: begin -->" in (ROOT / "README.md").read_text()
 
@@ -185,7 +185,7 @@ def test_chart_puts_larger_values_higher_and_later_points_further_right():
     assert all(0 < y < HEIGHT for _, y in (first, last))
 
 
-def test_labels_keep_apart_and_in_sight():
+def test_labels_stay_apart_and_visible():
     placed = sorted(_separate_labels([100, 101, 102, HEIGHT, HEIGHT]))
     assert all(b - a >= 16 for a, b in itertools.pairwise(placed))
     assert placed[-1] <= HEIGHT

@@ -43,7 +43,7 @@ def _run(tmp_path, *arguments):
     return results
 
 
-def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
+def test_a_run_writes_a_record_and_is_not_repeated(tiny, tmp_path, capfd):
     results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
     path = record_path(results, "digits", "wgan", 5)
     record = read_record(path)
@@ -69,7 +69,7 @@ def test_a_run_leaves_a_record_and_is_not_made_twice(tiny, tmp_path, capfd):
     assert "1 of 1 runs have a record" in capfd.readouterr().out
 
 
-def test_a_run_on_two_devices_is_of_the_same_batches(tiny, tmp_path):
+def test_a_run_on_two_devices_has_the_same_total_batch_size(tiny, tmp_path):
     results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5", "--devices", "2")
     record = read_record(record_path(results, "digits", "wgan", 5))
     assert record.status == "finished"
@@ -80,7 +80,7 @@ def test_a_run_on_two_devices_is_of_the_same_batches(tiny, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are NOT FOLLOWED: no /proc here")
-def test_when_the_first_of_two_processes_is_killed_the_other_ends_too(tiny, tmp_path):
+def test_the_second_process_ends_when_the_first_is_killed(tiny, tmp_path):
     tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"trainer": {"max_steps": 10**6}}))
     options = Options(tmp_path / "results", tmp_path / "work", devices=2)
     attempt = Attempt(Run(tiny, "wgan", 0), options)
@@ -99,7 +99,7 @@ def test_when_the_first_of_two_processes_is_killed_the_other_ends_too(tiny, tmp_
     assert others[0] not in [each.number for each in running()]
 
 
-def test_a_failing_run_is_recorded_and_the_exit_code_tells(tiny, tmp_path):
+def test_a_failing_run_is_recorded_and_sets_the_exit_code(tiny, tmp_path):
     broken = TINY | {"data": {"class_path": "Digits", "init_args": {"batch_size": 5000}}}
     tiny.config("wgan").write_text(yaml.safe_dump(broken))
     with pytest.raises(SystemExit) as stop:
@@ -111,7 +111,7 @@ def test_a_failing_run_is_recorded_and_the_exit_code_tells(tiny, tmp_path):
     assert record.last == {}
 
 
-def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
+def test_a_run_with_non_finite_scores_is_recorded_as_diverged(tiny, tmp_path):
     wild = {"class_path": "DCGAN", "init_args": {"generator_lr": 1e30, "critic_lr": 1e30}}
     tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"model": wild}))
     with pytest.raises(SystemExit):
@@ -123,7 +123,7 @@ def test_a_run_whose_scores_are_not_finite_is_diverged(tiny, tmp_path):
     assert record.untrained["fd1797_digits_cnn"] > 0
 
 
-def test_a_failed_run_is_made_again_where_that_is_asked_for(tiny, tmp_path, record):
+def test_a_failed_run_is_only_repeated_with_retry(tiny, tmp_path, record):
     results = tmp_path / "results"
     failed = dataclasses.replace(record, technique="wgan", status="failed", message="no luck")
     write_record(failed, results)
@@ -135,7 +135,7 @@ def test_a_failed_run_is_made_again_where_that_is_asked_for(tiny, tmp_path, reco
     assert read_record(record_path(results, "digits", "wgan", 0)).status == "finished"
 
 
-def test_a_record_of_an_older_version_is_made_again(tiny, tmp_path, record):
+def test_a_run_of_an_older_version_is_repeated(tiny, tmp_path, record):
     write_record(
         dataclasses.replace(record, technique="wgan", protocol_version=0), tmp_path / "results"
     )
@@ -144,7 +144,7 @@ def test_a_record_of_an_older_version_is_made_again(tiny, tmp_path, record):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--parallel", "0"], "must be at least 1"),
         (["--devices", "0"], "must be at least 1"),
@@ -159,15 +159,17 @@ def test_a_record_of_an_older_version_is_made_again(tiny, tmp_path, record):
         (["--protocol", "nothing"], "invalid choice"),
     ],
 )
-def test_what_will_not_do_is_said_before_anything_runs(monkeypatch, capsys, arguments, said):
+def test_invalid_arguments_are_reported_before_anything_runs(
+    monkeypatch, capsys, arguments, message
+):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
     with pytest.raises(SystemExit) as stop:
         run.main(arguments)
     assert stop.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_protocol_that_needs_a_place_says_which(tiny, monkeypatch, capsys):
+def test_a_protocol_reports_a_missing_path(tiny, monkeypatch, capsys):
     needy = dataclasses.replace(tiny, needs={"data.data_dir": "a folder of pictures"})
     monkeypatch.setitem(run.PROTOCOLS, "digits", needy)
     with pytest.raises(SystemExit) as stop:

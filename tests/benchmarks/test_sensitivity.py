@@ -1,4 +1,4 @@
-"""The sensitivity of scores: what is measured, and that worse images score worse."""
+"""The sensitivity of scores: how images are distorted and drawn, and what is measured."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_distortions_grow_and_keep_the_shape():
         assert amounts[0] > 0
 
 
-def test_images_are_drawn_alike_with_their_labels():
+def test_the_same_images_are_drawn_with_their_labels():
     x, y = torch.arange(50).view(-1, 1), torch.arange(50)
     first, labels = sensitivity.draw_subset(x, y, 20)
     assert first.flatten().tolist() == labels.tolist()
@@ -38,14 +38,14 @@ def test_images_are_drawn_alike_with_their_labels():
 
 
 @pytest.mark.timeout(200)
-def test_what_is_measured_is_written_and_shown(tmp_path, data_files):
+def test_measurements_are_written_and_shown(tmp_path, data_files):
     from gan_lightning.metrics.train_extractor import main as train
 
-    place = data_files("ImageFolder")
+    paths = data_files("ImageFolder")
     weights = tmp_path / "small.pt"
-    folder = ["--data.data_dir", place["data_dir"], "--data.cache_dir", place["cache_dir"]]
+    folder = ["--data.data_dir", paths["data_dir"], "--data.cache_dir", paths["cache_dir"]]
     train(["--data", "ImageFolder", *folder, "--data.size", "16", "--output", str(weights)])
-    options = ["--folder", place["data_dir"], "--cache", place["cache_dir"], "--size", "16"]
+    options = ["--folder", paths["data_dir"], "--cache", paths["cache_dir"], "--size", "16"]
     options += ["--extractor", "classifier", "--weights", str(weights), "--title", "Small pictures"]
     sensitivity.main([*options, "--output", str(tmp_path / "results")])
     (path,) = (tmp_path / "results").iterdir()

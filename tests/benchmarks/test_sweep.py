@@ -1,4 +1,4 @@
-"""The sweep: what it would run is a command line that works, and what it looks at is logged."""
+"""The sweep: its command lines are valid, and the score that it minimises is logged."""
 
 import pytest
 import yaml
@@ -10,8 +10,8 @@ SWEEP = yaml.safe_load((ROOT / "benchmarks" / "sweep.yaml").read_text())
 
 
 @pytest.mark.parametrize("end", ["first", "last"])
-def test_every_end_of_the_search_is_a_command_line_that_is_understood(end, monkeypatch, capsys):
-    """As Weights & Biases fills the command in: --NAME=VALUE for each parameter."""
+def test_both_ends_of_each_search_range_are_valid_arguments(end, monkeypatch, capsys):
+    """The command is filled in as by Weights & Biases: --NAME=VALUE for each parameter."""
     monkeypatch.chdir(ROOT)
     arguments = []
     for name, parameter in SWEEP["parameters"].items():
@@ -29,6 +29,6 @@ def test_every_end_of_the_search_is_a_command_line_that_is_understood(end, monke
         assert float(config["model"]["init_args"][name]) == float(value)
 
 
-def test_what_is_minimised_is_what_the_protocol_ranks_by():
+def test_the_sweep_minimises_the_distance_that_the_protocol_ranks_by():
     assert SWEEP["metric"]["name"] == PROTOCOLS["fashion-mnist"].distance
     assert "--evaluate.num_samples=10000" in PROTOCOLS["fashion-mnist"].arguments

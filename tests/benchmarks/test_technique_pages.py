@@ -1,4 +1,4 @@
-"""The pages of the techniques: complete, and filled by the program."""
+"""The pages of the techniques: complete, and filled in by the program."""
 
 import re
 
@@ -32,7 +32,7 @@ def test_every_technique_has_a_page():
 
 
 @every_technique
-def test_a_page_has_every_part(name):
+def test_a_page_has_every_section(name):
     text = (PAGES / f"{name}.md").read_text()
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert headings[:-1] == HEADINGS
@@ -51,7 +51,7 @@ def test_a_page_has_every_part(name):
 
 
 @every_technique
-def test_links_of_a_page_lead_somewhere(name):
+def test_links_of_a_page_have_targets(name):
     text = (PAGES / f"{name}.md").read_text()
     links = re.findall(r"\]\((?!https?://)([^)#]+)\)", text)
     assert links
@@ -66,12 +66,12 @@ def test_a_page_explains_everything_that_is_logged(name):
     x = torch.randn(4, 2)
     logged = {*model.critic_objective(x, None, z)[1], *model.generator_objective(x, None, z)[1]}
     first_cells = " ".join(re.findall(r"^\| (`[^|]+)\|", text, re.MULTILINE))
-    # What a callback adds has a part to fill in, as <layer>.
+    # Keys that a callback adds have a placeholder, such as <layer>.
     explained = {name for name in re.findall(r"`([^`]+)`", first_cells) if "<" not in name}
     assert explained == logged
 
 
-def test_what_others_published_is_complete():
+def test_published_scores_and_parameters_are_complete():
     reported = read_reported()
     assert {entry["technique"] for entry in reported.scores} == set(TECHNIQUES)
     assert {entry["technique"] for entry in reported.parameters} == set(TECHNIQUES)
@@ -100,7 +100,7 @@ def test_render_fills_a_page_and_checks_it(tmp_path, record):
         render.main([*arguments, "--check"])
 
 
-def test_the_smallest_count_can_be_made_by_hand():
+def test_a_small_parameter_count_matches_a_count_by_hand():
     # Two critics of 8 px: 5 layers by their shapes.
     generator, critic = count_parameters(
         "dcgan", 8, generator_width=2, critic_width=2, latent_dim=3
@@ -111,7 +111,7 @@ def test_the_smallest_count_can_be_made_by_hand():
     assert critic == 3 * 2 * 16 + 2 + 2 * 4 * 16 + 8 + 16 + 1
 
 
-def test_a_page_without_the_marks_stays_as_it_is():
+def test_a_page_without_markers_is_unchanged():
     assert fill("text", "results", "new") == "text"
     half = "<!-- results: begin --> text"
     assert fill(half, "results", "new") == half

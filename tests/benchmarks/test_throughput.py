@@ -25,11 +25,11 @@ def test_cases_run_in_turn_and_the_first_round_does_not_count():
     assert results == {"a": [2, 4, 6], "b": [3, 5, 7]}
 
 
-def test_the_spread_is_of_the_rounds():
+def test_the_median_and_range_are_over_the_rounds():
     assert timing.median_and_range([5, 1, 2]) == {"median": 2, "low": 1, "high": 5}
 
 
-def test_the_stopwatch_times_as_many_batches_as_it_says():
+def test_the_stopwatch_times_the_requested_number_of_batches():
     handed_out = []
 
     class Loader:
@@ -46,12 +46,12 @@ def test_the_stopwatch_times_as_many_batches_as_it_says():
     assert len(handed_out) == 10 + 20
 
 
-def test_a_loader_without_a_batch_is_refused():
+def test_a_loader_without_a_batch_is_rejected():
     with pytest.raises(SystemExit, match="no batch: use a smaller --batch-size"):
         loaders.stopwatch(TensorLoader(torch.zeros(0, 1), None, 4), torch.device("cpu"), 1)
 
 
-def test_all_cases_are_of_the_same_images(tmp_path, data_files, monkeypatch):
+def test_all_cases_load_the_same_images(tmp_path, data_files, monkeypatch):
     monkeypatch.setattr(loaders, "CIFAR_SHAPE", (12, 3, 8, 8))
     cpu = torch.device("cpu")
     folder = tmp_path / data_files("ImageFolder")["data_dir"]
@@ -73,7 +73,7 @@ def test_all_cases_are_of_the_same_images(tmp_path, data_files, monkeypatch):
         torch.testing.assert_close(sorted_images(name), ours)
 
 
-def test_what_is_measured_is_written_and_shown(tmp_path, data_files, monkeypatch, capsys):
+def test_measurements_are_written_and_shown(tmp_path, data_files, monkeypatch, capsys):
     monkeypatch.setattr(loaders, "CIFAR_SHAPE", (64, 3, 8, 8))
     arguments = ["--data", "--folder", data_files("ImageFolder")["data_dir"]]
     arguments += ["--batch-size", "8", "--batches", "3", "--rounds", "2"]
@@ -124,7 +124,7 @@ def test_an_iteration_is_measured_in_each_mode_written_and_shown(tmp_path, capsy
     arguments = ["--train", "--points", "--techniques", "dcgan", "wgan_gp", "--width", "8"]
     arguments += ["--rounds", "2", "--updates", "3", "--batch-size", "4", "--modes", *modes]
     throughput.main([*arguments, "--name", "points", "--output", str(tmp_path / "figures")])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     (path,) = (tmp_path / "figures").iterdir()
     assert path.name.startswith("train-points-")
     result = json.loads(path.read_text())
@@ -138,13 +138,13 @@ def test_an_iteration_is_measured_in_each_mode_written_and_shown(tmp_path, capsy
             taken = row["milliseconds"]
             assert 0 < taken["low"] <= taken["median"] <= taken["high"]
             assert f"| {name} | {taken['median']:,.3g} ({taken['low']:,.3g} to" in page
-            assert name in said
+            assert name in output
     # Five critic updates, each with a second gradient, beside one of the generator.
     plain, penalised = (case["operators"] for case in result["cases"])
     assert penalised > 3 * plain
 
 
-def test_operations_are_counted_as_they_are():
+def test_operations_match_a_count_by_hand():
     bare = training.BareLoop(training.Case("dcgan", (2,), 4, width=8), torch.device("cpu"))
     layers = [m for m in bare.gan.modules() if isinstance(m, torch.nn.Linear)]
     critic = [m for m in layers if m in set(bare.gan.critic.modules())]
@@ -154,9 +154,10 @@ def test_operations_are_counted_as_they_are():
         return sum(2 * layer.in_features * layer.out_features for layer in layers)
 
     first_of_critic, first = products(critic[:1]), products(generator[:1])
-    # The critic's update: the generator forward; the critic, on twice the batch, forward and its
-    # weights' gradients, and of all but its samples the inputs'. The generator's update: both
-    # forward, the gradients of the critic's inputs, and the generator's of weights and inputs.
+    # The critic's update: the generator's forward pass; for the critic, on twice the batch, the
+    # forward pass, the gradients of weights, and those of inputs other than the samples. The
+    # generator's update: both forward passes, the gradients of the critic's inputs, and those of
+    # the generator's weights and inputs.
     expected = 4 * (
         products(generator)
         + 2 * (3 * products(critic) - first_of_critic)

@@ -1,4 +1,4 @@
-"""TrainingClock: the time of training, without that of scoring, over all processes of a run."""
+"""TrainingClock: time spent training, without scoring, summed over all processes of a run."""
 
 import time
 
@@ -12,7 +12,7 @@ PAUSE = 0.05
 
 
 class Slow(pl.Callback):
-    """Takes time, before a training step and in a validation."""
+    """Sleeps before each training batch and each validation batch."""
 
     def __init__(self, training, validation):
         self.training, self.validation = training, validation
@@ -26,7 +26,7 @@ class Slow(pl.Callback):
 
 @pytest.fixture
 def run(make_trainer):
-    """``run(slow, max_steps)`` trains and returns the trainer, and the seconds it said."""
+    """``run(slow, max_steps)`` trains and returns the trainer and the logged seconds."""
 
     def train(slow, max_steps, ckpt_path=None):
         trainer = make_trainer(
@@ -41,19 +41,19 @@ def run(make_trainer):
     return train
 
 
-def test_the_time_of_training_counts(run):
+def test_time_spent_training_is_counted(run):
     _, seconds = run(Slow(PAUSE, 0), 4)
     assert seconds >= 4 * PAUSE
 
 
-def test_the_time_of_scoring_does_not(run):
+def test_time_spent_scoring_is_not_counted(run):
     started = time.monotonic()
     _, seconds = run(Slow(0, 4 * PAUSE), 4)
-    # Two validations, and the sanity check, of two batches each.
+    # Two validations and the sanity check, each with two batches.
     assert seconds <= time.monotonic() - started - 6 * 4 * PAUSE
 
 
-def test_a_resumed_run_goes_on_counting(run, tmp_path):
+def test_a_resumed_run_continues_counting(run, tmp_path):
     trainer, first = run(Slow(4 * PAUSE, 0), 2)
     trainer.save_checkpoint(tmp_path / "one.ckpt")
     _, both = run(Slow(0, 0), 4, ckpt_path=tmp_path / "one.ckpt")

@@ -1,4 +1,4 @@
-"""Whether samples have become alike: the measure, what is logged, and the warning."""
+"""Diversity: the distance measure, what is logged, and the warning about mode collapse."""
 
 import warnings
 
@@ -15,19 +15,19 @@ from gan_lightning.metrics.diversity import nearest_distance
 COLLAPSED = "may have collapsed"
 
 
-def test_the_distance_is_that_to_the_nearest_other_sample():
+def test_the_distance_is_to_the_nearest_other_sample():
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])
     assert nearest_distance(x) == pytest.approx((5 + 1 + 1) / 3)
 
 
 @pytest.mark.parametrize("modes", [1, 4, 16])
-def test_few_pictures_drawn_again_and_again_are_told(modes):
+def test_repeated_images_are_detected(modes):
     real = Digits().load("train")[0][:64].float() / 127.5 - 1
     few = real[:modes].repeat(64 // modes, 1, 1, 1) + 0.05 * torch.randn(64, 1, 8, 8)
     assert nearest_distance(few) < 0.2 * nearest_distance(real)
 
 
-def test_one_cluster_of_a_ring_is_told():
+def test_a_single_cluster_of_a_ring_is_detected():
     points = Ring(num_samples=1000)
     real, clusters = points.load("train")
     one = real[clusters == 0]
@@ -35,7 +35,7 @@ def test_one_cluster_of_a_ring_is_told():
 
 
 class Scripted:
-    """A model whose samples are real ones, or one and the same, as a script says."""
+    """A model whose samples are, in a scripted order, real ones or copies of a single one."""
 
     def __init__(self, monkeypatch, *collapsed):
         self.model = tiny("dcgan", IMAGE)
@@ -60,43 +60,43 @@ def fit(make_trainer, model, callback, updates):
     return trainer.callback_metrics
 
 
-def test_it_warns_once_until_samples_differ_again(make_trainer, monkeypatch):
+def test_it_warns_once_until_samples_are_diverse_again(make_trainer, monkeypatch):
     script = Scripted(monkeypatch, True, False, True, True, False, True)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(make_trainer, script.model, Diversity(), 5)
-    found = [str(w.message) for w in said if COLLAPSED in str(w.message)]
-    # Of the untrained generator, the first one, nothing is said.
-    assert [message.split(":")[0] for message in found] == [
+    messages = [str(w.message) for w in caught if COLLAPSED in str(w.message)]
+    # The first evaluation, of the untrained generator, does not warn.
+    assert [message.split(":")[0] for message in messages] == [
         "DCGAN may have collapsed at update 2",
         "DCGAN may have collapsed at update 5",
     ]
-    assert "0% of that of real samples, below the threshold of 50%" in found[0]
+    assert "0% of that of real samples, below the threshold of 50%" in messages[0]
 
 
-@pytest.mark.parametrize(("least", "warned"), [(0.0, False), (0.5, False), (1.5, True)])
-def test_the_share_is_that_asked_for(make_trainer, monkeypatch, least, warned):
+@pytest.mark.parametrize(("threshold", "warned"), [(0.0, False), (0.5, False), (1.5, True)])
+def test_the_threshold_is_configurable(make_trainer, monkeypatch, threshold, warned):
     script = Scripted(monkeypatch, False, False)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        logged = fit(make_trainer, script.model, Diversity(least), 1)
-    assert any(COLLAPSED in str(w.message) for w in said) == warned
-    # 64 of 640 alike samples: a little nearer or farther.
+        logged = fit(make_trainer, script.model, Diversity(threshold), 1)
+    assert any(COLLAPSED in str(w.message) for w in caught) == warned
+    # Two draws of 64 samples have slightly different distances.
     assert float(logged["diversity/fake"] / logged["diversity/real"]) == pytest.approx(1, abs=0.2)
 
 
-def test_training_draws_the_same_numbers_with_it_and_without(make_trainer):
-    ended = []
+def test_the_callback_does_not_change_training(make_trainer):
+    weights = []
     for callbacks in ([], [Diversity()]):
         torch.manual_seed(0)
         model = tiny("dcgan", IMAGE)
         trainer = make_trainer(*callbacks, max_steps=3, val_check_interval=1)
         trainer.fit(model, batches(IMAGE), batches(IMAGE))
-        ended.append(model.generator.state_dict())
-    assert all(torch.equal(ended[0][name], ended[1][name]) for name in ended[0])
+        weights.append(model.generator.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_a_batch_that_has_nothing_for_a_rank_is_no_fault(make_trainer):
+def test_a_rank_with_an_empty_batch_is_supported(make_trainer):
     loader = TensorLoader(*samples(IMAGE, 129), 64, rank=1, world_size=2)
     assert [len(x) for x, _ in loader] == [64, 0]
     make_trainer(Diversity(), max_steps=1).fit(tiny("dcgan", IMAGE), batches(IMAGE), loader)
@@ -109,8 +109,8 @@ def test_the_command_line_logs_it_at_each_evaluation(metrics, data, name, reques
         *("--model.critic_width=8", "--trainer.max_steps=4", "--trainer.val_check_interval=2"),
     )
     rows = metrics(run)
-    seen = {step: row for step, row in rows.items() if "diversity/fake" in row}
-    assert list(seen) == [0, 2, 4]
-    (real,) = {row["diversity/real"] for row in seen.values()}
+    measured = {step: row for step, row in rows.items() if "diversity/fake" in row}
+    assert list(measured) == [0, 2, 4]
+    (real,) = {row["diversity/real"] for row in measured.values()}
     assert real > 0
-    assert all(row["diversity/fake"] >= 0 for row in seen.values())
+    assert all(row["diversity/fake"] >= 0 for row in measured.values())

@@ -1,4 +1,4 @@
-"""Evaluate: scores against other arithmetic, when they are measured, what they leave alone."""
+"""Evaluate: scores against reference computations, when they are computed, and side effects."""
 
 import math
 import random
@@ -28,7 +28,7 @@ EVERY_UPDATE = {"val_check_interval": 1, "check_val_every_n_epoch": None}
 
 
 class _Known(GAN):
-    """Hands out the images it was given, over and over."""
+    """Returns the given images in turn."""
 
     def __init__(self, images):
         super().__init__(
@@ -41,7 +41,7 @@ class _Known(GAN):
             critic_width=1,
         )
         self.images = images
-        self.asked = []
+        self.requested = []
 
     def draw_latents(self, n):
         return torch.arange(n).view(n, 1)
@@ -56,12 +56,12 @@ class _Known(GAN):
         raise NotImplementedError
 
     def generate(self, z, y):
-        self.asked.append(len(z))
+        self.requested.append(len(z))
         return self.images[z[:, 0] % len(self.images)]
 
 
 class _Images(GANDataModule):
-    """The uint8 images that it was given."""
+    """A data module with the given uint8 images."""
 
     shape = IMAGE
     extractor = "digits_cnn"
@@ -76,7 +76,7 @@ class _Images(GANDataModule):
 
 @pytest.fixture
 def digits():
-    """All of them as floats ``(1797, 1, 8, 8)``, and once more as bytes."""
+    """All digits ``(1797, 1, 8, 8)``, as floats and as bytes."""
     images, _ = Digits().load("train")
     ((floats, _),) = TensorLoader(images, None, len(images))
     return floats, images
@@ -84,7 +84,7 @@ def digits():
 
 @pytest.fixture
 def scores(make_trainer):
-    """``scores(model, data)``: what a validation outside a fit logs."""
+    """``scores(model, data)`` returns what a validation outside a fit logs."""
 
     def measure(model, data, evaluate=None):
         trainer = make_trainer(evaluate or Evaluate())
@@ -98,7 +98,7 @@ def scores(make_trainer):
 
 @pytest.fixture
 def logged_fit(make_trainer, metrics, tmp_path):
-    """``logged_fit(model)`` trains on digits and returns what was logged by update."""
+    """``logged_fit(model)`` trains on digits and returns the logged values by update."""
 
     def fit(model, *callbacks, **arguments):
         logger = CSVLogger(tmp_path, "logs")
@@ -114,7 +114,7 @@ def logged_fit(make_trainer, metrics, tmp_path):
 
 
 def frechet_distance(real, fake):
-    """The definition, of bytes, in float64."""
+    """The Fréchet distance of bytes by its definition, in float64."""
     network = load_extractor("digits_cnn").network
     one, other = (network(x)[0].double().numpy() for x in (real, fake))
     first, second = (np.cov(features, rowvar=False) for features in (one, other))
@@ -130,43 +130,43 @@ def random_states():
     }
 
 
-# Arithmetic
+# Values
 
 
-def test_the_distance_is_the_definitions(digits, scores):
+def test_the_distance_matches_its_definition(digits, scores):
     floats, images = digits
     fake = (floats[700:] + 0.3 * torch.randn(1097, *IMAGE)).clamp(-1, 1)
-    known = scores(_Known(fake), _Images(images[:700]), Evaluate(num_samples=1097))
+    result = scores(_Known(fake), _Images(images[:700]), Evaluate(num_samples=1097))
     rounded = torch.from_numpy(np.rint((fake.double().numpy() + 1) * 127.5).astype(np.uint8))
     expected = frechet_distance(images[:700], rounded)
     assert expected > 1
-    assert known["fd1097_digits_cnn"] == pytest.approx(expected, rel=1e-6)
+    assert result["fd1097_digits_cnn"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_real_samples_are_no_distance_from_themselves(digits, scores):
+def test_real_samples_have_distance_zero_to_themselves(digits, scores):
     floats, images = digits
-    known = scores(_Known(floats), _Images(images))
-    assert abs(known["fd1797_digits_cnn"]) < 1e-6
-    # Ten digits, told apart with ease.
-    assert 9 < known["is1797_digits_cnn"] <= 10
+    result = scores(_Known(floats), _Images(images))
+    assert abs(result["fd1797_digits_cnn"]) < 1e-6
+    # The classifier separates the ten digits well.
+    assert 9 < result["is1797_digits_cnn"] <= 10
 
 
-def test_one_picture_over_and_over_has_the_least_score(digits, scores):
+def test_a_single_repeated_image_has_the_lowest_inception_score(digits, scores):
     floats, images = digits
-    known = scores(_Known(floats[:1]), _Images(images))
-    assert known["is1797_digits_cnn"] == pytest.approx(1)
-    assert known["fd1797_digits_cnn"] > 100
+    result = scores(_Known(floats[:1]), _Images(images))
+    assert result["is1797_digits_cnn"] == pytest.approx(1)
+    assert result["fd1797_digits_cnn"] > 100
 
 
-def test_a_sample_that_is_not_finite_does_not_pass_for_a_picture(digits, scores):
+def test_a_sample_that_is_not_finite_makes_the_scores_nan(digits, scores):
     floats, images = digits
     broken = floats.clone()
     broken[5, 0, 3, 3] = math.nan
     with pytest.warns(UserWarning, match="_Known diverged: some of 1,797 generated samples are"):
-        known = scores(_Known(broken), _Images(images))
-    assert known.pop("diverged") == 1
-    assert sorted(known) == SCORES
-    assert all(map(math.isnan, known.values()))
+        result = scores(_Known(broken), _Images(images))
+    assert result.pop("diverged") == 1
+    assert sorted(result) == SCORES
+    assert all(map(math.isnan, result.values()))
 
 
 @pytest.mark.parametrize(
@@ -186,34 +186,34 @@ def test_rounding_is_to_the_nearest_byte(x, byte):
     assert (rounded.item(), rounded.dtype) == (byte, torch.uint8)
 
 
-def test_rounding_undoes_the_loader():
-    every = torch.arange(256, dtype=torch.uint8).view(-1, 1, 1, 1)
-    ((floats, _),) = TensorLoader(every, None, 256)
-    assert torch.equal(to_uint8(floats), every)
+def test_rounding_inverts_the_scaling_of_the_loader():
+    values = torch.arange(256, dtype=torch.uint8).view(-1, 1, 1, 1)
+    ((floats, _),) = TensorLoader(values, None, 256)
+    assert torch.equal(to_uint8(floats), values)
 
 
-# What is drawn
+# Samples
 
 
 @pytest.mark.parametrize(
-    ("num_samples", "asked"), [(None, [70, 30]), (17, [17]), (150, [70, 70, 10])]
+    ("num_samples", "requested"), [(None, [70, 30]), (17, [17]), (150, [70, 70, 10])]
 )
-def test_as_many_samples_are_drawn_as_asked_for(digits, scores, num_samples, asked):
+def test_the_requested_number_of_samples_is_drawn(digits, scores, num_samples, requested):
     floats, images = digits
     model = _Known(floats)
     scores(model, _Images(images[:100]), Evaluate(num_samples=num_samples, batch_size=70))
-    assert model.asked == asked
+    assert model.requested == requested
 
 
 @pytest.mark.parametrize(
     ("option", "value"), [("num_samples", 1), ("num_samples", 0), ("batch_size", 0)]
 )
-def test_numbers_that_cannot_be_scored_are_refused_at_once(option, value):
+def test_invalid_numbers_of_samples_are_rejected_at_once(option, value):
     with pytest.raises(ValueError, match=option):
         Evaluate(**{option: value})
 
 
-def test_the_seed_decides_the_samples(scores):
+def test_the_seed_determines_the_samples(scores):
     model = tiny("wgan_gp", IMAGE)
     first, second, other = (
         scores(model, Digits(), Evaluate(num_samples=50, seed=seed)) for seed in (0, 0, 1)
@@ -229,10 +229,10 @@ def test_the_same_weights_score_the_same_throughout_a_fit(logged_fit):
     assert rows[0] == rows[1] == rows[2]
 
 
-# What it touches
+# Side effects
 
 
-def test_an_evaluation_leaves_all_random_state_alone(scores):
+def test_an_evaluation_does_not_change_any_random_state(scores):
     model = tiny("wgan_gp", IMAGE, num_classes=10)
     before = random_states()
     scores(model, Digits(conditional=True))
@@ -240,7 +240,7 @@ def test_an_evaluation_leaves_all_random_state_alone(scores):
 
 
 @pytest.mark.parametrize("callbacks", [[], [Evaluate()]], ids=["no callback", "no evaluation"])
-def test_training_is_the_same_with_evaluations_as_without(logged_fit, make_trainer, callbacks):
+def test_evaluations_do_not_change_training(logged_fit, make_trainer, callbacks):
     def model():
         torch.manual_seed(0)
         return tiny("wgan_gp", IMAGE)
@@ -253,13 +253,13 @@ def test_training_is_the_same_with_evaluations_as_without(logged_fit, make_train
     assert differences(state(alone), state(evaluated)) == []
 
 
-def test_an_evaluation_leaves_the_mode_of_the_networks_alone(scores):
+def test_an_evaluation_leaves_the_networks_in_training_mode(scores):
     model = tiny("dcgan", IMAGE)
     scores(model, Digits(), Evaluate(num_samples=20))
     assert model.generator.training
 
 
-def test_the_module_holds_no_part_of_a_metric(scores, make_trainer, tmp_path):
+def test_metrics_are_not_part_of_the_module_or_its_checkpoint(scores, make_trainer, tmp_path):
     model = tiny("wgan_gp", IMAGE)
     names = list(model.state_dict()), [name for name, _ in model.named_parameters()]
     trainer = make_trainer(Evaluate(), max_steps=1)
@@ -271,14 +271,14 @@ def test_the_module_holds_no_part_of_a_metric(scores, make_trainer, tmp_path):
     assert list(checkpoint["state_dict"]) == names[0]
 
 
-# When and where
+# When scores are computed, and on which data
 
 
 def test_scores_are_named_after_the_extractor(scores):
     assert sorted(scores(tiny("wgan_gp", IMAGE), Digits())) == SCORES
 
 
-def test_the_test_loop_is_scored_against_the_test_split(digits, make_trainer):
+def test_the_test_loop_scores_against_the_test_split(digits, make_trainer):
     floats, images = digits
 
     class Halves(_Images):
@@ -295,17 +295,17 @@ def test_the_test_loop_is_scored_against_the_test_split(digits, make_trainer):
     [(tiny("wgan_gp", IMAGE), Digits), (tiny("wgan_gp"), Ring)],
     ids=["images", "vectors"],
 )
-def test_nothing_is_scored_where_nothing_is_asked_for(scores, model, data):
+def test_without_an_extractor_nothing_is_scored(scores, model, data):
     assert scores(model, data(), Evaluate("none")) == {}
 
 
-def test_drawing_samples_needs_no_weights(make_trainer):
+def test_predicting_needs_no_extractor_weights(make_trainer):
     trainer = make_trainer(Evaluate("inception", weights="nowhere.pth"))
     drawn = trainer.predict(tiny("wgan_gp", IMAGE), Digits(predict_samples=3))
     assert [len(x) for x in drawn] == [3]
 
 
-def test_the_untrained_generator_is_scored_where_the_sanity_check_is_whole(logged_fit, scores):
+def test_a_complete_sanity_check_scores_the_untrained_generator(logged_fit, scores):
     torch.manual_seed(0)
     untrained = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(cache_dir=None))
     torch.manual_seed(0)
@@ -315,7 +315,7 @@ def test_the_untrained_generator_is_scored_where_the_sanity_check_is_whole(logge
 
 
 @pytest.mark.parametrize("sanity_batches", [-1, 0, 2])
-def test_a_fits_score_is_measured_against_all_real_samples(logged_fit, scores, sanity_batches):
+def test_scores_during_a_fit_use_all_real_samples(logged_fit, scores, sanity_batches):
     model = tiny("wgan_gp", IMAGE)
     rows = logged_fit(model, max_steps=1, num_sanity_val_steps=sanity_batches)
     assert list(rows) == ([0, 1] if sanity_batches == -1 else [1])
@@ -324,27 +324,31 @@ def test_a_fits_score_is_measured_against_all_real_samples(logged_fit, scores, s
 
 
 @pytest.mark.parametrize(("mode", "best"), [("min", min), ("max", max)])
-def test_the_best_checkpoint_is_kept(logged_fit, tmp_path, mode, best):
-    keep = ModelCheckpoint(tmp_path / "kept", "{step}", monitor="fd1797_digits_cnn", mode=mode)
-    rows = logged_fit(tiny("wgan_gp", IMAGE, generator_lr=1e-2), keep, enable_checkpointing=True)
+def test_the_best_checkpoint_can_be_selected_by_score(logged_fit, tmp_path, mode, best):
+    checkpoint = ModelCheckpoint(
+        tmp_path / "checkpoints", "{step}", monitor="fd1797_digits_cnn", mode=mode
+    )
+    rows = logged_fit(
+        tiny("wgan_gp", IMAGE, generator_lr=1e-2), checkpoint, enable_checkpointing=True
+    )
     distances = {step: row["fd1797_digits_cnn"] for step, row in rows.items() if step > 0}
     step = best(distances, key=distances.get)
-    assert keep.best_model_score.item() == pytest.approx(distances[step])
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == [f"step={step}.ckpt"]
+    assert checkpoint.best_model_score.item() == pytest.approx(distances[step])
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"step={step}.ckpt"]
 
 
 # Names, metrics and counts
 
 
-def test_metrics_are_chosen_and_come_in_that_order(scores):
+def test_selected_metrics_come_in_the_given_order(scores):
     model = tiny("wgan_gp", IMAGE)
     for metrics in ("kd, recall", ["kd", "recall"]):
-        known = scores(model, Digits(), Evaluate(metrics=metrics, num_samples=300))
-        assert list(known) == ["kd300_digits_cnn", "recall300_digits_cnn"]
+        result = scores(model, Digits(), Evaluate(metrics=metrics, num_samples=300))
+        assert list(result) == ["kd300_digits_cnn", "recall300_digits_cnn"]
 
 
 @pytest.mark.parametrize("metrics", ["fid", "fd,nonsense", ""])
-def test_metrics_that_there_are_not_stop_a_run_before_it_starts(make_trainer, metrics):
+def test_unknown_metrics_stop_a_run_before_it_starts(make_trainer, metrics):
     trainer = make_trainer(Evaluate(metrics=metrics), max_steps=1)
     with pytest.raises(ArgumentError):
         trainer.fit(tiny("wgan_gp", IMAGE), Digits(batch_size=8))
@@ -355,23 +359,23 @@ def test_metrics_that_there_are_not_stop_a_run_before_it_starts(make_trainer, me
     ("limit", "seen"),
     [({"limit_val_batches": 2}, 1024), ({"limit_val_batches": 1}, 512), ({"fast_dev_run": 1}, 512)],
 )
-def test_a_loop_over_some_of_the_real_samples_says_so_and_keeps_nothing(
+def test_limited_validation_names_its_sample_count_and_caches_nothing(
     make_trainer, tmp_path, limit, seen
 ):
-    model, kept = tiny("wgan_gp", IMAGE), tmp_path / "kept"
-    evaluate = {"num_samples": 100, "cache_dir": str(kept)}
+    model, cache = tiny("wgan_gp", IMAGE), tmp_path / "cache"
+    evaluate = {"num_samples": 100, "cache_dir": str(cache)}
     trainer = make_trainer(Evaluate(**evaluate), **limit)
-    (known,) = trainer.validate(model, Digits(), verbose=False)
-    assert set(known) == {f"fd100_digits_cnn_train{seen}", "is100_digits_cnn", "step"}
-    assert not kept.exists()
-    # What is kept of all of them is not taken for these.
+    (result,) = trainer.validate(model, Digits(), verbose=False)
+    assert set(result) == {f"fd100_digits_cnn_train{seen}", "is100_digits_cnn", "step"}
+    assert not cache.exists()
+    # The cached features of all samples are not used for a limited loop.
     make_trainer(Evaluate(**evaluate)).validate(model, Digits(), verbose=False)
-    assert kept.exists()
+    assert cache.exists()
     trainer = make_trainer(Evaluate(**evaluate), **limit)
-    assert trainer.validate(model, Digits(), verbose=False) == [known]
+    assert trainer.validate(model, Digits(), verbose=False) == [result]
 
 
-def test_a_trainers_earlier_data_is_not_taken_for_a_loader_of_ones_own(digits, make_trainer):
+def test_a_custom_loader_is_not_confused_with_an_earlier_data_module(digits, make_trainer):
     floats, images = digits
     model, loader = _Known(floats), TensorLoader(images[:300], None, 100)
     evaluate = {"extractor": "digits_cnn", "num_samples": 100}
@@ -383,7 +387,7 @@ def test_a_trainers_earlier_data_is_not_taken_for_a_loader_of_ones_own(digits, m
     assert trainer.validate(model, Digits(), verbose=False) == [whole]
 
 
-def test_a_data_module_with_a_loader_of_its_own_is_not_taken_at_its_word(digits, make_trainer):
+def test_a_data_module_with_a_custom_loader_is_scored_on_that_loader(digits, make_trainer):
     floats, images = digits
 
     class Cut(_Images):
@@ -392,21 +396,21 @@ def test_a_data_module_with_a_loader_of_its_own_is_not_taken_at_its_word(digits,
 
     trainer = make_trainer(Evaluate(num_samples=100))
     trainer.validate(_Known(floats), _Images(images), verbose=False)
-    (known,) = trainer.validate(_Known(floats), Cut(images), verbose=False)
-    assert "fd100_digits_cnn_val" in known
+    (result,) = trainer.validate(_Known(floats), Cut(images), verbose=False)
+    assert "fd100_digits_cnn_val" in result
     fresh = make_trainer(Evaluate(num_samples=100, cache_dir=None))
-    assert fresh.validate(_Known(floats), Cut(images), verbose=False) == [known]
+    assert fresh.validate(_Known(floats), Cut(images), verbose=False) == [result]
 
 
-def test_without_a_score_against_real_samples_none_is_looked_at(scores, extracted):
-    known = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(metrics="is", num_samples=100))
-    assert list(known) == ["is100_digits_cnn"]
+def test_metrics_without_real_samples_do_not_read_any(scores, extracted):
+    result = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(metrics="is", num_samples=100))
+    assert list(result) == ["is100_digits_cnn"]
     assert sum(extracted) == 100
 
 
-def test_a_generator_that_comes_back_is_said_to_have(logged_fit):
-    class Comes(torch.nn.Module):
-        """Not finite from update 1 to 2."""
+def test_recovery_from_divergence_is_logged(logged_fit):
+    class Recovers(torch.nn.Module):
+        """Outputs that are not finite from update 1 to 2."""
 
         def __init__(self, network):
             super().__init__()
@@ -419,35 +423,35 @@ def test_a_generator_that_comes_back_is_said_to_have(logged_fit):
             return x * math.nan if 8 < self.calls <= 24 and not self.training else x
 
     model = tiny("began", IMAGE)
-    model.generator = Comes(model.generator)
+    model.generator = Recovers(model.generator)
     with pytest.warns(UserWarning, match="diverged"):
         rows = logged_fit(model)
-    # An evaluation is 8 blocks.
+    # An evaluation calls the generator 8 times.
     assert [row.get("diverged") for row in rows.values()] == [None, 1, 1, 0, 0]
 
 
-def test_loaders_of_ones_own_are_scored_as_val_and_test(digits, make_trainer):
+def test_scores_on_custom_loaders_are_named_val_and_test(digits, make_trainer):
     floats, images = digits
     loader = TensorLoader(images, None, 100)
     trainer, model = make_trainer(Evaluate("digits_cnn", num_samples=50)), _Known(floats)
-    (known,) = trainer.validate(model, loader, verbose=False)
-    assert set(known) == {"fd50_digits_cnn_val", "is50_digits_cnn", "step"}
-    (known,) = trainer.test(model, loader, verbose=False)
-    assert set(known) == {"fd50_digits_cnn_test", "is50_digits_cnn", "step"}
+    (result,) = trainer.validate(model, loader, verbose=False)
+    assert set(result) == {"fd50_digits_cnn_val", "is50_digits_cnn", "step"}
+    (result,) = trainer.test(model, loader, verbose=False)
+    assert set(result) == {"fd50_digits_cnn_test", "is50_digits_cnn", "step"}
 
 
-def test_scores_do_not_depend_on_batches(scores):
+def test_scores_do_not_depend_on_the_batch_size(scores):
     model = tiny("wgan_gp", IMAGE, num_classes=10)
-    every = {"metrics": ["fd", "is", "kd", "precision", "recall", "density", "coverage"]}
+    options = {"metrics": ["fd", "is", "kd", "precision", "recall", "density", "coverage"]}
     data = Digits(conditional=True)
     one, other = (
-        scores(model, data, Evaluate(**every, num_samples=300, batch_size=size))
+        scores(model, data, Evaluate(**options, num_samples=300, batch_size=size))
         for size in (300, 7)
     )
     assert one == pytest.approx(other, rel=1e-6)
 
 
-def test_few_samples_are_warned_of_where_a_distance_is_asked_for(scores, recwarn):
+def test_a_distance_of_few_samples_warns(scores, recwarn):
     model = tiny("wgan_gp", IMAGE)
     with pytest.warns(UserWarning, match="fd64_digits_cnn: 64 images are too few"):
         scores(model, Digits(), Evaluate(num_samples=64))
@@ -456,7 +460,7 @@ def test_few_samples_are_warned_of_where_a_distance_is_asked_for(scores, recwarn
     assert not [warning for warning in recwarn if "too few" in str(warning.message)]
 
 
-def test_too_few_samples_for_a_metric_are_refused_before_training(make_trainer):
+def test_too_few_samples_for_a_metric_are_rejected_before_training(make_trainer):
     trainer = make_trainer(Evaluate(num_samples=9), max_steps=1)
     with pytest.raises(TooFewSamplesError, match="is: at least 10 generated samples are needed"):
         trainer.fit(tiny("wgan_gp", IMAGE), Digits(batch_size=8))
@@ -464,22 +468,24 @@ def test_too_few_samples_for_a_metric_are_refused_before_training(make_trainer):
 
 
 @pytest.mark.slow
-def test_grey_images_on_a_network_of_colour_are_said(make_trainer, inception_file, caplog):
+def test_grey_images_on_a_network_for_colour_images_are_reported(
+    make_trainer, inception_file, caplog
+):
     images = _Images(torch.randint(256, (20, *IMAGE), dtype=torch.uint8))
     trainer = make_trainer(Evaluate("inception", str(inception_file), num_samples=10))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of weights that are not the published ones
-        (known,) = trainer.validate(tiny("wgan_gp", IMAGE), images, verbose=False)
-    assert set(known) == {"fid10_train", "is10", "step"}
+        warnings.simplefilter("ignore")  # the weights are not the published ones
+        (result,) = trainer.validate(tiny("wgan_gp", IMAGE), images, verbose=False)
+    assert set(result) == {"fid10_train", "is10", "step"}
     assert "inception takes colour images: grey ones are repeated" in caplog.text
 
 
-# Real samples on disk
+# Cached features of real samples
 
 
 @pytest.fixture
 def extracted(monkeypatch):
-    """How many images were taken features of, real and generated."""
+    """The numbers of images whose features were computed, real and generated."""
     counts = []
 
     def counted(extractor, x):
@@ -490,36 +496,36 @@ def extracted(monkeypatch):
     return counts
 
 
-def test_real_samples_are_measured_once_for_all_runs(scores, extracted, tmp_path):
-    model, kept = tiny("wgan_gp", IMAGE), str(tmp_path / "kept")
-    first = scores(model, Digits(), Evaluate(num_samples=100, cache_dir=kept))
+def test_features_of_real_samples_are_computed_once_for_all_runs(scores, extracted, tmp_path):
+    model, cache = tiny("wgan_gp", IMAGE), str(tmp_path / "cache")
+    first = scores(model, Digits(), Evaluate(num_samples=100, cache_dir=cache))
     assert sum(extracted) == 1797 + 100
-    second = scores(model, Digits(), Evaluate(num_samples=100, cache_dir=kept))
+    second = scores(model, Digits(), Evaluate(num_samples=100, cache_dir=cache))
     assert sum(extracted) == 1797 + 200
     assert first == second
     assert scores(model, Digits(), Evaluate(num_samples=100, cache_dir=None)) == first
     assert sum(extracted) == 2 * 1797 + 300
-    (path,) = (tmp_path / "kept").iterdir()
+    (path,) = (tmp_path / "cache").iterdir()
     assert path.name.startswith("Digits-train-digits_cnn-")
 
 
-def test_metrics_of_each_feature_have_a_file_of_their_own(scores, tmp_path):
-    model, kept = tiny("wgan_gp", IMAGE), str(tmp_path / "kept")
+def test_features_and_moments_are_cached_in_separate_files(scores, tmp_path):
+    model, cache = tiny("wgan_gp", IMAGE), str(tmp_path / "cache")
     for metrics in ("fd", "fd,kd", "kd", "is"):
-        evaluate = Evaluate(metrics=metrics, num_samples=100, cache_dir=kept)
+        evaluate = Evaluate(metrics=metrics, num_samples=100, cache_dir=cache)
         cached = [scores(model, Digits(), evaluate) for _ in range(2)]
         fresh = scores(model, Digits(), Evaluate(metrics=metrics, num_samples=100, cache_dir=None))
         assert cached == [pytest.approx(fresh, rel=1e-9)] * 2
-    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".features", ".moments"}
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".features", ".moments"}
 
 
 @pytest.fixture
-def real(make_trainer, extracted, tmp_path):
-    """``real(data)``: how many real images an evaluation takes features of."""
+def real_count(make_trainer, extracted, tmp_path):
+    """``real_count(data)``: the number of real images whose features an evaluation computes."""
 
     def measure(data, command="validate", extractor="digits_cnn", weights=None):
-        kept = str(tmp_path / "kept")
-        evaluate = Evaluate(extractor, weights, num_samples=20, cache_dir=kept)
+        cache = str(tmp_path / "cache")
+        evaluate = Evaluate(extractor, weights, num_samples=20, cache_dir=cache)
         getattr(make_trainer(evaluate), command)(tiny("wgan_gp", IMAGE), data, verbose=False)
         seen = sum(extracted) - 20
         extracted.clear()
@@ -528,31 +534,31 @@ def real(make_trainer, extracted, tmp_path):
     return measure
 
 
-def test_other_images_and_other_splits_are_measured_again(digits, real):
+def test_features_of_other_images_and_splits_are_computed_again(digits, real_count):
     _, images = digits
     changed = images[:300].clone()
     changed[7, 0, 3, 3] ^= 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert real(_Images(images[:300])) == 300
-        assert real(_Images(images[:300])) == 0
-        assert real(_Images(changed)) == 300
-        assert real(_Images(images[:299])) == 299
-        assert real(_Images(images[:300]), "test") == 300
+        assert real_count(_Images(images[:300])) == 300
+        assert real_count(_Images(images[:300])) == 0
+        assert real_count(_Images(changed)) == 300
+        assert real_count(_Images(images[:299])) == 299
+        assert real_count(_Images(images[:300]), "test") == 300
 
 
 @pytest.mark.slow
-def test_other_weights_are_measured_again(digits, real, inception_file):
+def test_features_from_other_weights_are_computed_again(digits, real_count, inception_file):
     _, images = digits
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert real(_Images(images[:20])) == 20
-        assert real(_Images(images[:20]), "validate", "inception", str(inception_file)) == 20
-        assert real(_Images(images[:20]), "validate", "inception", str(inception_file)) == 0
-        assert real(_Images(images[:20])) == 0
+        assert real_count(_Images(images[:20])) == 20
+        assert real_count(_Images(images[:20]), "validate", "inception", str(inception_file)) == 20
+        assert real_count(_Images(images[:20]), "validate", "inception", str(inception_file)) == 0
+        assert real_count(_Images(images[:20])) == 0
 
 
-def test_a_damaged_file_is_made_again(scores, extracted, tmp_path):
+def test_a_damaged_cache_file_is_computed_again(scores, extracted, tmp_path):
     model, evaluate = tiny("wgan_gp", IMAGE), {"num_samples": 100, "cache_dir": str(tmp_path / "k")}
     first = scores(model, Digits(), Evaluate(**evaluate))
     (path,) = (tmp_path / "k").iterdir()
@@ -563,38 +569,40 @@ def test_a_damaged_file_is_made_again(scores, extracted, tmp_path):
     assert path.read_bytes() == whole
 
 
-def test_real_samples_that_cannot_be_kept_are_scored_all_the_same(scores, tmp_path):
+def test_an_unwritable_cache_does_not_prevent_scoring(scores, tmp_path):
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="cannot be cached"):
-        known = scores(tiny("wgan_gp", IMAGE), Digits(), Evaluate(cache_dir=str(tmp_path / "file")))
-    assert sorted(known) == SCORES
+        result = scores(
+            tiny("wgan_gp", IMAGE), Digits(), Evaluate(cache_dir=str(tmp_path / "file"))
+        )
+    assert sorted(result) == SCORES
 
 
 # Precision
 
 
 @pytest.fixture
-def reduced():
-    """``reduced(how)``: products and convolutions in TF32, asked for in torch's old or new way."""
+def reduced_precision():
+    """``reduced_precision(api)`` enables TF32 through torch's old or new settings."""
     libraries = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
     before = [library.fp32_precision for library in libraries]
 
-    def ask(how):
-        if how == "old":
+    def reduce(api):
+        if api == "old":
             torch.set_float32_matmul_precision("high")
             torch.backends.cudnn.allow_tf32 = True
         else:
             for library in libraries:
                 library.fp32_precision = "tf32"
 
-    yield ask
+    yield reduce
     torch.set_float32_matmul_precision("highest")
     for library, precision in zip(libraries, before, strict=True):
         library.fp32_precision = precision
 
 
-@pytest.mark.parametrize("how", ["old", "new"])
-def test_features_are_of_float32_whatever_training_uses(digits, monkeypatch, reduced, how):
+@pytest.mark.parametrize("api", ["old", "new"])
+def test_features_use_float32_whatever_training_uses(digits, monkeypatch, reduced_precision, api):
     floats, _ = digits
     extractor, seen = load_extractor("digits_cnn"), []
     forward = extractor.network.forward
@@ -604,16 +612,16 @@ def test_features_are_of_float32_whatever_training_uses(digits, monkeypatch, red
         cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn.conv
         return torch.is_autocast_enabled("cpu"), cuda.fp32_precision, cudnn.fp32_precision
 
-    def watched(images):
+    def recording(images):
         seen.append(precisions())
         return forward(images)
 
-    monkeypatch.setattr(extractor.network, "forward", watched)
-    reduced(how)
+    monkeypatch.setattr(extractor.network, "forward", recording)
+    reduced_precision(api)
     with torch.autocast("cpu", torch.bfloat16):
         features, _ = extract(extractor, floats[:5])
         assert precisions() == (True, "tf32", "tf32")
-    if how == "old":
+    if api == "old":
         assert torch.get_float32_matmul_precision() == "high"
         assert torch.backends.cudnn.allow_tf32
     assert seen == [(False, "ieee", "ieee")]

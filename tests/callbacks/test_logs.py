@@ -1,4 +1,4 @@
-"""Logs that go on: a run that was stopped and one that was not leave the same file."""
+"""Continued logs: a resumed run leaves the same file as an uninterrupted one."""
 
 import csv
 import os
@@ -15,8 +15,8 @@ OFTEN = (
 
 
 @pytest.fixture
-def place(tmp_path, fit):
-    """``place(name, *arguments)``: a command that logs into the folder of that name; its rows."""
+def log(tmp_path, fit):
+    """``log(name, *arguments)`` runs a command that logs to this folder and returns its rows."""
 
     def run(name, *arguments, command="fit"):
         logger = "gan_lightning.training.loggers.ContinuedCSVLogger"
@@ -31,67 +31,67 @@ def place(tmp_path, fit):
     return run
 
 
-def test_a_run_that_goes_on_goes_on_in_its_log(place, tmp_path):
-    whole = place("whole", "--trainer.max_steps=8")
-    place("parts", "--trainer.max_steps=4", "--checkpoint.save_top_k=-1")
-    checkpoints = tmp_path / "parts" / "one" / "checkpoints"
-    # Stopped after update 4, with its last checkpoint at 2, and killed while it wrote two files.
+def test_a_resumed_run_continues_its_log(log, tmp_path):
+    uninterrupted = log("uninterrupted", "--trainer.max_steps=8")
+    log("resumed", "--trainer.max_steps=4", "--checkpoint.save_top_k=-1")
+    checkpoints = tmp_path / "resumed" / "one" / "checkpoints"
+    # Stopped after update 4, resumed from 2; two files were being written when it was killed.
     run = checkpoints.parent
     abandoned = [run / "metrics.csv.77.part", run / "grids" / "step_000004.png.77.part"]
     others = [run / "ubuntu-22.04.iso.part", run / "mine.part"]
     for part in [*abandoned, *others]:
         part.write_bytes(b"half")
         os.utime(part, (0, 0))
-    parts = place("parts", "--trainer.max_steps=8", f"--ckpt_path={checkpoints}/step=2.ckpt")
-    assert parts == whole
+    resumed = log("resumed", "--trainer.max_steps=8", f"--ckpt_path={checkpoints}/step=2.ckpt")
+    assert resumed == uninterrupted
     assert not any(part.exists() for part in abandoned)
     assert all(part.exists() for part in others)
 
 
 class Explode(pl.Callback):
-    """Ends a process in the validation after an update."""
+    """Raises in the validation after the given update."""
 
     def __init__(self, update):
         self.update = update
 
     def on_validation_start(self, trainer, pl_module):
         if trainer.global_step == self.update:
-            raise ZeroDivisionError("as if it was killed")
+            raise ZeroDivisionError("as if it were killed")
 
 
-def test_a_validation_that_was_cut_off_is_made_when_the_run_goes_on(place, tmp_path):
-    # Checkpoints at the updates of validations, before them.
+def test_an_interrupted_validation_is_run_after_resuming(log, tmp_path):
+    # Checkpoints are saved at the same updates as validations, just before them.
     arguments = ("--trainer.max_steps=8", "--checkpoint.every_n_train_steps=2")
-    whole = place("whole", *arguments)
+    uninterrupted = log("uninterrupted", *arguments)
     explode = ("--trainer.callbacks=test_logs.Explode", "--trainer.callbacks.init_args.update=4")
     with pytest.raises(ZeroDivisionError):
-        place("parts", *arguments, *explode)
-    last = tmp_path / "parts" / "one" / "checkpoints" / "last.ckpt"
-    assert place("parts", *arguments, f"--ckpt_path={last}") == whole
+        log("resumed", *arguments, *explode)
+    last = tmp_path / "resumed" / "one" / "checkpoints" / "last.ckpt"
+    assert log("resumed", *arguments, f"--ckpt_path={last}") == uninterrupted
 
 
-def test_a_validation_after_the_checkpoint_is_made_once(place, tmp_path):
+def test_a_validation_after_the_checkpoint_is_logged_once(log, tmp_path):
     arguments = ("--trainer.max_steps=8", "--checkpoint.every_n_train_steps=2")
-    whole = place("whole", *arguments)
+    uninterrupted = log("uninterrupted", *arguments)
     explode = ("--trainer.callbacks=test_logs.Explode", "--trainer.callbacks.init_args.update=6")
     with pytest.raises(ZeroDivisionError):
-        place("parts", *arguments, *explode, "--checkpoint.save_top_k=-1")
-    # From one whose validation had come to its end.
-    earlier = tmp_path / "parts" / "one" / "checkpoints" / "step=4.ckpt"
-    assert place("parts", *arguments, f"--ckpt_path={earlier}") == whole
+        log("resumed", *arguments, *explode, "--checkpoint.save_top_k=-1")
+    # The validation at this checkpoint had completed.
+    earlier = tmp_path / "resumed" / "one" / "checkpoints" / "step=4.ckpt"
+    assert log("resumed", *arguments, f"--ckpt_path={earlier}") == uninterrupted
 
 
-def test_a_run_that_starts_again_leaves_nothing_of_the_one_before(place, tmp_path):
-    place("one", "--trainer.max_steps=8")
+def test_a_restarted_run_replaces_its_earlier_log(log, tmp_path):
+    log("one", "--trainer.max_steps=8")
     shutil.rmtree(tmp_path / "one" / "one" / "checkpoints")
-    rows = place("one", "--trainer.max_steps=2")
+    rows = log("one", "--trainer.max_steps=2")
     assert {int(row["step"]) for row in rows} == {0, 1, 2}
 
 
-def test_a_validation_adds_to_the_log_of_its_run(place, tmp_path):
-    before = place("one", "--trainer.max_steps=4")
+def test_a_separate_validation_appends_to_the_log_of_its_run(log, tmp_path):
+    before = log("one", "--trainer.max_steps=4")
     checkpoint = tmp_path / "one" / "one" / "checkpoints" / "last.ckpt"
-    after = place("one", f"--ckpt_path={checkpoint}", command="validate")
+    after = log("one", f"--ckpt_path={checkpoint}", command="validate")
     scored = [row for row in after if row["swd200_train"]]
     assert len(after) == len(before) + 1
     assert scored[-1]["step"] == scored[-2]["step"] == "4"

@@ -1,4 +1,4 @@
-"""Evaluate on points: their names, their values, and that training does not notice."""
+"""Evaluate on points: names and values of scores, and that training is unaffected."""
 
 import math
 
@@ -12,7 +12,7 @@ from gan_lightning.utils.errors import ArgumentError
 
 
 class Perfect(torch.nn.Module):
-    """Hands out the real points, mode after mode."""
+    """Returns the real points, mode by mode."""
 
     def __init__(self, points):
         super().__init__()
@@ -23,7 +23,7 @@ class Perfect(torch.nn.Module):
 
 
 @pytest.mark.parametrize("data", [Ring, Grid])
-def test_the_real_points_have_every_mode_and_no_distance(make_trainer, data):
+def test_the_real_points_have_every_mode_and_distance_zero(make_trainer, data):
     toy = data(num_samples=2000)
     model = tiny("wgan_gp")
     model.generator = Perfect(toy.load("train")[0])
@@ -34,7 +34,7 @@ def test_the_real_points_have_every_mode_and_no_distance(make_trainer, data):
     assert scores["high_quality2k"] == pytest.approx(1 - math.exp(-4.5), abs=0.01)
 
 
-def test_the_test_split_is_another_draw(make_trainer):
+def test_the_test_split_is_drawn_independently(make_trainer):
     toy = Ring(num_samples=2000)
     model = tiny("wgan_gp")
     model.generator = Perfect(toy.load("train")[0])
@@ -42,41 +42,41 @@ def test_the_test_split_is_another_draw(make_trainer):
     assert 0 < scores["swd2k_test"] < 0.1
 
 
-def test_a_generator_that_nothing_trained_is_far(make_trainer):
+def test_an_untrained_generator_has_bad_scores(make_trainer):
     (scores,) = make_trainer(Evaluate()).validate(tiny("wgan_gp"), Ring(500), verbose=False)
     assert scores["swd500_train"] > 0.3
     assert scores["high_quality500"] < 0.2
 
 
-def test_a_spiral_has_a_distance_and_no_modes(make_trainer):
+def test_a_spiral_has_a_distance_but_no_modes(make_trainer):
     (scores,) = make_trainer(Evaluate()).validate(tiny("wgan_gp"), SwissRoll(500), verbose=False)
     assert {name for name in scores if name != "step"} == {"swd500_train"}
 
 
 @pytest.mark.parametrize("metrics", ["modes,swd", ["modes", "swd"]])
-def test_metrics_are_chosen(make_trainer, metrics):
+def test_metrics_can_be_selected(make_trainer, metrics):
     (scores,) = make_trainer(Evaluate(metrics=metrics)).validate(
         tiny("wgan_gp"), Ring(500), verbose=False
     )
     assert list(scores) == ["modes500", "swd500_train", "step"]
 
 
-def test_a_metric_that_the_points_do_not_have_is_refused_before_training(make_trainer):
+def test_a_metric_not_defined_for_the_points_is_rejected_before_training(make_trainer):
     with pytest.raises(ArgumentError, match="these points have no metric 'modes': choose from swd"):
         make_trainer(Evaluate(metrics="modes")).fit(tiny("wgan_gp"), SwissRoll(500))
 
 
-def test_no_metric_at_all_is_refused(make_trainer):
+def test_an_empty_list_of_metrics_is_rejected(make_trainer):
     with pytest.raises(ArgumentError, match="choose from swd, modes, high_quality"):
         make_trainer(Evaluate(metrics="")).validate(tiny("wgan_gp"), Ring(500), verbose=False)
 
 
-def test_an_extractor_of_images_is_refused(make_trainer):
+def test_an_extractor_for_images_is_rejected(make_trainer):
     with pytest.raises(ArgumentError, match="inception takes images, but these are points"):
         make_trainer(Evaluate("inception")).validate(tiny("wgan_gp"), Ring(500), verbose=False)
 
 
-def test_points_that_are_not_finite_are_said_to_have_diverged(make_trainer):
+def test_points_that_are_not_finite_are_reported_as_diverged(make_trainer):
     model = tiny("wgan_gp")
     model.generator = Perfect(torch.full((500, 2), math.nan))
     with pytest.warns(UserWarning, match="WGANGP diverged: some of 500 generated samples"):
@@ -86,7 +86,7 @@ def test_points_that_are_not_finite_are_said_to_have_diverged(make_trainer):
     assert scores["modes500"] == scores["high_quality500"] == 0
 
 
-def test_training_does_not_notice(make_trainer):
+def test_evaluations_do_not_change_training(make_trainer):
     def trained(*callbacks):
         torch.manual_seed(0)
         model = tiny("wgan_gp")
@@ -99,13 +99,13 @@ def test_training_does_not_notice(make_trainer):
     assert differences(trained(Evaluate()), trained()) == []
 
 
-def test_the_same_model_has_the_same_scores_at_every_evaluation(make_trainer):
+def test_scores_of_the_same_model_are_reproducible(make_trainer):
     trainer, model = make_trainer(Evaluate()), tiny("wgan_gp")
     first, second = (trainer.validate(model, Ring(300), verbose=False) for _ in range(2))
     assert first == second
 
 
-def test_a_fit_logs_them_from_the_untrained_generator_on(fit, metrics):
+def test_a_fit_logs_scores_from_the_untrained_generator_on(fit, metrics):
     run = fit(
         "--model=SNGAN",
         "--model.generator_width=64",

@@ -1,4 +1,4 @@
-"""StepProgressBar: what a terminal, or a log file, gets to read."""
+"""StepProgressBar: its output in a terminal and in a log file."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from gan_lightning.data import Digits, Ring
 
 @pytest.fixture
 def train(make_trainer, monkeypatch):
-    """``train(model, data, *callbacks)`` for 4 updates with a bar."""
+    """``train(model, data, *callbacks)`` trains for 4 updates with a progress bar."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(model, data, *callbacks, bar=None, ckpt_path=None, **arguments):
@@ -30,13 +30,13 @@ def train(make_trainer, monkeypatch):
     return run
 
 
-def scored(lines):
+def score_lines(lines):
     return [line for line in lines if line.startswith("update ")]
 
 
-def test_every_validation_leaves_a_line_with_its_scores(train, capsys):
+def test_every_validation_prints_a_line_with_its_scores(train, capsys):
     train(tiny("wgan_gp", IMAGE), Digits(batch_size=8), Evaluate())
-    lines = scored(capsys.readouterr().out.splitlines())
+    lines = score_lines(capsys.readouterr().out.splitlines())
     assert [line.split(": ")[0] for line in lines] == ["update 0", "update 2", "update 4"]
     for line in lines:
         name, distance, other, score = line.split(": ")[1].split()
@@ -45,14 +45,14 @@ def test_every_validation_leaves_a_line_with_its_scores(train, capsys):
         assert 1 <= float(score) <= 10
 
 
-def test_the_last_line_holds_the_scores_that_the_fit_ended_with(train, capsys):
+def test_the_last_line_has_the_final_scores(train, capsys):
     trainer = train(tiny("wgan_gp", IMAGE), Digits(batch_size=8), Evaluate())
-    last = scored(capsys.readouterr().out.splitlines())[-1]
+    last = score_lines(capsys.readouterr().out.splitlines())[-1]
     for name, value in trainer.callback_metrics.items():
         assert (f"{name} {value:.3f}" in last) == name.endswith("digits_cnn")
 
 
-def test_the_finished_bar_shows_the_updates_and_the_last_losses(train, capsys):
+def test_the_finished_bar_shows_updates_and_the_last_losses(train, capsys):
     trainer = train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8))
     (bar,) = [line for line in capsys.readouterr().out.splitlines() if "WGANGP" in line]
     assert "4/4" in bar
@@ -60,27 +60,27 @@ def test_the_finished_bar_shows_the_updates_and_the_last_losses(train, capsys):
         assert f"{name} {trainer.callback_metrics[name]:.3f}" in bar
 
 
-def test_without_losses_and_scores_there_is_a_bar_all_the_same(train, capsys):
+def test_the_bar_works_without_losses_and_scores(train, capsys):
     train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), log_every_n_steps=0)
     lines = capsys.readouterr().out.splitlines()
-    assert scored(lines) == []
+    assert score_lines(lines) == []
     assert any("4/4" in line for line in lines)
 
 
-def test_a_resumed_bar_starts_where_the_run_goes_on(train, capsys, tmp_path):
+def test_the_bar_of_a_resumed_run_starts_at_its_checkpoint(train, capsys, tmp_path):
     data = Ring(num_samples=100, batch_size=8)
     train(tiny("wgan_gp"), data, max_steps=2).save_checkpoint(tmp_path / "two.ckpt")
     capsys.readouterr()
     shown = []
 
-    def look(trainer, *_):
+    def record(trainer, *_):
         (bar,) = (c for c in trainer.callbacks if isinstance(c, StepProgressBar))
         shown.append(bar._progress.tasks[0].completed)
 
     train(
         tiny("wgan_gp"),
         data,
-        LambdaCallback(on_train_batch_start=look),
+        LambdaCallback(on_train_batch_start=record),
         ckpt_path=tmp_path / "two.ckpt",
     )
     assert shown[0] == 2
@@ -94,7 +94,7 @@ def test_a_disabled_bar_is_silent(train, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_an_enabled_bar_speaks_again(train, capsys):
+def test_a_bar_can_be_enabled_again(train, capsys):
     bar = StepProgressBar()
     bar.disable()
     bar.enable()
@@ -102,26 +102,26 @@ def test_an_enabled_bar_speaks_again(train, capsys):
     assert "4/4" in capsys.readouterr().out
 
 
-def test_an_error_gives_the_terminal_back(train):
+def test_an_error_releases_the_terminal(train):
     def stop(*_):
         raise RuntimeError("stopped")
 
     bar = StepProgressBar()
-    fails = LambdaCallback(on_train_batch_end=stop)
+    failing = LambdaCallback(on_train_batch_end=stop)
     with pytest.raises(RuntimeError, match="stopped"):
-        train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), fails, bar=bar)
+        train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), failing, bar=bar)
     assert bar._progress is None
 
 
 def test_the_bar_reads_losses_only_when_they_are_logged(train, monkeypatch):
     read = []
-    reading = torch.Tensor.__float__
-    monkeypatch.setattr(torch.Tensor, "__float__", lambda x: read.append(1) or reading(x))
+    convert = torch.Tensor.__float__
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda x: read.append(1) or convert(x))
 
-    def reads(every):
+    def count_reads(log_every):
         read.clear()
         data = Ring(num_samples=100, batch_size=8)
-        train(tiny("lsgan"), data, log_every_n_steps=every, limit_val_batches=0)
+        train(tiny("lsgan"), data, log_every_n_steps=log_every, limit_val_batches=0)
         return len(read)
 
-    assert reads(every=1) == 4 * reads(every=4) > 0
+    assert count_reads(log_every=1) == 4 * count_reads(log_every=4) > 0

@@ -1,4 +1,4 @@
-"""SampleGrid and SampleWriter: which pictures are written where, and that they are comparable."""
+"""SampleGrid and SampleWriter: which images are written where, and that they are comparable."""
 
 import csv
 from pathlib import Path
@@ -15,19 +15,19 @@ from gan_lightning.callbacks import SampleGrid
 from gan_lightning.data import Digits, FashionMNIST, Ring
 from gan_lightning.utils.images import image_grid
 
-SMALL = [
+TINY = [
     "--model=WGANGP",
     "--model.generator_width=8",
     "--model.critic_width=8",
     "--trainer.max_steps=1",
     "--evaluate.extractor=none",
 ]
-# Pixels from one 8 x 8 picture, four times enlarged, to the next.
+# Distance in pixels between adjacent 8 x 8 images, enlarged four times.
 PITCH = 34
 
 
 class _Painted(WGANGP):
-    """Paints every sample in the grey of its label."""
+    """Every sample has a grey level given by its label."""
 
     def sample(self, n, y=None):
         assert len(y) == n
@@ -51,7 +51,7 @@ def grids(run):
 
 @pytest.fixture
 def picture(make_trainer, tmp_path):
-    """``picture(model, data)``: the file that one validation writes."""
+    """``picture(model, data)`` runs a validation and returns the file it writes."""
 
     def draw(model, data, name="pictures"):
         logger = CSVLogger(tmp_path, name)
@@ -68,7 +68,7 @@ def picture(make_trainer, tmp_path):
 
 def test_a_fit_writes_a_grid_at_every_evaluation(fit):
     run = fit(
-        *SMALL,
+        *TINY,
         "--data=Digits",
         "--data.batch_size=8",
         "--trainer.max_steps=4",
@@ -83,12 +83,12 @@ def test_a_fit_writes_a_grid_at_every_evaluation(fit):
 @pytest.mark.parametrize(
     ("shape", "pitch"), [(IMAGE, PITCH), ((1, 28, 28), 30), ((3, 64, 64), 66), ((3, 12, 12), 38)]
 )
-def test_small_pictures_are_enlarged_to_about_32_pixels(shape, pitch):
+def test_small_images_are_enlarged_to_about_32_pixels(shape, pitch):
     grid = image_grid(torch.zeros(11, *shape), columns=8)
     assert (grid.shape, grid.dtype) == ((3, 2 * pitch + 2, 8 * pitch + 2), torch.uint8)
 
 
-def test_a_grid_shows_its_pictures_row_by_row_with_every_pixel():
+def test_a_grid_shows_every_pixel_of_its_images_row_by_row():
     images = torch.rand(6, *IMAGE) * 2 - 1
     grid = image_grid(images, columns=4)
     shown = grid[:, 2 + PITCH : 2 + PITCH + 32 : 4, 2 + PITCH : 2 + PITCH + 32 : 4]
@@ -104,14 +104,14 @@ def test_a_grid_is_eight_by_eight(picture, data_files, data):
 
 
 @pytest.mark.parametrize(("model", "data"), [(IMAGE, Digits), ((2,), Ring)])
-def test_the_latents_are_the_same_every_time(picture, model, data):
+def test_latents_are_the_same_at_every_validation(picture, model, data):
     model = tiny("wgan_gp", model)
     first = picture(model, data(), "one").read_bytes()
     torch.manual_seed(99)
     assert picture(model, data(), "other").read_bytes() == first
 
 
-def test_drawing_leaves_the_training_random_state_alone(picture):
+def test_drawing_does_not_change_the_random_state(picture):
     model = tiny("wgan_gp", IMAGE, num_classes=10)
     before = torch.get_rng_state()
     picture(model, Digits(conditional=True))
@@ -127,15 +127,15 @@ def test_every_class_has_a_column(picture):
     assert middles.tolist() == [greys] * 8
 
 
-def test_more_classes_than_fit_into_a_row_are_mixed(picture):
+def test_more_classes_than_columns_are_mixed(picture):
     model = tiny("wgan_gp", IMAGE, num_classes=17)
     assert size(picture(model, Digits(conditional=True))) == (8 * PITCH + 2, 8 * PITCH + 2)
 
 
-def test_vectors_are_scattered_with_real_ones(picture):
+def test_vectors_are_plotted_with_real_ones(picture):
     path = picture(tiny("wgan_gp"), Ring())
     assert size(path) == (400, 400)
-    # White, black letters and axes, and the dots of two sorts.
+    # Besides a white background and black axes, there are dots in two colours.
     colours = np.unique(pixels(path)[..., :3].reshape(-1, 3), axis=0).astype(int)
     blue, orange = colours - [31, 119, 180], colours - [255, 127, 14]
     assert min(abs(blue).sum(axis=1).min(), 99) < 60
@@ -145,8 +145,8 @@ def test_vectors_are_scattered_with_real_ones(picture):
 # SampleWriter
 
 
-def test_predict_writes_the_asked_number_of_pictures_and_a_grid(fit):
-    run = fit(*SMALL, "--data=Digits", "--data.batch_size=8")
+def test_predict_writes_the_requested_number_of_images_and_a_grid(fit):
+    run = fit(*TINY, "--data=Digits", "--data.batch_size=8")
     checkpoint = run / "checkpoints" / "last.ckpt"
     folder = fit("--ckpt_path", checkpoint, "--data.predict_samples=11", command="predict")
     written = sorted((folder / "samples").iterdir())
@@ -159,8 +159,8 @@ def test_predict_writes_the_asked_number_of_pictures_and_a_grid(fit):
     assert len({path.read_bytes() for path in written}) == 12
 
 
-def test_predict_draws_the_same_samples_again(fit, tmp_path):
-    run = fit(*SMALL, "--data=Digits", "--data.batch_size=8")
+def test_predict_is_reproducible(fit, tmp_path):
+    run = fit(*TINY, "--data=Digits", "--data.batch_size=8")
     contents = []
     for name in ("one", "other"):
         fit(
@@ -177,8 +177,8 @@ def test_predict_draws_the_same_samples_again(fit, tmp_path):
 
 @pytest.fixture
 def table(fit, tmp_path):
-    """Predicts 11 vectors from a checkpoint into the same folder, and reads what is there."""
-    run = fit(*SMALL, "--data=Ring", "--data.batch_size=8")
+    """``table()`` predicts 11 vectors into a folder and returns the name and rows of its table."""
+    run = fit(*TINY, "--data=Ring", "--data.batch_size=8")
 
     def predict():
         fit(
@@ -203,5 +203,5 @@ def test_predict_writes_a_table_of_vectors(table):
     assert len({tuple(row) for row in rows}) == 11
 
 
-def test_predicting_again_replaces_the_table(table):
+def test_predicting_again_overwrites_the_table(table):
     assert table() == table()

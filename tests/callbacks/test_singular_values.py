@@ -1,4 +1,4 @@
-"""SingularValues: what it logs, of which layers."""
+"""SingularValues: what it logs, and for which layers."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_it_logs_every_matrix_at_every_evaluation(name, make_trainer):
         assert trainer.callback_metrics[f"sigma/{layer}"].item() == measured[f"sigma/{layer}"]
 
 
-def test_it_is_what_spectral_normalisation_divides_by():
+def test_spectral_normalisation_divides_by_the_largest_singular_value():
     critic = tiny("sngan", IMAGE).critic
     with torch.no_grad():
         for _ in range(50):
@@ -50,13 +50,13 @@ def test_it_is_what_spectral_normalisation_divides_by():
         torch.testing.assert_close(module.weight * value, original, rtol=0.02, atol=1e-3)
 
 
-def test_a_transposed_convolution_has_its_inputs_second():
+def test_a_transposed_convolution_has_input_channels_first():
     layer = nn.ConvTranspose2d(3, 5, 4)
     (value,) = largest_singular_values(nn.Sequential(layer)).values()
     assert value.item() == pytest.approx(largest(layer.weight.transpose(0, 1).flatten(1)), rel=1e-4)
 
 
-def test_the_command_line_takes_it_as_the_pages_say(fit, metrics):
+def test_the_documented_command_line_option_works(fit, metrics):
     run = fit(
         *("--model=SNGAN", "--data=Digits", "--model.generator_width=8", "--model.critic_width=8"),
         *("--trainer.max_steps=1", "--data.batch_size=4"),

@@ -1,4 +1,4 @@
-"""Weights & Biases offline, through the command line: what a run's file says afterwards."""
+"""Weights & Biases offline, through the command line: the contents of the run's file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from wandb_log import read, records
 from gan_lightning.cli.program import main
 
 
-def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):
+def test_an_offline_run_contains_scalars_images_and_the_config(server, tmp_path):
     main(
         [
             "fit",
@@ -29,7 +29,7 @@ def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):
         ]
     )
     wandb.finish()
-    wandb.teardown()  # waits for the process that writes the file
+    wandb.teardown()  # wait for the process that writes the file
 
     (run,) = Path(tmp_path, "wandb").glob("offline-run-*")
     (file,) = run.glob("*.wandb")
@@ -42,10 +42,10 @@ def test_an_offline_run_holds_scalars_pictures_and_the_config(server, tmp_path):
     assert sorted(scores) == [0, 2]
     assert all(row["fd1797_digits_cnn"] > 100 for row in scores.values())
 
-    pictures = {row["trainer/global_step"]: row for row in history if "samples.filenames" in row}
-    assert sorted(pictures) == [0, 2]
+    images = {row["trainer/global_step"]: row for row in history if "samples.filenames" in row}
+    assert sorted(images) == [0, 2]
     (logged,) = tmp_path.rglob("step_000002.png")
-    (name,) = pictures[2]["samples.filenames"]
+    (name,) = images[2]["samples.filenames"]
     assert (run / "files" / name).read_bytes() == logged.read_bytes()
 
     config = {}

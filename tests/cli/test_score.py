@@ -1,4 +1,4 @@
-"""``gan-lightning score``: the scores of two folders, and its answers to those that will not do."""
+"""``gan-lightning score``: scores of two folders, and messages about unsuitable arguments."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def folders(tmp_path):
 
 @pytest.fixture
 def classifier(tmp_path):
-    """A file of a classifier that nothing trained."""
+    """The file of an untrained classifier."""
     torch.manual_seed(0)
     network = Classifier(3, 5)
     path = tmp_path / "classifier.pt"
@@ -42,7 +42,7 @@ def classifier(tmp_path):
 
 @pytest.fixture
 def score(capsys):
-    """``score(*arguments)``: the object that is printed."""
+    """``score(*arguments)`` returns the printed JSON object."""
 
     def call(*arguments):
         main(["score", "--json", *map(str, arguments)])
@@ -56,7 +56,7 @@ def arguments(real, fake, weights):
     return "--real", real, "--fake", fake, "--extractor", "classifier", "--weights", weights
 
 
-def test_every_score_is_printed_under_the_name_of_its_network(score, folders, classifier):
+def test_every_score_is_named_after_its_network(score, folders, classifier):
     scores = score(*arguments(*folders, classifier))
     names = ["fd", "is", "kd", "precision", "recall", "density", "coverage"]
     digest = hashlib.sha256(classifier.read_bytes()).hexdigest()[:8]
@@ -67,45 +67,45 @@ def test_every_score_is_printed_under_the_name_of_its_network(score, folders, cl
     assert all(0 <= share <= 1 for share in (precision, recall, coverage))
 
 
-def test_a_folder_against_itself(score, folders, classifier):
+def test_a_folder_scores_perfectly_against_itself(score, folders, classifier):
     scores = score(*arguments(folders[0], folders[0], classifier))
     fd, _, _, precision, recall, _, coverage = scores.values()
     assert fd == pytest.approx(0, abs=1e-6)
     assert precision == recall == coverage == 1
 
 
-def test_only_what_is_asked_for_is_computed(score, folders, classifier):
+def test_only_the_requested_metrics_are_computed(score, folders, classifier):
     scores = score(*arguments(*folders, classifier), "--metrics", "kd", "fd")
     assert [name.split("_")[0] for name in scores] == ["kd", "fd"]
 
 
-def test_batches_and_archives_do_not_matter(score, folders, classifier, tmp_path):
-    one = score(*arguments(*folders, classifier), "--batch_size", 1)
-    many = score(*arguments(*folders, classifier), "--batch_size", 64)
-    assert one == pytest.approx(many, rel=1e-6)
-    archive = shutil.make_archive(str(tmp_path / "fake"), "zip", folders[1])
-    assert score(*arguments(folders[0], archive, classifier)) == pytest.approx(many, rel=1e-6)
-
-
-def test_all_images_of_a_folder_count_whatever_its_sub_folders_are_called(
-    score, tmp_path, folders, classifier
+def test_scores_do_not_depend_on_the_batch_size_or_on_archives(
+    score, folders, classifier, tmp_path
 ):
-    together = tmp_path / "together"
-    together.mkdir()
-    folders[0].rename(together / "train")
-    folders[1].rename(together / "test")
-    apart = score(*arguments(together / "train", together / "test", classifier))
-    assert score(*arguments(together, together / "test", classifier)) != apart
+    single = score(*arguments(*folders, classifier), "--batch_size", 1)
+    batched = score(*arguments(*folders, classifier), "--batch_size", 64)
+    assert single == pytest.approx(batched, rel=1e-6)
+    archive = shutil.make_archive(str(tmp_path / "fake"), "zip", folders[1])
+    assert score(*arguments(folders[0], archive, classifier)) == pytest.approx(batched, rel=1e-6)
+
+
+def test_images_in_all_sub_folders_count_whatever_their_names(score, tmp_path, folders, classifier):
+    combined = tmp_path / "combined"
+    combined.mkdir()
+    folders[0].rename(combined / "train")
+    folders[1].rename(combined / "test")
+    separate = score(*arguments(combined / "train", combined / "test", classifier))
+    assert score(*arguments(combined, combined / "test", classifier)) != separate
 
 
 @pytest.mark.slow
-def test_fid_and_inception_score_are_torch_fidelitys_own(score, tmp_path, inception_file):
-    """On the same files, at 32 pixels, with the same weights, which nothing trained."""
+def test_fid_and_inception_score_match_torch_fidelity(score, tmp_path, inception_file):
+    """Both use the same files, at 32 pixels, and the same untrained weights."""
     real, fake = write(tmp_path / "real", 64, 0, size=32), write(tmp_path / "fake", 50, 1, size=32)
-    ours = score(
+    scores = score(
         "--real", real, "--fake", fake, "--weights", inception_file, "--metrics", "fd", "is"
     )
-    theirs = torch_fidelity.calculate_metrics(
+    reference = torch_fidelity.calculate_metrics(
         input1=str(fake),
         input2=str(real),
         fid=True,
@@ -116,39 +116,39 @@ def test_fid_and_inception_score_are_torch_fidelitys_own(score, tmp_path, incept
         verbose=False,
         save_cpu_ram=True,
     )
-    assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
-    assert ours["is"] == pytest.approx(theirs["inception_score_mean"], rel=1e-4)
+    assert scores["fid"] == pytest.approx(reference["frechet_inception_distance"], rel=1e-4)
+    assert scores["is"] == pytest.approx(reference["inception_score_mean"], rel=1e-4)
 
 
-def test_a_network_of_torchvision_from_a_file(score, tmp_path):
+def test_weights_of_a_torchvision_network_can_be_given_as_a_file(score, tmp_path):
     torch.manual_seed(0)
     network = models.resnet18(weights=None)
-    torch.save(network.state_dict(), tmp_path / "whole.pt")
+    torch.save(network.state_dict(), tmp_path / "complete.pt")
     real, fake = write(tmp_path / "real", 12, seed=0), write(tmp_path / "fake", 10, seed=1)
     options = ["--real", real, "--fake", fake, "--extractor", "resnet18"]
     options += ["--metrics", "fd", "--weights"]
-    whole = score(*options, tmp_path / "whole.pt")
-    # Without the layer that gives the classes, the features are the same.
+    complete = score(*options, tmp_path / "complete.pt")
+    # The features do not depend on the classification layer.
     state = {key: x for key, x in network.state_dict().items() if not key.startswith("fc.")}
     torch.save(state, tmp_path / "features.pt")
-    assert score(*options, tmp_path / "features.pt") == whole
-    assert list(whole) == ["fd_resnet18"]
+    assert score(*options, tmp_path / "features.pt") == complete
+    assert list(complete) == ["fd_resnet18"]
 
 
-# What will not do
+# Mistakes
 
 
-def refusal(capsys, *arguments):
-    """The one line that is printed."""
-    with pytest.raises(SystemExit) as stopped:
+def error_line(capsys, *arguments):
+    """The one-line error message."""
+    with pytest.raises(SystemExit) as exited:
         main(["score", *map(str, arguments)])
     (line,) = capsys.readouterr().err.splitlines()
-    assert stopped.value.code in (1, 2)
+    assert exited.value.code in (1, 2)
     assert line.startswith("gan-lightning: ")
     return line
 
 
-BAD = {
+BAD_OPTIONS = {
     "--fake: there is no folder nowhere": {"--fake": "nowhere"},
     "there are no images in empty: it is empty": {"--real": "empty"},
     "the classifier none.pt does not exist": {"--weights": "none.pt"},
@@ -176,37 +176,41 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("words", BAD)
-def test_what_will_not_do_gets_one_line(capsys, folders, classifier, words):
+@pytest.mark.parametrize("message", BAD_OPTIONS)
+def test_a_mistake_gives_a_one_line_message(capsys, folders, classifier, message):
     for name, count in {"empty": 0, "few": 3, "one": 1}.items():
         write(Path(name), count, 9)
-    options = dict(zip(*[iter(arguments(*folders, classifier))] * 2, strict=True)) | BAD[words]
-    line = refusal(capsys, *(f"{k}={v}" for k, v in options.items() if v is not None))
-    assert words in line
+    options = (
+        dict(zip(*[iter(arguments(*folders, classifier))] * 2, strict=True)) | BAD_OPTIONS[message]
+    )
+    line = error_line(capsys, *(f"{k}={v}" for k, v in options.items() if v is not None))
+    assert message in line
 
 
-def test_images_that_the_network_does_not_take_are_refused(capsys, folders):
-    line = refusal(capsys, "--real", folders[0], "--fake", folders[1], "--extractor", "digits_cnn")
+def test_images_of_the_wrong_shape_are_rejected(capsys, folders):
+    line = error_line(
+        capsys, "--real", folders[0], "--fake", folders[1], "--extractor", "digits_cnn"
+    )
     assert "digits_cnn takes images of shape (1, 8, 8), but these have shape (3, 16, 16)" in line
 
 
-def test_a_home_folder_is_found(score, folders, classifier, monkeypatch):
+def test_a_tilde_in_a_path_is_expanded(score, folders, classifier, monkeypatch):
     monkeypatch.setenv("HOME", str(folders[0].parent))
     assert score(*arguments("~/real", "~/fake", classifier), "--metrics", "fd")
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04"])
-def test_a_file_that_holds_no_weights_is_named(capsys, tmp_path, folders, content):
+def test_a_file_that_does_not_hold_weights_is_named(capsys, tmp_path, folders, content):
     path = tmp_path / "wrong.pt"
     path.write_bytes(content)
-    assert f"{path} is not a classifier" in refusal(capsys, *arguments(*folders, path))
+    assert f"{path} is not a classifier" in error_line(capsys, *arguments(*folders, path))
     options = ["--real", folders[0], "--fake", folders[1], "--weights", path]
-    assert f"{path} does not hold Inception weights" in refusal(capsys, *options)
-    line = refusal(capsys, *options, "--extractor", "resnet18")
+    assert f"{path} does not hold Inception weights" in error_line(capsys, *options)
+    line = error_line(capsys, *options, "--extractor", "resnet18")
     assert f"{path} does not hold weights of resnet18" in line
 
 
-def test_images_that_cannot_be_read_are_named_and_counted(capsys, folders, classifier):
+def test_unreadable_images_are_named_and_counted(capsys, folders, classifier):
     (folders[1] / "0003.png").write_bytes(b"no image")
     main(["score", *map(str, arguments(*folders, classifier))])
     captured = capsys.readouterr()
@@ -214,6 +218,6 @@ def test_images_that_cannot_be_read_are_named_and_counted(capsys, folders, class
     assert "39 generated images against 60 real ones" in captured.out
 
 
-def test_fewer_images_than_features_are_said(capsys, folders, classifier):
+def test_fewer_images_than_features_are_reported(capsys, folders, classifier):
     main(["score", *map(str, arguments(*folders, classifier))])
     assert f"{folders[1]}: 40 images are too few for 128 features" in capsys.readouterr().err

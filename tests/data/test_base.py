@@ -1,4 +1,4 @@
-"""Options of data modules as annotated attributes, or as arguments of a constructor."""
+"""Options of data modules: annotated attributes or constructor arguments."""
 
 import sys
 
@@ -7,7 +7,7 @@ import torch
 
 from gan_lightning.data import GANDataModule, ImageDataModule, Ring
 
-OWN = '''
+CUSTOM = '''
 import torch
 
 from gan_lightning.data import GANDataModule, ImageDataModule
@@ -40,52 +40,52 @@ class Constructor(GANDataModule):
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
-    (tmp_path / "own_data.py").write_text(OWN)
+def custom(tmp_path, monkeypatch):
+    (tmp_path / "custom_data.py").write_text(CUSTOM)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_data", raising=False)
-    import own_data
+    monkeypatch.delitem(sys.modules, "custom_data", raising=False)
+    import custom_data
 
-    return own_data
+    return custom_data
 
 
-def test_annotated_attributes_are_options(own):
-    data = own.Fields(batch_size=4, count=5)
+def test_annotated_attributes_are_options(custom):
+    data = custom.Fields(batch_size=4, count=5)
     assert (data.batch_size, data.count, data.shape, data.flip) == (4, 5, (1, 8, 8), False)
     assert data.extractor is None
     assert len(data.load("train")[0]) == 5
     with pytest.raises(TypeError, match="unexpected keyword argument 'nothing'"):
-        own.Fields(nothing=1)
+        custom.Fields(nothing=1)
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        own.Fields(batch_size=0)
+        custom.Fields(batch_size=0)
 
 
-def test_a_constructor_works_as_in_any_data_module(own):
-    data = own.Constructor(2.0, batch_size=3)
+def test_a_data_module_may_define_a_constructor(custom):
+    data = custom.Constructor(2.0, batch_size=3)
     assert (data.scale, data.count, data.batch_size, data.placement) == (2.0, 12, 3, "auto")
     with pytest.raises(ValueError, match="Constructor has no labels"):
-        own.Constructor(1.0, conditional=True)
+        custom.Constructor(1.0, conditional=True)
 
 
 @pytest.mark.parametrize(
-    ("name", "given"), [("Fields", "--data.count=16"), ("Constructor", "--data.scale=3")]
+    ("name", "option"), [("Fields", "--data.count=16"), ("Constructor", "--data.scale=3")]
 )
-def test_the_command_line_knows_both_kinds(own, name, given, fit):
+def test_the_command_line_accepts_both_kinds_of_options(custom, name, option, fit):
     run = fit(
         *("--model=DCGAN", "--model.generator_width=4", "--model.critic_width=4"),
-        *(f"--data=own_data.{name}", given, "--data.batch_size=4", "--trainer.max_steps=2"),
+        *(f"--data=custom_data.{name}", option, "--data.batch_size=4", "--trainer.max_steps=2"),
     )
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
-    assert given.split(".")[1].replace("=", ": ") in (run / "config.yaml").read_text()
+    assert option.split(".")[1].replace("=", ": ") in (run / "config.yaml").read_text()
 
 
-def test_a_default_without_an_annotation_is_refused():
+def test_a_default_without_an_annotation_is_rejected():
     with pytest.raises(TypeError, match=r"Wrong.batch_size is no default without an annotation"):
 
         class Wrong(Ring):
             batch_size = 3
 
 
-def test_what_is_no_option_may_stand_without_one():
+def test_attributes_that_are_not_options_need_no_annotation():
     assert {GANDataModule.shape, GANDataModule.classes} == {(), 0}
     assert ImageDataModule.extractor == "inception"

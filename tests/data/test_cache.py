@@ -1,4 +1,4 @@
-"""The cache: what it holds, that it is built once and whole, and what survives a fault."""
+"""The image cache: its contents, that it is built only once, and what survives a fault."""
 
 import errno
 import json
@@ -21,7 +21,7 @@ from gan_lightning.data.pixels import ImageTransform
 from gan_lightning.data.sources import FolderSource, ZipSource
 from gan_lightning.utils.errors import CacheError, SourceChangedError, WrongFileError
 
-FORM = ImageTransform(3, 8)
+TRANSFORM = ImageTransform(3, 8)
 COUNT = 20
 
 
@@ -34,9 +34,9 @@ def _small_chunks(monkeypatch):
 def images(tmp_path):
     """A folder of images in two classes."""
     for i in range(COUNT):
-        place = tmp_path / "images" / f"class{i // 12}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{i:03}.png").write_bytes(encoded(picture(8, 8, i), "PNG"))
+        folder = tmp_path / "images" / f"class{i // 12}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i:03}.png").write_bytes(encoded(picture(8, 8, i), "PNG"))
     return tmp_path / "images"
 
 
@@ -45,20 +45,20 @@ def parent(tmp_path):
     return tmp_path / "cache"
 
 
-def opened(images, parent, form=FORM, **options):
-    return open_cache(FolderSource(images), form, parent, "test", **options)
+def opened(images, parent, transform=TRANSFORM, **options):
+    return open_cache(FolderSource(images), transform, parent, "test", **options)
 
 
-def expected(images, form=FORM, without=()):
+def expected(images, transform=TRANSFORM, without=()):
     source = FolderSource(images)
-    return torch.stack([form(source[i]) for i in range(len(source)) if i not in without])
+    return torch.stack([transform(source[i]) for i in range(len(source)) if i not in without])
 
 
-def spoil(images, *numbers):
+def damage(images, *indices):
     files = FolderSource(images).files
-    for i in numbers:
+    for i in indices:
         (images / files[i]).write_bytes(b"no image")
-    return [files[i] for i in numbers]
+    return [files[i] for i in indices]
 
 
 def folder_of(parent):
@@ -70,8 +70,8 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-class _NoReading:
-    """Fails a test that decodes."""
+class _NoDecoder:
+    """Fails a test that decodes an image."""
 
     def __init__(self, *args):
         raise AssertionError("decoded again")
@@ -79,12 +79,14 @@ class _NoReading:
 
 @pytest.fixture
 def no_decoding(monkeypatch):
-    """``no_decoding()``: from here on, decoding fails the test."""
-    return lambda: monkeypatch.setattr(cache_module, "_Decoder", _NoReading)
+    """``no_decoding()``: any decoding after this call fails the test."""
+    return lambda: monkeypatch.setattr(cache_module, "_Decoder", _NoDecoder)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_it_holds_every_image_in_its_form_with_its_label(images, parent, monkeypatch, workers):
+def test_the_cache_holds_every_image_transformed_with_its_label(
+    images, parent, monkeypatch, workers
+):
     monkeypatch.setattr(workers_module, "WORKERS", workers)
     cache = opened(images, parent, ImageTransform(1, 16))
     assert torch.equal(cache.images, expected(images, ImageTransform(1, 16)))
@@ -92,19 +94,19 @@ def test_it_holds_every_image_in_its_form_with_its_label(images, parent, monkeyp
     assert cache.skipped == {}
 
 
-def test_the_second_time_nothing_is_decoded(images, parent, no_decoding):
+def test_nothing_is_decoded_the_second_time(images, parent, no_decoding):
     first = opened(images, parent)
     no_decoding()
     assert torch.equal(opened(images, parent).images, first.images)
 
 
-def test_building_leaves_the_random_state_alone(images, parent):
+def test_building_does_not_change_the_random_state(images, parent):
     before = torch.get_rng_state()
     opened(images, parent)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_another_form_or_content_is_another_cache(images, parent):
+def test_another_transform_or_content_gets_its_own_cache(images, parent):
     opened(images, parent)
     opened(images, parent, ImageTransform(1, 8))
     opened(images, parent, ImageTransform(3, 8, 4))
@@ -113,10 +115,10 @@ def test_another_form_or_content_is_another_cache(images, parent):
     assert len([path for path in parent.iterdir() if path.is_dir()]) == 4
 
 
-def test_what_cannot_be_read_is_named_counted_and_skipped(images, parent, no_decoding):
-    names = spoil(images, 3, 13, 14)
-    words = rf"3 of 20 images cannot be read: {names[0]} \(not an image\), and 2 more; skipped"
-    with pytest.warns(UserWarning, match=words):
+def test_unreadable_images_are_named_counted_and_skipped(images, parent, no_decoding):
+    names = damage(images, 3, 13, 14)
+    message = rf"3 of 20 images cannot be read: {names[0]} \(not an image\), and 2 more; skipped"
+    with pytest.warns(UserWarning, match=message):
         cache = opened(images, parent)
     assert torch.equal(cache.images, expected(images, without=(3, 13, 14)))
     assert cache.labels.tolist() == [0] * 11 + [1] * 6
@@ -126,8 +128,8 @@ def test_what_cannot_be_read_is_named_counted_and_skipped(images, parent, no_dec
 
 
 @pytest.mark.parametrize("built_before", [False, True])
-def test_strict_refuses_what_cannot_be_read(images, parent, built_before):
-    (name,) = spoil(images, 13)
+def test_strict_rejects_unreadable_images(images, parent, built_before):
+    (name,) = damage(images, 13)
     if built_before:
         with pytest.warns(UserWarning, match="skipped"):
             opened(images, parent)
@@ -137,10 +139,10 @@ def test_strict_refuses_what_cannot_be_read(images, parent, built_before):
     assert len(opened(images, parent, strict=True).images) == COUNT
 
 
-def test_nothing_but_unreadable_files_is_an_error_and_leaves_nothing(images, parent):
-    spoil(images, *range(COUNT))
-    words = r"none of the 20 images can be read: the first is class0/000.png \(not an image"
-    with pytest.raises(WrongFileError, match=words):
+def test_only_unreadable_files_raise_an_error_and_leave_no_cache(images, parent):
+    damage(images, *range(COUNT))
+    message = r"none of the 20 images can be read: the first is class0/000.png \(not an image"
+    with pytest.raises(WrongFileError, match=message):
         opened(images, parent)
     assert [path for path in parent.iterdir() if path.is_dir()] == []
 
@@ -148,7 +150,7 @@ def test_nothing_but_unreadable_files_is_an_error_and_leaves_nothing(images, par
 # Faults
 
 
-def test_it_goes_on_where_it_was_stopped(images, parent, monkeypatch):
+def test_a_stopped_build_resumes_where_it_stopped(images, parent, monkeypatch):
     read = []
     source = FolderSource(images)
 
@@ -165,17 +167,17 @@ def test_it_goes_on_where_it_was_stopped(images, parent, monkeypatch):
     monkeypatch.setattr(workers_module, "WORKERS", 0)
     stopping = Stopping(images)
     with pytest.raises(Stopped):
-        open_cache(stopping, FORM, parent, "test")
+        open_cache(stopping, TRANSFORM, parent, "test")
     assert folder_of(parent).name.endswith(".part")
-    cache = open_cache(stopping, FORM, parent, "test")
+    cache = open_cache(stopping, TRANSFORM, parent, "test")
     assert read == [*range(10), *range(8, COUNT)]
     assert torch.equal(cache.images, expected(images))
     assert len(source) == len(cache.images)
 
 
 @pytest.mark.parametrize("fault", ["images", "line", "end of line", "byte", "garbage", "all"])
-def test_what_a_stopped_one_left_torn_is_decoded_again(images, parent, monkeypatch, fault):
-    spoil(images, 17)
+def test_damaged_parts_of_a_stopped_build_are_decoded_again(images, parent, monkeypatch, fault):
+    damage(images, 17)
     monkeypatch.setattr(FolderSource, "fingerprint", lambda self: "the same")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", lambda *args: None)
@@ -209,7 +211,7 @@ def test_what_a_stopped_one_left_torn_is_decoded_again(images, parent, monkeypat
 
 @pytest.mark.parametrize("name", [IMAGES, CHUNKS, META])
 @pytest.mark.parametrize("fault", ["missing", "empty", "shorter", "longer", "garbage"])
-def test_a_damaged_cache_is_said_and_built_again(images, parent, name, fault):
+def test_a_damaged_cache_is_reported_and_rebuilt(images, parent, name, fault):
     opened(images, parent)
     folder = folder_of(parent)
     before, path = contents(folder), folder / name
@@ -226,7 +228,7 @@ def test_a_damaged_cache_is_said_and_built_again(images, parent, name, fault):
         case "garbage":
             path.write_bytes(bytes(byte ^ 1 for byte in content))
     if (name, fault) == (CHUNKS, "longer"):
-        # As a process that was killed in the middle of a line leaves it.
+        # This is what a process leaves that was killed while writing a line.
         assert torch.equal(opened(images, parent).images, expected(images))
         return
     with pytest.warns(UserWarning, match=rf"the cache .*{folder.name} is damaged .*rebuilding it"):
@@ -243,7 +245,7 @@ def test_a_cache_of_another_version_is_left_alone(images, parent, monkeypatch):
     opened(images, parent)
     assert contents(old) == before
     (new,) = [path for path in parent.iterdir() if path.is_dir() and path != old]
-    # Even where somebody gives it the name of the new one.
+    # It is not used even under the name of the new cache.
     shutil.rmtree(new)
     shutil.copytree(old, new)
     with pytest.warns(UserWarning, match="do not match"):
@@ -252,23 +254,23 @@ def test_a_cache_of_another_version_is_left_alone(images, parent, monkeypatch):
 
 def test_only_some_checksums_of_a_large_cache_are_compared(images, parent, monkeypatch):
     opened(images, parent)
-    monkeypatch.setattr(cache_module, "CHECKED_BYTES", COUNT * FORM.nbytes // 2)
+    monkeypatch.setattr(cache_module, "CHECKED_BYTES", COUNT * TRANSFORM.nbytes // 2)
     path = folder_of(parent) / IMAGES
     content = bytearray(path.read_bytes())
-    chunk = 4 * FORM.nbytes
-    content[chunk] ^= 1  # of the second of five
+    chunk = 4 * TRANSFORM.nbytes
+    content[chunk] ^= 1  # in the second of five chunks
     path.write_bytes(bytes(content))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         opened(images, parent)
-    content[-1] ^= 1  # of the last, which always counts
+    content[-1] ^= 1  # in the last chunk, which is always checked
     path.write_bytes(bytes(content))
     with pytest.warns(UserWarning, match="damaged"):
         opened(images, parent)
 
 
 @pytest.mark.parametrize("moved", ["folder", "file", "changed"])
-def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
+def test_images_moved_during_a_build_stop_it_and_nothing_is_lost(
     images, parent, monkeypatch, moved
 ):
     away = images.with_name("away")
@@ -282,7 +284,7 @@ def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
                     case "file":
                         (images / self.files[10]).rename(images / "class0" / "moved")
                     case "changed":
-                        spoil(images, 3)
+                        damage(images, 3)
             return super().__getitem__(i)
 
     other = images.with_name("other")
@@ -291,31 +293,29 @@ def test_images_that_move_while_they_are_read_stop_it_and_nothing_is_lost(
     earlier = contents(folder_of(parent))
     monkeypatch.setattr(workers_module, "WORKERS", 0)
     with pytest.raises(SourceChangedError, match=r"disappeared while|changed while they"):
-        open_cache(Moving(images), FORM, parent, "test")
-    (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
-    assert contents(kept) == earlier
+        open_cache(Moving(images), TRANSFORM, parent, "test")
+    (finished,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
+    assert contents(finished) == earlier
     match moved:
         case "folder":
             away.rename(images)
         case "file":
             (images / "class0" / "moved").rename(images / FolderSource(other).files[10])
         case "changed":
-            # Of two contents: nobody can use it.
+            # It would mix old and new images, so it is deleted.
             assert list(parent.glob("*.part")) == []
             return
     read = []
     monkeypatch.setattr(
-        FolderSource, "__getitem__", _noting(read, FolderSource.__getitem__), raising=True
+        FolderSource, "__getitem__", _recording(read, FolderSource.__getitem__), raising=True
     )
     assert len(opened(images, parent).images) == COUNT
     assert min(read) == 8
 
 
-def test_an_archive_that_is_replaced_while_it_is_read_stops_it(
-    images, parent, tmp_path, monkeypatch
-):
+def test_an_archive_replaced_during_a_build_stops_it(images, parent, tmp_path, monkeypatch):
     first = shutil.make_archive(str(tmp_path / "first"), "zip", images)
-    spoil(images, *range(COUNT))
+    damage(images, *range(COUNT))
     second = shutil.make_archive(str(tmp_path / "second"), "zip", images)
 
     class Replaced(ZipSource):
@@ -326,20 +326,20 @@ def test_an_archive_that_is_replaced_while_it_is_read_stops_it(
 
     monkeypatch.setattr(workers_module, "WORKERS", 0)
     with pytest.raises(SourceChangedError, match="changed while they were being read"):
-        open_cache(Replaced(Path(first)), FORM, parent, "test")
+        open_cache(Replaced(Path(first)), TRANSFORM, parent, "test")
     assert [path for path in parent.iterdir() if path.is_dir()] == []
 
 
-def test_another_background_is_another_cache(images, parent):
-    white = open_cache(FolderSource(images, (255, 255, 255)), FORM, parent, "test")
-    black = open_cache(FolderSource(images, (0, 0, 0)), FORM, parent, "test")
-    assert torch.equal(white.images, black.images)  # opaque ones
+def test_another_background_gets_its_own_cache(images, parent):
+    white = open_cache(FolderSource(images, (255, 255, 255)), TRANSFORM, parent, "test")
+    black = open_cache(FolderSource(images, (0, 0, 0)), TRANSFORM, parent, "test")
+    assert torch.equal(white.images, black.images)  # the images are opaque
     assert len([path for path in parent.iterdir() if path.is_dir()]) == 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("data", ["CelebA", "LSUN", "STL10", "HuggingFaceImages"])
-def test_every_source_is_read_by_other_processes(data_files, monkeypatch, data, workers):
+def test_every_source_works_with_and_without_workers(data_files, monkeypatch, data, workers):
     monkeypatch.setattr(workers_module, "WORKERS", workers)
     module = getattr(data_modules, data)(**data_files(data))
     x, _ = module.load("train")
@@ -348,8 +348,8 @@ def test_every_source_is_read_by_other_processes(data_files, monkeypatch, data, 
     assert torch.equal(x, torch.stack([module.transform(source[i]) for i in range(len(source))]))
 
 
-def test_a_disk_that_is_full_still_keeps_what_there_is(images, parent, monkeypatch):
-    """The retry on a disk that is still full: it may not cost what was decoded before."""
+def test_a_retry_on_a_full_disk_loses_nothing(images, parent, monkeypatch):
+    """A retry on a disk that is still full must not lose what was decoded before."""
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "_write_all", _full_after(2))
         with pytest.raises(CacheError):
@@ -365,7 +365,7 @@ def test_a_disk_that_is_full_still_keeps_what_there_is(images, parent, monkeypat
 
 
 @pytest.mark.parametrize("fault", [OSError(errno.EIO, "I/O error"), PermissionError(13, "no")])
-def test_a_cache_that_cannot_be_looked_at_is_not_thrown_away(images, parent, monkeypatch, fault):
+def test_a_cache_that_cannot_be_read_is_not_deleted(images, parent, monkeypatch, fault):
     opened(images, parent)
     before = contents(folder_of(parent))
     with monkeypatch.context() as patch:
@@ -375,7 +375,7 @@ def test_a_cache_that_cannot_be_looked_at_is_not_thrown_away(images, parent, mon
     assert contents(folder_of(parent)) == before
 
 
-def _noting(read, getitem):
+def _recording(read, getitem):
     def wrapped(self, i):
         read.append(i)
         return getitem(self, i)
@@ -383,33 +383,31 @@ def _noting(read, getitem):
     return wrapped
 
 
-def test_a_disk_without_room_is_said_before_anything_is_decoded(
-    images, parent, monkeypatch, no_decoding
-):
-    usage = shutil.disk_usage(images)._replace(free=COUNT * FORM.nbytes - 1)
+def test_a_lack_of_disk_space_is_reported_before_decoding(images, parent, monkeypatch, no_decoding):
+    usage = shutil.disk_usage(images)._replace(free=COUNT * TRANSFORM.nbytes - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     no_decoding()
     with pytest.raises(CacheError, match=rf"need 0.0 GB in {parent}, which has 0.0 GB left"):
         opened(images, parent)
 
 
-def test_a_disk_that_fills_up_loses_nothing(images, parent, monkeypatch):
+def test_nothing_is_lost_when_the_disk_fills_up(images, parent, monkeypatch):
     opened(images, parent, ImageTransform(1, 8))
     earlier = contents(folder_of(parent))
     with monkeypatch.context() as patch:
         patch.setattr(cache_module, "_write_all", _full_after(2))
-        words = rf"cannot be saved in {parent} \(No space left on device\); .* is kept"
-        with pytest.raises(CacheError, match=words):
+        message = rf"cannot be saved in {parent} \(No space left on device\); .* is kept"
+        with pytest.raises(CacheError, match=message):
             opened(images, parent)
-    (kept,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
-    assert contents(kept) == earlier
+    (finished,) = [path for path in parent.iterdir() if path.is_dir() and path.suffix != ".part"]
+    assert contents(finished) == earlier
     (part,) = parent.glob("*.part")
     assert len((part / CHUNKS).read_text().splitlines()) == 2
     assert torch.equal(opened(images, parent).images, expected(images))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_disk_that_is_full_in_truth_gets_one_line(images, parent, monkeypatch):
+def test_writing_to_a_real_full_device_is_reported(images, parent, monkeypatch):
     monkeypatch.setattr(cache_module, "_resume_build", lambda part, *_: _onto_a_full_disk(part))
     with pytest.raises(CacheError, match="No space left on device"):
         opened(images, parent)
@@ -426,7 +424,7 @@ _full = _raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 def _full_after(chunks):
-    """A disk that takes so many chunks, and a part of the next."""
+    """A write function that fails after ``chunks`` chunks and a part of the next."""
     write_all, written = cache_module._write_all, []
 
     def write(file, content):
@@ -444,7 +442,7 @@ def _onto_a_full_disk(part):
     return []
 
 
-def test_a_folder_that_cannot_be_written_to_is_said(images, tmp_path):
+def test_an_unwritable_folder_is_reported(images, tmp_path):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(CacheError, match=r"cannot be saved in .*file/cache .*--data.cache_dir"):
         opened(images, tmp_path / "file" / "cache")
@@ -468,16 +466,16 @@ print(len(opened.images))
 
 @pytest.fixture
 def build_slowly(start, images, parent):
-    """``build_slowly(each=0.1)``: a process that decodes, with so many seconds for an image."""
+    """``build_slowly(each=0.1)`` starts a build that takes ``each`` seconds per image."""
     return lambda each=0.1: start("-c", SLOW, images, parent, each)
 
 
 def decoded(parent, size):
-    """Whether the journal of a cache that is being built has more bytes than that."""
+    """A check that the journal of the cache being built is larger than ``size`` bytes."""
     return lambda: any(path.stat().st_size > size for path in parent.glob(f"*.part/{CHUNKS}"))
 
 
-def test_a_killed_process_leaves_what_it_decoded_and_no_lock(
+def test_a_killed_process_leaves_its_decoded_images_and_no_lock(
     build_slowly, images, parent, monkeypatch
 ):
     running = build_slowly(each=0.5)
@@ -485,17 +483,17 @@ def test_a_killed_process_leaves_what_it_decoded_and_no_lock(
     running.kill()
     running.process.wait()
     read = []
-    monkeypatch.setattr(FolderSource, "__getitem__", _noting(read, FolderSource.__getitem__))
+    monkeypatch.setattr(FolderSource, "__getitem__", _recording(read, FolderSource.__getitem__))
     monkeypatch.setattr(workers_module, "WORKERS", 0)
     assert torch.equal(opened(images, parent).images, expected(images))
     assert read[0] >= 2
 
 
-def test_a_worker_that_is_killed_is_said_and_nothing_is_lost(images, parent, monkeypatch):
+def test_a_killed_worker_is_reported_and_nothing_is_lost(images, parent, monkeypatch):
     class Deadly(FolderSource):
         def __getitem__(self, i):
             if i == 9:
-                time.sleep(0.5)  # the chunks before are on their way
+                time.sleep(0.5)  # lets the earlier chunks arrive
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().__getitem__(i)
 
@@ -503,14 +501,14 @@ def test_a_worker_that_is_killed_is_said_and_nothing_is_lost(images, parent, mon
     with pytest.raises(
         CacheError, match=r"a worker process that reads images was killed .*are kept"
     ):
-        open_cache(Deadly(images), FORM, parent, "test")
+        open_cache(Deadly(images), TRANSFORM, parent, "test")
     (part,) = parent.glob("*.part")
     assert len((part / CHUNKS).read_text().splitlines()) == 2
     assert torch.equal(opened(images, parent).images, expected(images))
 
 
-def test_an_interrupt_is_the_first_process_alone(build_slowly, images, parent):
-    running = build_slowly(each=0.5)  # far from done, however late we are
+def test_only_the_main_process_reports_an_interrupt(build_slowly, images, parent):
+    running = build_slowly(each=0.5)  # far from done even on a slow machine
     running.until(decoded(parent, 100))
     running.kill(signal.SIGINT)
     _, errors = running.ended(within=60)
@@ -518,22 +516,30 @@ def test_an_interrupt_is_the_first_process_alone(build_slowly, images, parent):
     assert torch.equal(opened(images, parent).images, expected(images))
 
 
-def test_two_processes_build_it_once(build_slowly, images, parent):
+def test_two_processes_build_the_cache_once(build_slowly, images, parent):
     first = build_slowly()
     first.until(lambda: list(parent.glob("*.part")))
     ended = [running.ended(within=120) for running in (first, build_slowly())]
-    assert [(code, said.strip().splitlines()[-1]) for code, said in ended] == [(0, str(COUNT))] * 2
+    assert [(code, output.strip().splitlines()[-1]) for code, output in ended] == [
+        (0, str(COUNT))
+    ] * 2
     assert len([path for path in parent.iterdir() if path.is_dir()]) == 1
-    assert "".join(said for _, said in ended).count("decoding 20 images") == 1
+    assert "".join(output for _, output in ended).count("decoding 20 images") == 1
 
 
-def test_the_journal_says_what_the_file_holds(images, parent):
-    spoil(images, 5)
+def test_the_journal_describes_the_contents_of_the_file(images, parent):
+    damage(images, 5)
     with pytest.warns(UserWarning, match="skipped"):
         opened(images, parent)
     folder = folder_of(parent)
     lines = [json.loads(line) for line in (folder / CHUNKS).read_text().splitlines()]
-    assert [(read, kept) for read, kept, _, _ in lines] == [(4, 4), (4, 3), (4, 4), (4, 4), (4, 4)]
+    assert [(read, saved) for read, saved, _, _ in lines] == [
+        (4, 4),
+        (4, 3),
+        (4, 4),
+        (4, 4),
+        (4, 4),
+    ]
     assert lines[1][3] == [[5, "not an image"]]
     assert json.loads((folder / META).read_text()) == {
         "version": cache_module.VERSION,

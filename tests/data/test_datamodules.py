@@ -1,4 +1,4 @@
-"""The data modules: what they hold, their batches, and what they say when files are missing."""
+"""The data modules: their contents, their batches, and their errors when files are missing."""
 
 import gzip
 import hashlib
@@ -62,7 +62,7 @@ MIXTURES = [Ring, Grid]
 TOYS = [*MIXTURES, SwissRoll]
 IMAGES = [cls for cls in ALL if cls not in TOYS]
 DOWNLOADED = [MNIST, FashionMNIST, CIFAR10, CIFAR100, SVHN, STL10, CelebA]
-#: What makes each set that has classes hand them out.
+#: The options with which each data set that has classes provides labels.
 LABELLED = {cls: {} for cls in ALL if cls not in (SwissRoll, LSUN)}
 LABELLED[STL10] = {"part": "train"}
 LABELLED[CelebA] = {"attribute": "Smiling"}
@@ -73,7 +73,7 @@ CIFAR_NAMES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test
 
 @pytest.fixture
 def make(data_files):
-    """``make(cls, **arguments)``: the data module on files of its own."""
+    """``make(cls, **arguments)``: the data module, with its files on disk."""
     return lambda cls, **arguments: cls(**(data_files(cls.__name__) | arguments))
 
 
@@ -92,7 +92,7 @@ def pixels(image):
 
 
 def as_decoded(content, side):
-    """What the middle of an image file comes out as, at its own scale."""
+    """The square of this side in the centre of an image file, decoded without resizing."""
     image = Image.open(io.BytesIO(content))
     left, top = (round((length - side) / 2) for length in image.size)
     return pixels(image.crop((left, top, left + side, top + side)))
@@ -121,7 +121,7 @@ def test_every_data_set_trains_through_the_command_line(fit, data_files, data):
 
 
 @pytest.mark.parametrize("data", IMAGES)
-def test_images_come_in_the_size_and_colours_that_are_asked_for(make, data):
+def test_images_have_the_requested_size_and_channels(make, data):
     module = make(data, batch_size=4, size=16, channels=1)
     module.prepare_data()
     x, y = next(iter(module.train_dataloader()))
@@ -132,7 +132,7 @@ def test_images_come_in_the_size_and_colours_that_are_asked_for(make, data):
 
 
 @pytest.mark.parametrize("data", IMAGES)
-def test_only_training_images_are_mirrored_and_half_of_them(make, data):
+def test_about_half_of_the_training_images_are_mirrored_and_no_others(make, data):
     def loaded(**arguments):
         module = make(data, batch_size=10, **arguments)
         return [
@@ -155,7 +155,7 @@ def test_only_training_images_are_mirrored_and_half_of_them(make, data):
 
 
 @pytest.mark.parametrize("data", LABELLED)
-def test_conditional_hands_out_labels_and_tells_the_model_how_many_there_are(make, data):
+def test_conditional_provides_labels_and_the_number_of_classes(make, data):
     with_labels = make(data, batch_size=16, conditional=True, **LABELLED[data])
     x, y = next(iter(with_labels.train_dataloader()))
     assert (len(x), y.shape, y.dtype) == (16, (16,), torch.int64)
@@ -166,7 +166,7 @@ def test_conditional_hands_out_labels_and_tells_the_model_how_many_there_are(mak
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         (SwissRoll, r"SwissRoll .*conditional must be false"),
         (LSUN, r"LSUN .*conditional must be false"),
@@ -174,13 +174,13 @@ def test_conditional_hands_out_labels_and_tells_the_model_how_many_there_are(mak
         (CelebA, r"no labels unless --data.attribute"),
     ],
 )
-def test_labels_that_are_not_there_are_refused(make, data, words):
-    with pytest.raises(ValueError, match=words):
+def test_conditional_without_labels_is_rejected(make, data, message):
+    with pytest.raises(ValueError, match=message):
         make(data, conditional=True)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({"size": 0}, "size must be at least 1, got 0"),
         ({"channels": 2}, "channels must be 1 or 3, got 2"),
@@ -190,8 +190,8 @@ def test_labels_that_are_not_there_are_refused(make, data, words):
         ({"placement": "disk"}, "no placement 'disk': choose from auto, device, host"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(arguments, words):
-    with pytest.raises(ValueError, match=words):
+def test_invalid_arguments_are_rejected(arguments, message):
+    with pytest.raises(ValueError, match=message):
         Digits(**arguments)
 
 
@@ -199,7 +199,7 @@ def test_arguments_that_cannot_be_are_refused(arguments, words):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_digits_are_all_of_scikit_learns_spread_over_bytes(split):
+def test_digits_are_those_of_scikit_learn_scaled_to_bytes(split):
     x, y = Digits().load(split)
     assert (x.shape, x.dtype, y.dtype) == ((1797, 1, 8, 8), torch.uint8, torch.int64)
     assert x.unique().numel() == 17
@@ -214,14 +214,14 @@ def test_digits_are_all_of_scikit_learns_spread_over_bytes(split):
 
 
 @pytest.mark.parametrize("data", TOYS)
-def test_toys_are_points_about_the_unit_square(data):
+def test_toys_are_points_of_about_unit_scale(data):
     x, _ = data(num_samples=500).load("train")
     assert (x.shape, x.dtype) == ((500, 2), torch.float32)
     assert 0.9 < x.abs().max() < 1.2
 
 
 @pytest.mark.parametrize("data", MIXTURES)
-def test_a_mixtures_points_are_near_the_centres_that_their_labels_name(data):
+def test_mixture_points_lie_near_the_centres_of_their_labels(data):
     toy = data(num_samples=4000)
     x, y = toy.load("train")
     centres = toy.centres()
@@ -232,13 +232,13 @@ def test_a_mixtures_points_are_near_the_centres_that_their_labels_name(data):
     assert torch.allclose(share, torch.tensor(1 / toy.classes), rtol=0.4)
 
 
-def test_the_rings_centres_are_an_octagon():
+def test_the_centres_of_the_ring_form_an_octagon():
     centres = Ring().centres()
     turned = [(math.cos(i * math.pi / 4), math.sin(i * math.pi / 4)) for i in range(8)]
     torch.testing.assert_close(centres, torch.tensor(turned))
 
 
-def test_the_grids_centres_are_five_by_five():
+def test_the_centres_of_the_grid_are_five_by_five():
     line = [-1, -0.5, 0, 0.5, 1]
     assert Grid().centres().tolist() == [[x, y] for x in line for y in line]
 
@@ -251,12 +251,12 @@ def test_the_swiss_roll_is_a_spiral():
     assert 0.25 < radius.min() < 0.4
     turn = torch.atan2(x[:, 1], x[:, 0])
     off = torch.remainder(radius * 4.5 * math.pi - turn + math.pi, 2 * math.pi) - math.pi
-    # make_swiss_roll's noise is normal, of 0.25: half of it is within 0.17.
+    # make_swiss_roll's noise is normal with deviation 0.25: half of it is within 0.17.
     assert off.abs().median() == pytest.approx(0.17, rel=0.1)
 
 
 @pytest.mark.parametrize("data", TOYS)
-def test_toys_are_the_same_points_in_every_run(data):
+def test_toys_have_the_same_points_in_every_run(data):
     first, labels = data(num_samples=50).load("train")
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002  (scikit-learn's default)
@@ -266,7 +266,7 @@ def test_toys_are_the_same_points_in_every_run(data):
 
 
 @pytest.mark.parametrize("data", TOYS)
-def test_the_test_split_is_another_draw(data):
+def test_the_test_split_is_drawn_separately(data):
     toy = data(num_samples=50)
     assert torch.cdist(toy.load("train")[0], toy.load("test")[0]).min() > 0
     assert len(toy.load("test")[0]) == 50
@@ -275,7 +275,7 @@ def test_the_test_split_is_another_draw(data):
 # Files
 
 
-def all_of(module, split):
+def prepare_and_load(module, split):
     module.prepare_data()
     return module.load(split)
 
@@ -283,9 +283,9 @@ def all_of(module, split):
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("data", [MNIST, FashionMNIST])
 @pytest.mark.parametrize("split", SPLITS)
-def test_packed_mnist_comes_out_as_written(make, data, split):
+def test_packed_mnist_is_read_as_written(make, data, split):
     module = make(data)
-    x, y = all_of(module, split)
+    x, y = prepare_and_load(module, split)
     assert (x.shape, x.dtype, y.dtype) == ((100, 1, 28, 28), torch.uint8, torch.int64)
     name = IDX_NAMES[split]
     assert torch.equal(x.flatten(), idx(module.folder / f"{name}-images-idx3-ubyte.gz", 16))
@@ -300,12 +300,14 @@ def test_unpacked_fashion_mnist_is_the_same(make, tmp_path, folder):
     for path in packed.folder.iterdir():
         (tmp_path / folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     for split in SPLITS:
-        pairs = zip(all_of(FashionMNIST(tmp_path), split), packed.load(split), strict=True)
+        pairs = zip(
+            prepare_and_load(FashionMNIST(tmp_path), split), packed.load(split), strict=True
+        )
         assert all(torch.equal(found, expected) for found, expected in pairs)
 
 
 @pytest.mark.usefixtures("no_network")
-def test_fashion_mnist_is_missing_where_one_file_is(make):
+def test_fashion_mnist_counts_as_missing_if_one_file_is(make):
     module = make(FashionMNIST)
     (module.folder / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(MissingFileError):
@@ -313,7 +315,7 @@ def test_fashion_mnist_is_missing_where_one_file_is(make):
 
 
 @pytest.mark.parametrize("cut", ["packed", "unpacked"])
-def test_a_torn_idx_file_is_named(make, cut):
+def test_a_truncated_idx_file_is_named(make, cut):
     module = make(MNIST)
     path = module.folder / "train-images-idx3-ubyte.gz"
     if cut == "packed":
@@ -324,7 +326,7 @@ def test_a_torn_idx_file_is_named(make, cut):
         module.load("train")
 
 
-def test_idx_files_that_do_not_belong_together_are_refused(make):
+def test_mismatched_idx_files_are_rejected(make):
     module = make(MNIST)
     path = module.folder / "train-labels-idx1-ubyte.gz"
     content = bytearray(gzip.decompress(path.read_bytes()))
@@ -334,7 +336,7 @@ def test_idx_files_that_do_not_belong_together_are_refused(make):
         module.load("train")
 
 
-def test_two_sets_of_the_same_names_may_lie_in_one_data_dir(make, tmp_path):
+def test_data_sets_with_equal_file_names_can_share_a_data_dir(make, tmp_path):
     for data, level in ((MNIST, 1), (FashionMNIST, 2)):
         shutil.copytree(make(data).folder, tmp_path / data.__name__ / "raw")
         path = tmp_path / data.__name__ / "raw" / "train-images-idx3-ubyte.gz"
@@ -346,9 +348,9 @@ def test_two_sets_of_the_same_names_may_lie_in_one_data_dir(make, tmp_path):
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("split", SPLITS)
-def test_cifar10_comes_out_as_written(make, split):
+def test_cifar10_is_read_as_written(make, split):
     module = make(CIFAR10)
-    x, y = all_of(module, split)
+    x, y = prepare_and_load(module, split)
     names = CIFAR_NAMES[split]
     files = [module.folder / "cifar-10-batches-py" / name for name in names]
     batches = [pickle.loads(file.read_bytes()) for file in files]
@@ -363,7 +365,7 @@ def test_cifar10_comes_out_as_written(make, split):
 @pytest.mark.parametrize("split", SPLITS)
 def test_cifar100_has_its_fine_labels(make, split):
     module = make(CIFAR100)
-    x, y = all_of(module, split)
+    x, y = prepare_and_load(module, split)
     batch = pickle.loads((module.folder / "cifar-100-python" / split).read_bytes())
     assert np.array_equal(x.flatten(1).numpy(), batch["data"])
     assert y.tolist() == batch["fine_labels"]
@@ -377,14 +379,14 @@ def test_packed_cifar10_is_unpacked(make, tmp_path, monkeypatch):
     with tarfile.open(archive, "w:gz") as file:
         file.add(module.folder / "cifar-10-batches-py", "cifar-10-batches-py")
     monkeypatch.setattr(datasets.CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
-    assert torch.equal(all_of(CIFAR10(tmp_path), "test")[0], module.load("test")[0])
+    assert torch.equal(prepare_and_load(CIFAR10(tmp_path), "test")[0], module.load("test")[0])
 
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("split", SPLITS)
-def test_svhn_comes_out_as_written_with_zero_for_ten(make, split):
+def test_svhn_is_read_as_written_with_label_ten_as_zero(make, split):
     module = make(SVHN)
-    x, y = all_of(module, split)
+    x, y = prepare_and_load(module, split)
     raw = loadmat(module.folder / f"{split}_32x32.mat")
     assert np.array_equal(x.numpy(), raw["X"].transpose(3, 2, 0, 1))
     assert y.tolist() == [label % 10 for label in raw["y"].squeeze().tolist()]
@@ -400,19 +402,19 @@ def test_svhn_comes_out_as_written_with_zero_for_ten(make, split):
         ("unlabeled", "test", ["test"]),
     ],
 )
-def test_stl10_comes_out_as_written(make, part, split, files):
+def test_stl10_is_read_as_written(make, part, split, files):
     module = make(STL10, part=part, size=96)
-    x, y = all_of(module, split)
+    x, y = prepare_and_load(module, split)
     folder = module.folder / "stl10_binary"
     columns = [np.fromfile(folder / f"{file}_X.bin", np.uint8) for file in files]
-    # Column by column.
+    # Stored column by column.
     expected = np.concatenate(columns).reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
     assert np.array_equal(x.numpy(), expected)
     if part == "train":
         assert y.tolist() == (np.fromfile(folder / "train_y.bin", np.uint8) - 1).tolist()
 
 
-def test_a_torn_stl10_is_named(make):
+def test_a_truncated_stl10_file_is_named(make):
     module = make(STL10)
     path = module.folder / "stl10_binary" / "unlabeled_X.bin"
     path.write_bytes(path.read_bytes()[:-1])
@@ -421,21 +423,21 @@ def test_a_torn_stl10_is_named(make):
 
 
 @pytest.mark.parametrize(
-    ("labels", "error", "words"),
+    ("labels", "error", "message"),
     [
         (None, MissingFileError, "train_y.bin is missing"),
         (bytes(20), WrongFileError, "train_y.bin contains labels other than the classes 1 to 10"),
     ],
 )
-def test_what_is_wrong_with_stl10s_labels_is_said(make, labels, error, words):
+def test_missing_or_wrong_stl10_labels_are_reported(make, labels, error, message):
     module = make(STL10, part="train")
     path = module.folder / "stl10_binary" / "train_y.bin"
     path.unlink() if labels is None else path.write_bytes(labels)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         module.load("train")
 
 
-def test_an_stl10_without_a_label_for_each_image_is_refused(make):
+def test_stl10_without_a_label_for_each_image_is_rejected(make):
     module = make(STL10, part="train")
     (module.folder / "stl10_binary" / "train_y.bin").write_bytes(b"\1" * 7)
     with pytest.raises(WrongFileError, match="20 images and 7 labels"):
@@ -445,13 +447,13 @@ def test_an_stl10_without_a_label_for_each_image_is_refused(make):
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("unpacked", [False, True])
 @pytest.mark.parametrize("split", SPLITS)
-def test_celeba_has_the_faces_of_the_partition(make, split, unpacked):
+def test_celeba_has_the_images_of_the_partition(make, split, unpacked):
     module = make(CelebA, size=178, attribute="Smiling")
     archive = zipfile.ZipFile(module.folder / "img_align_celeba.zip")
     if unpacked:
         archive.extractall(module.folder)
         Path(archive.filename).unlink()
-    x, y = all_of(module, split)
+    x, y = prepare_and_load(module, split)
     first, count = {"train": (0, TRAIN), "test": (TRAIN + 5, TEST)}[split]
     assert len(x) == len(y) == count
     for i in range(count):
@@ -460,20 +462,20 @@ def test_celeba_has_the_faces_of_the_partition(make, split, unpacked):
         assert y[i] == ((first + i) % 3 == 0)
 
 
-def test_celebas_crop_is_of_the_middle(make):
+def test_celeba_is_cropped_at_the_centre(make):
     module = make(CelebA, size=108, crop=108)
     archive = zipfile.ZipFile(module.folder / "img_align_celeba.zip")
     content = archive.read("img_align_celeba/000001.jpg")
     assert torch.equal(module.load("train")[0][0], as_decoded(content, 108))
 
 
-def test_an_attribute_that_celeba_does_not_have_is_told_the_choices(make):
+def test_the_error_for_an_unknown_celeba_attribute_lists_the_choices(make):
     with pytest.raises(ArgumentError, match=f"'Happy': choose from {', '.join(CELEBA_ATTRIBUTES)}"):
         make(CelebA, attribute="Happy").load("train")
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "error", "words"),
+    ("name", "content", "error", "message"),
     [
         ("list_eval_partition.txt", None, MissingFileError, "list_eval_partition.txt of CelebA is"),
         ("list_eval_partition.txt", "", WrongFileError, "partition.txt is not a list of images"),
@@ -492,18 +494,18 @@ def test_an_attribute_that_celeba_does_not_have_is_told_the_choices(make):
         ),
     ],
 )
-def test_what_is_wrong_with_celebas_lists_is_said(make, name, content, error, words):
+def test_missing_or_wrong_celeba_lists_are_reported(make, name, content, error, message):
     module = make(CelebA, attribute="Smiling")
     path = module.folder / name
     path.unlink() if content is None else path.write_text(content)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         module.load("train")
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_lsun_is_in_the_order_of_its_keys(make, split):
+def test_lsun_is_ordered_by_key(make, split):
     module = make(LSUN, size=256)
-    x, y = all_of(module, split)
+    x, y = prepare_and_load(module, split)
     name = {"train": "train", "test": "val"}[split]
     with lmdb.open(str(module.folder / f"bedroom_{name}_lmdb"), readonly=True) as environment:
         contents = [value for _, value in environment.begin().cursor()]
@@ -513,7 +515,7 @@ def test_lsun_is_in_the_order_of_its_keys(make, split):
         assert torch.equal(image, as_decoded(content, 256))
 
 
-def test_any_category_of_lsun_may_be_asked_for(make):
+def test_any_category_of_lsun_can_be_chosen(make):
     module = make(LSUN)
     (module.folder / "bedroom_val_lmdb").rename(module.folder / "cat")
     cats = make(LSUN, category="cat", data_dir=str(module.folder))
@@ -523,24 +525,24 @@ def test_any_category_of_lsun_may_be_asked_for(make):
 
 
 @pytest.mark.parametrize(
-    ("share", "words"),
+    ("share", "message"),
     [(0.001, "is not an LMDB database"), (0.3, "is incomplete"), (0.9, "is incomplete")],
 )
-def test_a_torn_lsun_is_named(make, share, words):
+def test_a_truncated_lsun_database_is_named(make, share, message):
     module = make(LSUN)
     path = module.folder / "bedroom_train_lmdb" / "data.mdb"
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(WrongFileError, match=f"bedroom_train_lmdb {words}"):
+    with pytest.raises(WrongFileError, match=f"bedroom_train_lmdb {message}"):
         module.prepare_data()
 
 
-def test_an_lsun_with_a_broken_page_is_named(make):
+def test_an_lsun_database_with_a_damaged_page_is_named(make):
     module = make(LSUN)
     path = module.folder / "bedroom_train_lmdb" / "data.mdb"
     content = bytearray(path.read_bytes())
     for page in range(2, len(content) // 4096):
-        content[page * 4096 + 10 : page * 4096 + 12] = b"\xff\xff"  # what kind of page it is
+        content[page * 4096 + 10 : page * 4096 + 12] = b"\xff\xff"  # the type of the page
     path.write_bytes(bytes(content))
     with pytest.raises(WrongFileError, match=r"bedroom_train_lmdb (cannot be read|is not)"):
         module.prepare_data()
@@ -550,14 +552,14 @@ def test_an_lsun_with_a_broken_page_is_named(make):
     ("data", "package", "extra"),
     [(LSUN, "lmdb", "lsun"), (HuggingFaceImages, "datasets", "huggingface")],
 )
-def test_a_package_that_only_one_data_set_needs_is_named(make, monkeypatch, data, package, extra):
+def test_a_missing_optional_package_is_named(make, monkeypatch, data, package, extra):
     module = make(data)
     monkeypatch.setitem(__import__("sys").modules, package, None)
     with pytest.raises(MissingPackageError, match=rf"{package}: pip install .*\[{extra}\]"):
         module.prepare_data()
 
 
-def test_a_file_that_changes_changes_what_hugging_face_names(make, data_files):
+def test_a_changed_file_changes_the_hugging_face_fingerprint(make, data_files):
     folder = Path(data_files("ImageFolder")["data_dir"])
     source = make(HuggingFaceImages, path=str(folder), size=16).source("train")
     before = source.fingerprint()
@@ -566,7 +568,7 @@ def test_a_file_that_changes_changes_what_hugging_face_names(make, data_files):
     assert source.fingerprint() != before
 
 
-def test_hugging_face_classes_are_those_that_are_declared(make, tmp_path):
+def test_hugging_face_classes_are_the_declared_ones(make, tmp_path):
     rows = huggingface.Dataset.from_dict(
         {"image": [{"bytes": b"", "path": None}, None] * 2, "label": [0, 1, 1, 0]},
         huggingface.Features(
@@ -584,13 +586,13 @@ def test_hugging_face_classes_are_those_that_are_declared(make, tmp_path):
 def test_hugging_face_images_are_those_of_the_split(make):
     module = make(HuggingFaceImages, size=16, conditional=True)
     for split, count in (("train", TRAIN), ("test", TEST)):
-        x, y = all_of(module, split)
+        x, y = prepare_and_load(module, split)
         assert len(x) == count
         assert y.tolist() == [i % 2 for i in range(count)]
         assert torch.equal(x[3], as_decoded(encoded(picture(20, 16, 3), "PNG"), 16))
 
 
-def test_hugging_face_loads_a_folder_of_files_too(make, data_files):
+def test_hugging_face_also_loads_a_folder_of_files(make, data_files):
     folder = data_files("ImageFolder")["data_dir"]
     module = make(HuggingFaceImages, path=folder, size=16, conditional=True)
     assert (len(module.load("train")[0]), module.classes) == (TRAIN, 2)
@@ -598,7 +600,7 @@ def test_hugging_face_loads_a_folder_of_files_too(make, data_files):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({"image_column": "picture"}, "no images in 'picture': .* with images are image"),
         ({"image_column": "label"}, "no images in 'label': .* with images are image"),
@@ -608,19 +610,19 @@ def test_hugging_face_loads_a_folder_of_files_too(make, data_files):
         ),
     ],
 )
-def test_a_column_that_is_not_there_is_told_the_choices(make, arguments, words):
-    with pytest.raises(ArgumentError, match=words):
+def test_the_error_for_an_unknown_column_lists_the_choices(make, arguments, message):
+    with pytest.raises(ArgumentError, match=message):
         make(HuggingFaceImages, **arguments).prepare_data()
 
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("data", DOWNLOADED)
-def test_nothing_is_written_into_a_data_dir_that_is_complete(make, data):
+def test_nothing_is_written_into_a_complete_data_dir(make, data):
     module = make(data)
     folder = module.folder
     before = listing(folder)
     mode = folder.stat().st_mode
-    folder.chmod(0o555)  # root may write all the same, hence the listing
+    folder.chmod(0o555)  # root can still write, hence the listing
     try:
         module.prepare_data()
         for split in SPLITS:
@@ -655,26 +657,26 @@ def test_nothing_is_written_into_a_data_dir_that_is_complete(make, data):
         ),
     ],
 )
-def test_offline_the_error_says_what_to_put_where(data, files, tmp_path):
+def test_the_offline_error_says_which_files_to_put_where(data, files, tmp_path):
     folder = tmp_path / "nothing-here"
     with pytest.raises(MissingFileError) as error:
         data(folder).prepare_data()
-    for words in (data.__name__, f"is not in {folder} ", f"into {folder}", "--data.data_dir"):
-        assert words in str(error.value)
+    for text in (data.__name__, f"is not in {folder} ", f"into {folder}", "--data.data_dir"):
+        assert text in str(error.value)
     assert [file for file in files if file not in str(error.value)] == []
     assert "\n" not in str(error.value)
 
 
-def test_data_dir_may_be_below_the_home_folder(make, monkeypatch):
+def test_data_dir_may_start_with_a_tilde(make, monkeypatch):
     folder = make(FashionMNIST).folder
     monkeypatch.setenv("HOME", str(folder.parent))
     assert len(FashionMNIST(f"~/{folder.name}").load("train")[0]) == 100
 
 
-# A folder of one's own
+# Custom image folders
 
 
-def test_a_folder_is_in_the_order_of_its_names(make):
+def test_a_folder_is_ordered_by_file_name(make):
     module = make(ImageFolder, size=16, conditional=True)
     x, y = module.load("train")
     assert y.tolist() == [0] * (TRAIN // 2) + [1] * (TRAIN // 2)
@@ -683,13 +685,13 @@ def test_a_folder_is_in_the_order_of_its_names(make):
     assert module.num_classes == 2
 
 
-def test_a_folder_without_splits_is_tested_on_what_it_is_trained_on(make):
+def test_a_folder_without_splits_is_used_for_training_and_testing(make):
     module = make(ImageFolder)
     flat = make(ImageFolder, data_dir=str(module.folder / "test" / "cats"))
     assert len(flat.load("train")[0]) == len(flat.load("test")[0]) == TEST // 2
 
 
-def test_the_same_images_are_decoded_once_for_both_splits(make):
+def test_splits_with_the_same_images_share_a_cache(make):
     folder = make(ImageFolder).folder / "train" / "cats"
     module = make(ImageFolder, data_dir=str(folder))
     module.load("train"), module.load("test")
@@ -702,7 +704,7 @@ def test_a_folder_without_sub_folders_has_no_labels(make):
         make(ImageFolder, data_dir=str(folder), conditional=True)
 
 
-def test_a_zip_archive_is_as_good_as_the_folder(make, tmp_path):
+def test_a_zip_archive_loads_like_its_folder(make, tmp_path):
     module = make(ImageFolder, conditional=True)
     archive = shutil.make_archive(str(tmp_path / "images"), "zip", module.folder / "train")
     packed = make(ImageFolder, data_dir=archive, conditional=True)
@@ -710,16 +712,16 @@ def test_a_zip_archive_is_as_good_as_the_folder(make, tmp_path):
         assert torch.equal(found, expected)
 
 
-def test_transparent_images_are_laid_on_the_background(make, tmp_path):
+def test_transparent_images_show_the_background(make, tmp_path):
     Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a.png")
-    place = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache"), "size": 8}
-    on_white = ImageFolder(**place).load("train")[0]
-    on_blue = ImageFolder(**place, background="#0000ff")
+    options = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache"), "size": 8}
+    on_white = ImageFolder(**options).load("train")[0]
+    on_blue = ImageFolder(**options, background="#0000ff")
     assert (on_white == 255).all()
     assert on_blue.load("train")[0][0, :, 0, 0].tolist() == [0, 0, 255]
 
 
-def test_a_background_that_is_no_colour_is_refused(make):
+def test_an_invalid_background_is_rejected(make):
     with pytest.raises(ValueError, match="no colour 'blu': use a name or #rrggbb"):
         make(ImageFolder, background="blu")
 
@@ -736,16 +738,14 @@ def test_a_background_that_is_no_colour_is_refused(make):
         ("host", 2**40, PrefetchLoader),
     ],
 )
-def test_samples_that_take_half_of_the_memory_are_held_on_the_device(
-    monkeypatch, placement, memory, kind
-):
+def test_samples_stay_on_the_device_up_to_half_of_its_memory(monkeypatch, placement, memory, kind):
     monkeypatch.setattr("gan_lightning.data.base.available_memory", lambda device: memory)
     data = Digits(placement=placement)
     assert type(data.train_dataloader()) is type(data.val_dataloader()) is kind
 
 
 @pytest.mark.parametrize("data", [Ring, Digits])
-def test_training_is_the_same_wherever_the_samples_are(make_trainer, data):
+def test_training_does_not_depend_on_the_placement(make_trainer, data):
     def weights(placement):
         torch.manual_seed(0)
         module = data(batch_size=8, placement=placement, conditional=True)
@@ -761,14 +761,14 @@ def test_training_is_the_same_wherever_the_samples_are(make_trainer, data):
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("data", [CIFAR10, ImageFolder])
-def test_samples_are_drawn_without_data(make_trainer, tmp_path, data):
+def test_predicting_needs_no_data(make_trainer, tmp_path, data):
     module = data(str(tmp_path / "nothing"), size=8, predict_samples=3)
     (x,) = make_trainer().predict(tiny("dcgan", (3, 8, 8)), module)
     assert x.shape == (3, 3, 8, 8)
 
 
 @pytest.mark.parametrize(("command", "count"), [("validate", TRAIN), ("test", TEST)])
-def test_only_the_split_that_is_used_is_decoded(make, make_trainer, command, count):
+def test_only_the_split_in_use_is_decoded(make, make_trainer, command, count):
     module = make(ImageFolder, size=8)
     getattr(make_trainer(), command)(tiny("dcgan", (3, 8, 8)), module, verbose=False)
     (cache,) = (path for path in Path(module.cache_dir).iterdir() if path.is_dir())
@@ -776,7 +776,7 @@ def test_only_the_split_that_is_used_is_decoded(make, make_trainer, command, cou
 
 
 class _Batches(pl.Callback):
-    """Keeps the sizes of the batches that a trainer hands out."""
+    """Records the sizes of a trainer's batches."""
 
     def __init__(self):
         self.training, self.validation, self.test = [], [], []
@@ -811,7 +811,7 @@ def test_validation_and_test_see_every_sample_in_order(make_trainer):
         assert torch.equal(torch.cat([x for x, _ in loader]), data.load(split)[0])
 
 
-def test_a_folders_fingerprint_is_of_its_images_and_their_form(data_files):
+def test_a_fingerprint_depends_on_the_images_and_their_transform(data_files):
     files = data_files("ImageFolder")
 
     def fingerprint(split="train", **options):
@@ -823,7 +823,7 @@ def test_a_folders_fingerprint_is_of_its_images_and_their_form(data_files):
     assert len(others | {fingerprint()}) == 6
 
 
-def test_a_loader_is_known_by_the_split_that_it_walks_through(make_trainer):
+def test_split_of_names_the_split_of_a_loader(make_trainer):
     data = Ring(num_samples=30)
     data.setup("fit")
     assert data.split_of(data.val_dataloader()) == "train"
@@ -832,7 +832,7 @@ def test_a_loader_is_known_by_the_split_that_it_walks_through(make_trainer):
     assert data.split_of(None) is None
 
 
-def test_the_order_of_training_is_the_runs_seed(make_trainer):
+def test_the_training_order_depends_on_the_seed(make_trainer):
     def order(seed):
         data = Ring(num_samples=64, batch_size=8)
         torch.manual_seed(seed)
@@ -846,7 +846,7 @@ def test_the_order_of_training_is_the_runs_seed(make_trainer):
 
 @pytest.mark.parametrize("world_size", [1, 3])
 @pytest.mark.parametrize("predict_samples", [1, 8, 30])
-def test_the_counts_to_predict_add_up_over_the_ranks(predict_samples, world_size):
+def test_predict_counts_add_up_over_the_ranks(predict_samples, world_size):
     data = Ring(batch_size=4, predict_samples=predict_samples)
     counts = []
     for rank in range(world_size):
@@ -858,7 +858,7 @@ def test_the_counts_to_predict_add_up_over_the_ranks(predict_samples, world_size
     assert max(shares) - min(shares) <= 1
 
 
-def test_a_batch_larger_than_the_data_is_refused_when_training_starts(make_trainer):
+def test_a_batch_larger_than_the_data_is_rejected_when_training_starts(make_trainer):
     trainer = make_trainer(max_steps=1, num_sanity_val_steps=0)
     with pytest.raises(TooFewSamplesError, match=r"30 samples .* 40 on each"):
         trainer.fit(tiny("wgan_gp", n_critic=5), Ring(num_samples=30, batch_size=8))

@@ -13,7 +13,7 @@ from gan_lightning.data import PrefetchLoader, TensorLoader
 from gan_lightning.utils.errors import TooFewSamplesError
 
 SAMPLES, BATCH = 14, 4
-BATCHES = 3  # full ones in an epoch
+BATCHES = 3  # full batches per epoch
 KINDS = {"tensor": TensorLoader, "prefetch": partial(PrefetchLoader, device=torch.device("cpu"))}
 
 
@@ -25,7 +25,7 @@ def kind(request):
 
 @pytest.fixture
 def numbered(kind):
-    """``numbered(n, batch_size)``: samples ``(n, 1)`` and labels that both say their own index."""
+    """``numbered(n, batch_size)``: a loader whose samples ``(n, 1)`` and labels are their index."""
 
     def make(n=SAMPLES, batch_size=BATCH, **arguments):
         numbers = torch.arange(n)
@@ -40,7 +40,7 @@ def epoch(loader):
 
 
 def endless(loader):
-    """The same, epoch after epoch."""
+    """The indices of each batch, epoch after epoch."""
     return (y.tolist() for _, y in chain.from_iterable(repeat(loader)))
 
 
@@ -51,7 +51,7 @@ def test_bytes_become_floats_between_minus_one_and_one(kind):
     assert batch.flatten().tolist() == [-1, pytest.approx(-0.6), 1]
 
 
-def test_floats_stay_as_they_are(kind):
+def test_floats_are_not_changed(kind):
     x = torch.tensor([[-3.0], [0.25], [300.0]])
     ((batch, _),) = kind(x, None, 3)
     torch.testing.assert_close(batch, x, rtol=0, atol=0)
@@ -73,7 +73,7 @@ def test_labels_belong_to_their_samples(numbered, seed):
         assert x.flatten().tolist() == y.tolist()
 
 
-def test_an_epoch_repeats_no_sample_and_drops_only_what_fills_no_batch(numbered):
+def test_an_epoch_repeats_no_sample_and_drops_only_an_incomplete_batch(numbered):
     batches = epoch(numbered(seed=0))
     indices = list(chain(*batches))
     assert [len(batch) for batch in batches] == [BATCH] * BATCHES == [BATCH] * len(numbered(seed=0))
@@ -81,7 +81,7 @@ def test_an_epoch_repeats_no_sample_and_drops_only_what_fills_no_batch(numbered)
     assert set(indices) <= set(range(SAMPLES))
 
 
-def test_an_epoch_that_fits_is_a_permutation(numbered):
+def test_an_epoch_of_full_batches_is_a_permutation(numbered):
     batches = epoch(numbered(3 * BATCH, seed=0))
     indices = list(chain(*batches))
     assert indices != sorted(indices)
@@ -103,7 +103,7 @@ def test_different_seeds_give_different_epochs(numbered):
     assert epoch(numbered(seed=0)) != epoch(numbered(seed=1))
 
 
-def test_shuffling_leaves_the_global_random_state_alone(numbered):
+def test_shuffling_does_not_change_the_global_random_state(numbered):
     before = torch.get_rng_state()
     epoch(numbered(seed=0))
     assert torch.equal(torch.get_rng_state(), before)
@@ -122,7 +122,7 @@ def test_ranks_share_the_batch_of_one_process(numbered, world_size):
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_unshuffled_keeps_the_order_and_leaves_none_out(numbered, world_size):
+def test_an_unshuffled_loader_keeps_the_order_and_every_sample(numbered, world_size):
     loaders = [numbered(rank=rank, world_size=world_size) for rank in range(world_size)]
     shares = [list(chain(*epoch(loader))) for loader in loaders]
     assert all(share == sorted(share) for share in shares)
@@ -132,30 +132,30 @@ def test_unshuffled_keeps_the_order_and_leaves_none_out(numbered, world_size):
 
 
 # 0: saved before the first batch. 3, 6: at the exact end of an epoch.
-@pytest.mark.parametrize("handed_out", range(2 * BATCHES + 2))
-def test_a_resumed_loader_goes_on_with_the_next_batch(numbered, handed_out):
+@pytest.mark.parametrize("consumed", range(2 * BATCHES + 2))
+def test_a_resumed_loader_continues_with_the_next_batch(numbered, consumed):
     loader = numbered(seed=0)
     batches = endless(loader)
-    for _ in range(handed_out):
+    for _ in range(consumed):
         next(batches)
     state = loader.state_dict()
     resumed = numbered(seed=0)
     resumed.load_state_dict(state)
-    rest = 3 * BATCHES
-    assert list(islice(endless(resumed), rest)) == list(islice(batches, rest))
+    remaining = 3 * BATCHES
+    assert list(islice(endless(resumed), remaining)) == list(islice(batches, remaining))
 
 
-@pytest.mark.parametrize(("handed_out", "rest"), [(1, BATCHES - 1), (BATCHES, BATCHES)])
-def test_a_resumed_epoch_is_only_as_long_as_its_rest(numbered, handed_out, rest):
+@pytest.mark.parametrize(("consumed", "remaining"), [(1, BATCHES - 1), (BATCHES, BATCHES)])
+def test_a_resumed_epoch_has_only_its_remaining_batches(numbered, consumed, remaining):
     loader = numbered(seed=0)
-    list(islice(loader, handed_out))
+    list(islice(loader, consumed))
     resumed = numbered(seed=0)
     resumed.load_state_dict(loader.state_dict())
-    assert [len(epoch(resumed)), len(epoch(resumed))] == [rest, BATCHES]
+    assert [len(epoch(resumed)), len(epoch(resumed))] == [remaining, BATCHES]
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_an_epoch_that_was_broken_off_is_not_gone_on_with(numbered, resumed):
+def test_an_abandoned_epoch_is_not_continued(numbered, resumed):
     loader, whole = numbered(seed=0), numbered(seed=0)
     list(islice(loader, 1))
     if resumed:
@@ -176,7 +176,7 @@ def test_a_state_is_a_snapshot(numbered):
 
 
 @pytest.mark.parametrize(("n", "world_size"), [(3, 1), (7, 2)])
-def test_too_few_samples_are_refused_with_the_numbers(numbered, n, world_size):
+def test_too_few_samples_are_rejected_with_the_counts(numbered, n, world_size):
     with pytest.raises(
         TooFewSamplesError, match=rf"^{n} samples .*{BATCH} on each of {world_size}"
     ):
@@ -187,7 +187,7 @@ def test_a_single_full_batch_is_enough(numbered):
     assert sorted(*epoch(numbered(2 * BATCH, 2 * BATCH, seed=0))) == list(range(2 * BATCH))
 
 
-def test_unshuffled_any_number_is_enough(numbered):
+def test_an_unshuffled_loader_accepts_any_number_of_samples(numbered):
     assert epoch(numbered(1)) == [[0]]
 
 
@@ -198,16 +198,16 @@ def images(n=400):
     return torch.arange(n * 4, dtype=torch.int32).remainder(256).to(torch.uint8).view(n, 1, 1, 4)
 
 
-def test_half_of_the_images_are_mirrored_and_others_each_epoch(kind):
+def test_a_different_half_of_the_images_is_mirrored_each_epoch(kind):
     x, numbers = images(), torch.arange(400)
 
     def mirrored(loader):
         chosen = {}
         for batch, y in loader:
             for image, number in zip(batch, y.tolist(), strict=True):
-                as_it_is = x[number] / 127.5 - 1
-                chosen[number] = torch.equal(image, as_it_is.flip(-1))
-                assert chosen[number] or torch.equal(image, as_it_is)
+                original = x[number] / 127.5 - 1
+                chosen[number] = torch.equal(image, original.flip(-1))
+                assert chosen[number] or torch.equal(image, original)
         return [chosen[number] for number in sorted(chosen)]
 
     loader = kind(x, numbers, 20, seed=3, flip=True)
@@ -218,7 +218,7 @@ def test_half_of_the_images_are_mirrored_and_others_each_epoch(kind):
     assert not any(mirrored(kind(x, numbers, 20, seed=3)))
 
 
-def test_mirroring_does_not_move_the_order(kind):
+def test_mirroring_does_not_change_the_order(kind):
     numbers = torch.arange(400)
     plain, flipped = (kind(images(), numbers, 20, seed=3, flip=flip) for flip in (False, True))
     assert epoch(plain) == epoch(flipped)
@@ -234,7 +234,7 @@ def test_ranks_mirror_what_one_process_mirrors(kind):
         assert torch.equal(together.sort()[0], torch.cat(shares).sort()[0])
 
 
-def test_a_resumed_epoch_mirrors_on(kind):
+def test_a_resumed_epoch_continues_mirroring(kind):
     loader = kind(images(), None, 20, seed=5, flip=True)
     batches = iter(loader)
     for _ in range(3):
@@ -244,10 +244,10 @@ def test_a_resumed_epoch_mirrors_on(kind):
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(batches, resumed, strict=True))
 
 
-# Ahead of time
+# Prefetching
 
 
-def test_prefetched_batches_are_those_of_a_tensor_from_a_file_too(tmp_path):
+def test_prefetching_a_memory_mapped_tensor_gives_the_same_batches(tmp_path):
     x = torch.randint(0, 256, (100, 3, 4, 4), dtype=torch.uint8)
     x.numpy().tofile(tmp_path / "x")
     mapped = torch.from_numpy(np.memmap(tmp_path / "x", np.uint8, "r+", shape=(100, 3, 4, 4)))
@@ -258,7 +258,7 @@ def test_prefetched_batches_are_those_of_a_tensor_from_a_file_too(tmp_path):
         assert all(torch.equal(a, b) for (a, _), (b, _) in pairs)
 
 
-def test_batches_are_gathered_while_one_is_used(monkeypatch):
+def test_batches_are_gathered_ahead_of_their_use(monkeypatch):
     gathered = []
     gather = PrefetchLoader._gather
     monkeypatch.setattr(
@@ -267,18 +267,18 @@ def test_batches_are_gathered_while_one_is_used(monkeypatch):
     loader = PrefetchLoader(torch.zeros(1000, 1), None, 10, device=torch.device("cpu"))
     batches = iter(loader)
     next(batches)
-    ends = time.monotonic() + 30
-    while len(gathered) < 1 + PrefetchLoader.AHEAD and time.monotonic() < ends:
+    deadline = time.monotonic() + 30
+    while len(gathered) < 1 + PrefetchLoader.AHEAD and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(gathered) == 1 + PrefetchLoader.AHEAD
     assert loader.state_dict() == {"epoch": 0, "position": 1}
 
 
-def test_an_epoch_that_is_broken_off_leaves_no_threads():
+def test_an_abandoned_epoch_leaves_no_threads():
     batches = iter(PrefetchLoader(torch.zeros(1000, 1), None, 10, device=torch.device("cpu")))
     next(batches)
     batches.close()
-    ends = time.monotonic() + 30
+    deadline = time.monotonic() + 30
     while any(t.name.startswith("gather") for t in threading.enumerate()):
-        assert time.monotonic() < ends
+        assert time.monotonic() < deadline
         time.sleep(0.01)

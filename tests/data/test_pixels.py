@@ -1,4 +1,4 @@
-"""Pictures of every kind to pixels, and pixels to one size."""
+"""Decoding images of every kind, and transforming their pixels to one size."""
 
 import io
 import struct
@@ -32,11 +32,11 @@ def grey16(values, mode="I;16"):
     return Image.fromarray(np.array(values, np.uint16 if mode == "I;16" else np.int32))
 
 
-# Kinds of pictures
+# Kinds of images
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "TGA", "ICO", "WEBP"])
-def test_colours_come_out_as_written_in_any_format(kind):
+def test_colours_are_decoded_exactly_in_every_format(kind):
     image = picture(16, 16).quantize(16).convert("RGB")
     options = {"lossless": True} if kind == "WEBP" else {}
     assert torch.equal(decode(reopened(image, kind, **options), WHITE), as_tensor(image))
@@ -47,7 +47,7 @@ def test_grey_stays_one_channel():
     assert torch.equal(decode(reopened(image, "PNG"), WHITE), as_tensor(image))
 
 
-def test_black_and_white_is_spread_to_bytes():
+def test_black_and_white_become_0_and_255():
     image = Image.fromarray(np.array([[0, 255, 0], [255, 0, 255]], np.uint8)).convert("1")
     assert decode(reopened(image, "PNG"), WHITE).tolist() == [[[0, 255, 0], [255, 0, 255]]]
 
@@ -57,29 +57,29 @@ def test_sixteen_bits_are_rounded_to_eight():
     assert decode(reopened(grey16(levels), "PNG"), WHITE).tolist() == [[[0, 0, 1, 1, 255]]]
 
 
-def test_sixteen_bits_may_have_a_transparent_level():
+def test_sixteen_bit_images_may_have_a_transparent_level():
     image = reopened(grey16([[0, 300, 65535]]), "PNG", transparency=300)
     assert decode(image, (10, 20, 30))[:, 0].T.tolist() == [[0] * 3, [10, 20, 30], [255] * 3]
 
 
-def test_thirty_two_bits_are_taken_for_sixteen():
+def test_thirty_two_bits_are_treated_as_sixteen():
     image = grey16([[-5, 0, 257, 65535, 70000]], "I")
     assert decode(image, WHITE).tolist() == [[[0, 0, 1, 255, 255]]]
 
 
-def test_floats_go_from_zero_to_one():
+def test_floats_range_from_zero_to_one():
     image = Image.fromarray(np.array([[-1, 0, 0.5, 1, 2, np.nan]], np.float32))
     assert decode(reopened(image, "TIFF"), WHITE).tolist() == [[[0, 0, 128, 255, 255, 0]]]
 
 
-def test_cmyk_is_made_red_green_and_blue():
+def test_cmyk_is_converted_to_rgb():
     image = Image.new("CMYK", (2, 2), (0, 255, 255, 0))
     red = decode(reopened(image, "TIFF"), WHITE)
     assert red[:, 0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "L with one", "RGB with one"])
-def test_what_is_transparent_shows_the_background(mode):
+def test_transparent_pixels_show_the_background(mode):
     image = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
     image.putpixel((1, 0), (255, 255, 255, 0))
     if mode == "P":
@@ -96,7 +96,7 @@ def test_what_is_transparent_shows_the_background(mode):
     assert shown[:, 0, 1].tolist() == [10, 20, 30]
 
 
-def test_half_transparent_is_half_of_both():
+def test_half_transparent_pixels_are_blended_with_the_background():
     image = Image.new("RGBA", (1, 1), (200, 0, 0, 128))
     assert decode(image, (0, 100, 0)).flatten().tolist() == [100, 50, 0]
 
@@ -115,7 +115,7 @@ TURNS = [
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize(("orientation", "turn"), list(enumerate(TURNS, start=1)))
-def test_a_camera_that_was_turned_is_turned_back(orientation, turn, kind):
+def test_the_exif_orientation_is_applied(orientation, turn, kind):
     exif = Image.Exif()
     exif[0x0112] = orientation
     image = reopened(RGB, kind, exif=exif.tobytes())
@@ -125,7 +125,7 @@ def test_a_camera_that_was_turned_is_turned_back(orientation, turn, kind):
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_the_first_frame_of_several_counts(kind):
+def test_only_the_first_frame_is_decoded(kind):
     first, second = Image.new("RGB", (4, 4), (0, 0, 0)), Image.new("RGB", (4, 4), (255, 255, 255))
     options = {"lossless": True} if kind == "WEBP" else {}
     image = reopened(first, kind, save_all=True, append_images=[second], **options)
@@ -133,17 +133,17 @@ def test_the_first_frame_of_several_counts(kind):
     assert decode(image, WHITE).max() == 0
 
 
-# Broken ones
+# Damaged images
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
-def test_a_truncated_picture_is_unreadable(kind):
+def test_a_truncated_image_is_unreadable(kind):
     content = encoded(picture(64, 64), kind)
     with pytest.raises(UnreadableImageError):
         decode(open_image(io.BytesIO(content[: len(content) * 2 // 3])), WHITE)
 
 
-def test_a_broken_chunk_is_unreadable():
+def test_a_png_with_a_damaged_chunk_is_unreadable():
     content = bytearray(encoded(picture(64, 64), "PNG"))
     content[200] ^= 255
     with pytest.raises(UnreadableImageError):
@@ -151,7 +151,7 @@ def test_a_broken_chunk_is_unreadable():
 
 
 def png_of(width, height):
-    """A PNG that says how large it is and holds nothing: its pixels would be zeros."""
+    """A PNG that declares this size but contains only a few zeros as pixels."""
 
     def chunk(kind, content):
         checksum = zlib.crc32(kind + content)
@@ -163,7 +163,7 @@ def png_of(width, height):
     return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded():
+def test_a_decompression_bomb_is_rejected_before_it_is_decoded():
     side = int(pixels.MAX_PIXELS**0.5) + 1
     with pytest.raises(
         UnreadableImageError, match=f"{side} x {side} pixels, more than the limit of 90,000"
@@ -171,7 +171,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded():
         decode(Image.open(png_of(side, side)), WHITE)
 
 
-def test_the_disks_own_errors_are_not_the_pictures(monkeypatch):
+def test_disk_errors_do_not_make_an_image_unreadable(monkeypatch):
     image = reopened(RGB, "PNG")
 
     def fail(*args):
@@ -189,7 +189,7 @@ def test_the_disks_own_errors_are_not_the_pictures(monkeypatch):
 @pytest.mark.parametrize(
     ("before", "after"), [((37, 53), 16), ((200, 120), 64), ((10, 10), 32), ((9, 30), 24)]
 )
-def test_resizing_is_pillows_bicubic_of_the_middle(before, after):
+def test_resizing_equals_pillow_bicubic_on_the_centre_square(before, after):
     image = picture(*before, seed=3)
     noise = np.random.default_rng(0).integers(-20, 21, np.array(image).shape)
     image = Image.fromarray((np.array(image) + noise).clip(0, 255).astype(np.uint8))
@@ -207,19 +207,19 @@ def test_a_checkerboard_shrinks_to_grey():
     assert ((small > 120) & (small < 135)).all()
 
 
-def test_what_has_its_form_is_left_as_it_is():
+def test_images_of_the_target_shape_are_returned_unchanged():
     x = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
     assert ImageTransform(3, 8)(x) is x
 
 
 @pytest.mark.parametrize(("crop", "cut"), [(None, 5), (4, 4), (9, 5)])
-def test_the_crop_is_a_square_in_the_middle_and_at_most_the_largest(crop, cut):
+def test_the_crop_is_a_centred_square_no_larger_than_the_image(crop, cut):
     x = torch.arange(35, dtype=torch.uint8).view(1, 5, 7)
     top, left = round((5 - cut) / 2), round((7 - cut) / 2)
     assert torch.equal(ImageTransform(1, cut, crop)(x), x[:, top : top + cut, left : left + cut])
 
 
-def test_grey_is_repeated_for_colour_and_colour_weighed_for_grey():
+def test_grey_is_repeated_to_rgb_and_rgb_is_weighted_to_grey():
     grey = torch.randint(0, 256, (2, 1, 4, 4), dtype=torch.uint8)
     assert torch.equal(ImageTransform(3, 4)(grey), grey.expand(-1, 3, -1, -1))
     colours = torch.eye(3, dtype=torch.uint8).mul(255).view(3, 3, 1, 1)
@@ -229,9 +229,9 @@ def test_grey_is_repeated_for_colour_and_colour_weighed_for_grey():
     ]
 
 
-def test_one_picture_is_treated_as_many():
-    many = torch.randint(0, 256, (3, 3, 20, 30), dtype=torch.uint8)
-    form = ImageTransform(1, 16, 18)
-    assert torch.equal(form(many), torch.stack([form(one) for one in many]))
-    assert form.shape == (1, 16, 16)
-    assert form.nbytes == 256
+def test_one_image_is_transformed_like_a_batch():
+    batch = torch.randint(0, 256, (3, 3, 20, 30), dtype=torch.uint8)
+    transform = ImageTransform(1, 16, 18)
+    assert torch.equal(transform(batch), torch.stack([transform(image) for image in batch]))
+    assert transform.shape == (1, 16, 16)
+    assert transform.nbytes == 256

@@ -1,4 +1,4 @@
-"""The classifier that is trained on a data set's own classes, and its file."""
+"""The classifier trained on the classes of a data set, and its file."""
 
 import hashlib
 import re
@@ -16,42 +16,42 @@ from gan_lightning.utils.errors import WrongFileError
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The file of a classifier of digits, ten epochs of training."""
+    """The file of a classifier trained on digits for ten epochs."""
     path = tmp_path_factory.mktemp("classifier") / "digits.pt"
     main(["--data", "Digits", "--epochs", "10", "--output", str(path)])
     return path
 
 
-def test_it_learns_the_classes_and_its_file_says_how_well(trained):
-    network, said = load_classifier(trained)
+def test_it_learns_the_classes_and_its_file_records_the_accuracy(trained):
+    network, description = load_classifier(trained)
     x, y = Digits().load("test")
-    right = (network(x)[1].argmax(dim=1) == y).float().mean().item()
-    assert said.accuracy == pytest.approx(right, abs=1e-6)
-    assert said.accuracy > 0.9
-    assert (said.name, said.shape, said.classes) == ("digits", (1, 8, 8), 10)
+    accuracy = (network(x)[1].argmax(dim=1) == y).float().mean().item()
+    assert description.accuracy == pytest.approx(accuracy, abs=1e-6)
+    assert description.accuracy > 0.9
+    assert (description.name, description.shape, description.classes) == ("digits", (1, 8, 8), 10)
 
 
-def test_its_file_says_how_to_train_it_again_and_names_no_folder(trained):
+def test_its_file_records_how_to_train_it_again_but_no_paths(trained):
     config = load_classifier(trained)[1].config
     assert (config["data"], config["epochs"], config["seed"]) == ("Digits", 10, 0)
     assert config["init_args"]["conditional"] is True
     assert str(trained.parent) not in str(config)
 
 
-def test_training_it_again_gives_the_same_bytes(trained, tmp_path):
+def test_training_is_reproducible_to_the_byte(trained, tmp_path):
     torch.manual_seed(5)
     torch.rand(7)
     main(["--data", "Digits", "--epochs", "10", "--output", str(tmp_path / "other-name.pt")])
     assert (tmp_path / "other-name.pt").read_bytes() == trained.read_bytes()
 
 
-def test_another_seed_gives_others(trained, tmp_path):
+def test_another_seed_gives_another_file(trained, tmp_path):
     options = ["--data", "Digits", "--epochs", "10", "--seed", "1"]
     main([*options, "--output", str(tmp_path / "other.pt")])
     assert (tmp_path / "other.pt").read_bytes() != trained.read_bytes()
 
 
-def test_as_an_extractor_it_gives_features_and_classes_under_its_name(trained):
+def test_as_an_extractor_it_returns_features_and_logits(trained):
     extractor = load_extractor("classifier", trained)
     features, logits = extractor.network(Digits().load("train")[0][:3])
     assert (features.shape, logits.shape) == ((3, 128), (3, 10))
@@ -61,7 +61,7 @@ def test_as_an_extractor_it_gives_features_and_classes_under_its_name(trained):
     assert not extractor.network.training
 
 
-def test_a_fit_is_scored_with_it(trained, fit, metrics):
+def test_a_fit_can_be_scored_with_it(trained, fit, metrics):
     run = fit(
         "--model=DCGAN",
         "--model.generator_width=8",
@@ -75,7 +75,7 @@ def test_a_fit_is_scored_with_it(trained, fit, metrics):
     assert [row[name] > 0 for row in metrics(run).values()] == [True, True]
 
 
-def test_images_of_another_shape_are_refused_before_training(trained, capfd, fit):
+def test_images_of_another_shape_are_rejected_before_training(trained, capfd, fit):
     with pytest.raises(SystemExit):
         fit(
             "--model=DCGAN",
@@ -84,11 +84,11 @@ def test_images_of_another_shape_are_refused_before_training(trained, capfd, fit
             "--evaluate.extractor=classifier",
             f"--evaluate.weights={trained}",
         )
-    words = r"digits_\w{8} takes images of shape \(1, 8, 8\), but these have shape \(1, 16, 16\)"
-    assert re.search(words, capfd.readouterr().err)
+    message = r"digits_\w{8} takes images of shape \(1, 8, 8\), but these have shape \(1, 16, 16\)"
+    assert re.search(message, capfd.readouterr().err)
 
 
-def test_a_file_that_is_cut_off_or_changed_is_refused(trained, tmp_path):
+def test_a_truncated_or_changed_file_is_rejected(trained, tmp_path):
     content = torch.load(trained, weights_only=True)
     path = tmp_path / "changed.pt"
     for change in ({"format": "another"}, {"classes": 3}, {"more": 1}, {"state": {}}):
@@ -101,7 +101,7 @@ def test_a_file_that_is_cut_off_or_changed_is_refused(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--data", "Ring"], "Ring has no labelled images"),
         (["--data", "SwissRoll"], "SwissRoll has no labels"),
@@ -111,13 +111,13 @@ def test_a_file_that_is_cut_off_or_changed_is_refused(trained, tmp_path):
         (["--data", "Digits", "--output", "file/a.pt"], "--output file/a.pt cannot be written"),
     ],
 )
-def test_what_cannot_be_trained_on_gets_one_line(capsys, arguments, words):
+def test_unusable_data_or_arguments_give_a_one_line_message(capsys, arguments, message):
     Path("file").write_text("a file")
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as exited:
         main(arguments)
     error = capsys.readouterr().err
-    assert stopped.value.code == 2
-    assert words in error
+    assert exited.value.code == 2
+    assert message in error
     assert "Traceback" not in error
 
 
@@ -125,5 +125,5 @@ def test_what_cannot_be_trained_on_gets_one_line(capsys, arguments, words):
     ("name", "snake"),
     [("FashionMNIST", "fashion_mnist"), ("CIFAR10", "cifar10"), ("ImageFolder", "image_folder")],
 )
-def test_scores_are_called_after_the_data(name, snake):
+def test_scores_are_named_after_the_data(name, snake):
     assert snake_case(name) == snake

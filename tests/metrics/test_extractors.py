@@ -1,4 +1,4 @@
-"""The feature extractors: what they map, and what they say of files that are not theirs."""
+"""Feature extractors: their outputs, and their messages about unsuitable files."""
 
 import hashlib
 import pickle
@@ -21,17 +21,17 @@ OPTION = "--evaluate.weights"
 
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
-    """torch's cache of downloads, without any."""
+    """An empty download cache of torch."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(INCEPTION_VARIABLE, raising=False)
     return tmp_path / "cache" / "hub" / "checkpoints"
 
 
-def refusal(path, error=ValueError):
-    """The message with which ``path`` is refused as Inception's weights."""
-    with pytest.raises(error) as refused:
+def rejection(path, error=ValueError):
+    """The message when ``path`` is rejected as Inception weights."""
+    with pytest.raises(error) as raised:
         load_extractor("inception", path)
-    return str(refused.value)
+    return str(raised.value)
 
 
 def images(channels=3, n=2):
@@ -46,24 +46,24 @@ def test_an_unknown_name_lists_the_choices():
 # digits_cnn
 
 
-def test_the_digits_network_knows_the_digits():
+def test_the_digits_network_classifies_the_digits():
     x, y = Digits().load("train")
     _, logits = load_extractor("digits_cnn").network(x)
     assert (logits.argmax(dim=1) == y).float().mean() >= 0.98
 
 
-def test_the_digits_network_gives_features_and_logits_of_ten_classes():
+def test_the_digits_network_returns_features_and_logits_of_ten_classes():
     extractor = load_extractor("digits_cnn")
     features, logits = extractor.network(Digits().load("train")[0][:3])
     assert (features.shape, logits.shape) == ((3, 64), (3, 10))
     assert features.dtype == logits.dtype == torch.float32
     assert (extractor.name, extractor.num_features, extractor.classes) == ("digits_cnn", 64, True)
     assert features.min() >= 0
-    # The logits are those of the features.
+    # The logits are computed from the features.
     torch.testing.assert_close(extractor.network.classifier(features), logits)
 
 
-def test_the_digits_network_is_the_same_every_time_and_learns_nothing():
+def test_the_digits_network_is_deterministic_and_frozen():
     x = Digits().load("train")[0][:50]
     first, second = (load_extractor("digits_cnn").network for _ in range(2))
     assert not first.training
@@ -72,12 +72,12 @@ def test_the_digits_network_is_the_same_every_time_and_learns_nothing():
         assert torch.equal(one, other)
 
 
-def test_the_digits_network_fits_into_the_package():
+def test_the_weights_of_the_digits_network_are_small():
     assert digits_cnn.WEIGHTS.parent == Path(digits_cnn.__file__).parent
     assert digits_cnn.WEIGHTS.stat().st_size <= 500_000
 
 
-def test_a_changed_digits_network_is_refused(tmp_path, monkeypatch):
+def test_changed_weights_of_the_digits_network_are_rejected(tmp_path, monkeypatch):
     changed = bytearray(digits_cnn.WEIGHTS.read_bytes())
     changed[len(changed) // 2] ^= 1
     path = tmp_path / "changed.pt"
@@ -87,7 +87,7 @@ def test_a_changed_digits_network_is_refused(tmp_path, monkeypatch):
         load_extractor("digits_cnn")
 
 
-def test_the_digits_network_takes_no_file(inception_file):
+def test_the_digits_network_takes_no_weights_file(inception_file):
     with pytest.raises(ValueError, match=r"digits_cnn .*no file"):
         load_extractor("digits_cnn", inception_file)
 
@@ -95,7 +95,7 @@ def test_the_digits_network_takes_no_file(inception_file):
 # Inception
 
 
-def test_inception_gives_features_and_logits_without_bias(inception_file):
+def test_inception_returns_features_and_logits_without_bias(inception_file):
     extractor = load_extractor("inception", inception_file)
     features, logits = extractor.network(images())
     assert (features.shape, logits.shape) == ((2, 2048), (2, 1008))
@@ -108,7 +108,9 @@ def test_inception_gives_features_and_logits_without_bias(inception_file):
     assert not any(parameter.requires_grad for parameter in extractor.network.parameters())
 
 
-def test_inception_is_found_through_the_environment(inception_file, empty_cache, monkeypatch):
+def test_inception_is_found_through_the_environment_variable(
+    inception_file, empty_cache, monkeypatch
+):
     monkeypatch.setenv(INCEPTION_VARIABLE, str(inception_file))
     named = load_extractor("inception").network
     given = load_extractor("inception", inception_file).network
@@ -118,44 +120,44 @@ def test_inception_is_found_through_the_environment(inception_file, empty_cache,
     assert not empty_cache.exists()
 
 
-def test_inception_is_found_where_torch_keeps_downloads(inception_file, empty_cache):
+def test_inception_is_found_in_the_download_cache_of_torch(inception_file, empty_cache):
     empty_cache.mkdir(parents=True)
     name = Path(URL_INCEPTION_V3).name
     (empty_cache / name).symlink_to(inception_file)
     assert load_extractor("inception").num_features == 2048
 
 
-def test_the_option_goes_before_the_environment(inception_file, monkeypatch):
+def test_the_option_takes_precedence_over_the_environment_variable(inception_file, monkeypatch):
     monkeypatch.setenv(INCEPTION_VARIABLE, "elsewhere.pth")
     assert load_extractor("inception", inception_file).num_features == 2048
 
 
-def test_grey_images_count_as_colour_ones(inception_file):
+def test_grey_images_are_repeated_to_three_channels(inception_file):
     network = load_extractor("inception", inception_file).network
     grey = images(channels=1)
     for one, other in zip(network(grey), network(grey.repeat(1, 3, 1, 1)), strict=True):
         assert torch.equal(one, other)
 
 
-def test_a_file_that_does_not_exist_is_named_with_its_option():
-    message = refusal("nowhere.pth", MissingFileError)
+def test_the_message_for_a_missing_file_names_the_file_and_option():
+    message = rejection("nowhere.pth", MissingFileError)
     assert "nowhere.pth" in message
     assert OPTION in message
 
 
-def test_a_missing_file_from_the_environment_is_named_with_its_variable(monkeypatch):
+def test_the_message_for_a_missing_file_names_the_environment_variable(monkeypatch):
     monkeypatch.setenv(INCEPTION_VARIABLE, "nowhere.pth")
-    message = refusal(None, MissingFileError)
+    message = rejection(None, MissingFileError)
     assert "nowhere.pth" in message
     assert INCEPTION_VARIABLE in message
 
 
 @pytest.mark.usefixtures("no_network")
-def test_offline_the_error_says_what_to_put_where(empty_cache):
-    message = refusal(None, MissingFileError)
+def test_offline_the_message_explains_how_to_provide_the_weights(empty_cache):
+    message = rejection(None, MissingFileError)
     url = URL_INCEPTION_V3
-    for words in (str(empty_cache / Path(url).name), url, OPTION, INCEPTION_VARIABLE):
-        assert words in message
+    for part in (str(empty_cache / Path(url).name), url, OPTION, INCEPTION_VARIABLE):
+        assert part in message
     assert "\n" not in message
     assert list(empty_cache.iterdir()) == []
 
@@ -168,20 +170,20 @@ def test_offline_the_error_says_what_to_put_where(empty_cache):
         pytest.param(lambda path: torch.save(torch.zeros(1), path), id="a tensor"),
     ],
 )
-def test_a_wrong_file_is_named_with_its_option(content, tmp_path):
+def test_the_message_for_a_wrong_file_names_the_file_and_option(content, tmp_path):
     path = tmp_path / "wrong.pth"
     content(path)
-    message = refusal(path)
+    message = rejection(path)
     assert f"{path} does not hold Inception weights" in message
     assert OPTION in message
     assert "\n" not in message
 
 
-def test_weights_that_lack_a_layer_are_a_wrong_file(inception_file, tmp_path):
+def test_weights_without_a_layer_are_rejected(inception_file, tmp_path):
     state = torch.load(inception_file, weights_only=True)
     del state["fc.weight"]
     torch.save(state, tmp_path / "short.pth")
-    assert "short.pth does not hold Inception weights" in refusal(tmp_path / "short.pth")
+    assert "short.pth does not hold Inception weights" in rejection(tmp_path / "short.pth")
 
 
 class _Dangerous:
@@ -192,22 +194,22 @@ class _Dangerous:
 @pytest.mark.parametrize(
     "save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))]
 )
-def test_a_pickle_of_more_than_tensors_is_never_run(save, tmp_path):
+def test_a_pickle_with_code_is_never_executed(save, tmp_path):
     path = tmp_path / "dangerous.pth"
     save({"Mixed_7c.branch_pool.conv.weight": _Dangerous()}, path)
-    message = refusal(path)
+    message = rejection(path)
     assert not Path("unpickled").exists()
     assert f"{path} does not hold Inception weights" in message
     assert OPTION in message
     assert "\n" not in message
 
 
-def test_weights_that_are_not_the_published_ones_are_said_to_give_no_fid(inception_file):
+def test_weights_other_than_the_published_ones_warn(inception_file):
     with pytest.warns(UserWarning, match="does not hold the published weights: fid and is"):
         load_extractor("inception", inception_file)
 
 
-def test_the_published_weights_are_told_by_their_hash(inception_file, monkeypatch):
+def test_the_published_weights_are_recognised_by_their_hash(inception_file, monkeypatch):
     digest = hashlib.sha256(inception_file.read_bytes()).hexdigest()
     monkeypatch.setattr("gan_lightning.metrics.extractors.INCEPTION_SHA256", digest[:8])
     with warnings.catch_warnings():
@@ -215,35 +217,35 @@ def test_the_published_weights_are_told_by_their_hash(inception_file, monkeypatc
         load_extractor("inception", inception_file)
 
 
-# torchvision's
+# torchvision
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_networks_that_turn_their_input_do_so(name, tmp_path):
+def test_networks_that_transform_their_input_do_so(name, tmp_path):
     torch.manual_seed(0)
     options = {"init_weights": False, "transform_input": True}
-    theirs = models.get_model(name, weights=None, **options).eval()
+    reference = models.get_model(name, weights=None, **options).eval()
     path = tmp_path / "weights.pt"
-    torch.save(theirs.state_dict(), path)
+    torch.save(reference.state_dict(), path)
     x = images()
     size = {"googlenet": 224, "inception_v3": 299}[name]
     resized = functional.resize(x.float() / 255, [size, size], antialias=True)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    expected = theirs(functional.normalize(resized, mean, std))
+    expected = reference(functional.normalize(resized, mean, std))
     features, logits = load_extractor(name, path).network(x)
     torch.testing.assert_close(logits, expected)
-    torch.testing.assert_close(theirs.fc(features), expected)
+    torch.testing.assert_close(reference.fc(features), expected)
 
 
 # DINOv2
 
 
 @pytest.mark.usefixtures("no_network")
-def test_offline_dinov2_says_where_torch_would_keep_it(empty_cache):
+def test_offline_dinov2_reports_the_cache_folder_of_torch(empty_cache):
     with pytest.raises(MissingFileError, match=r"dinov2-vit-s-14 could not be downloaded .*hub"):
         load_extractor("dinov2_vit_s_14")
 
 
-def test_dinov2_takes_no_file(tmp_path):
+def test_dinov2_takes_no_weights_file(tmp_path):
     with pytest.raises(ValueError, match=r"dinov2_vit_s_14 is loaded by torch.hub: it takes no"):
         load_extractor("dinov2_vit_s_14", tmp_path / "file")

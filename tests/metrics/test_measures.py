@@ -1,4 +1,4 @@
-"""What scores are called, which can be chosen, and how few samples are too few."""
+"""Names of scores, selection of metrics, and the minimum number of samples."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def features(count, seed=0):
         (("coverage", "digits_cnn"), "coverage_digits_cnn"),
     ],
 )
-def test_a_name_is_its_protocol(arguments, name):
+def test_full_names_state_the_protocol(arguments, name):
     assert full_name(*arguments) == name
     assert is_full_name(name) == (len(arguments) > 2)
 
@@ -55,11 +55,11 @@ def test_a_name_is_its_protocol(arguments, name):
 @pytest.mark.parametrize(
     "name", ["loss/critic", "score/real", "step", "diverged", "fid", "is_there", "k", "fid_50k"]
 )
-def test_other_names_are_not_taken_for_scores(name):
+def test_other_names_are_not_full_names_of_scores(name):
     assert not is_full_name(name)
 
 
-def test_both_names_of_a_distance_choose_it_once():
+def test_both_names_of_a_distance_select_it_once():
     assert resolve_metrics(["fid", "is", "fd", "kid", "is"], extractor("inception")) == [
         "fd",
         "is",
@@ -72,7 +72,7 @@ def test_both_names_of_a_distance_choose_it_once():
 
 
 @pytest.mark.parametrize(
-    ("asked", "network", "message"),
+    ("requested", "network", "message"),
     [
         (
             ["fid"],
@@ -86,28 +86,30 @@ def test_both_names_of_a_distance_choose_it_once():
         ([], extractor("inception"), "no metric is given: choose from fd, is, kd, precision"),
     ],
 )
-def test_what_the_extractor_does_not_give_is_refused(asked, network, message):
+def test_metrics_not_defined_for_the_extractor_are_rejected(requested, network, message):
     with pytest.raises(ArgumentError, match=message):
-        resolve_metrics(asked, network)
+        resolve_metrics(requested, network)
 
 
-def test_measures_give_all_that_they_are_called_after():
-    found = compute_scores(MEASURES, features(20), features(20, seed=1))
-    assert tuple(found) == METRIC_NAMES
-    assert found["is"] == pytest.approx(1)  # of logits that are all alike
+def test_measures_return_every_metric_they_name():
+    scores = compute_scores(MEASURES, features(20), features(20, seed=1))
+    assert tuple(scores) == METRIC_NAMES
+    assert scores["is"] == pytest.approx(1)  # all logits are equal
 
 
 @pytest.mark.parametrize(
-    ("metric", "least"), [("fd", 2), ("is", 10), ("recall", 4), ("density", 6)]
+    ("metric", "minimum"), [("fd", 2), ("is", 10), ("recall", 4), ("density", 6)]
 )
-def test_too_few_samples_are_refused_by_the_metrics_name(metric, least):
+def test_too_few_samples_are_rejected_with_the_name_of_the_metric(metric, minimum):
     (measure,) = select_measures(MEASURES, [metric])
-    assert metric in compute_scores([measure], features(least), features(least, seed=1))
-    with pytest.raises(TooFewSamplesError, match=f"{metric}.*: at least {least} generated samples"):
-        compute_scores([measure], features(30), features(least - 1))
+    assert metric in compute_scores([measure], features(minimum), features(minimum, seed=1))
+    with pytest.raises(
+        TooFewSamplesError, match=f"{metric}.*: at least {minimum} generated samples"
+    ):
+        compute_scores([measure], features(30), features(minimum - 1))
 
 
-def test_real_samples_count_for_what_is_of_them():
+def test_only_metrics_that_use_real_samples_need_them():
     (score,), (distance,) = (select_measures(MEASURES, [name]) for name in ("is", "fd"))
     assert compute_scores([score], features(0), features(10))["is"] == pytest.approx(1)
     with pytest.raises(

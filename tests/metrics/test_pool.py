@@ -1,4 +1,4 @@
-"""Features brought together: in the samples' order, whatever they came in."""
+"""Pool: features are gathered in the order of the samples, whatever order they arrive in."""
 
 import pytest
 import torch
@@ -7,38 +7,38 @@ from gan_lightning.metrics import Pool, pool
 
 
 @pytest.fixture
-def every():
+def samples():
     generator = torch.Generator().manual_seed(0)
     return torch.randn(23, 5, generator=generator), torch.randn(23, 3, generator=generator)
 
 
-def filled(every, sizes, keep=True):
-    """A pool that got samples in turns of these sizes, the last ones first."""
-    features, logits = every
-    filled = Pool(5, keep)
-    for numbers in reversed(torch.arange(len(features)).split(sizes)):
-        filled.add(features[numbers], logits[numbers], numbers)
-    return filled.gather()
+def pooled(samples, sizes, keep=True):
+    """The content of a pool that received samples in chunks of these sizes, the last one first."""
+    features, logits = samples
+    result = Pool(5, keep)
+    for indices in reversed(torch.arange(len(features)).split(sizes)):
+        result.add(features[indices], logits[indices], indices)
+    return result.gather()
 
 
 @pytest.mark.parametrize("sizes", [23, 5, [1, 0, 20, 2]])
-def test_samples_come_out_in_their_order(every, sizes):
-    features, logits = every
-    gathered = filled(every, sizes)
+def test_samples_are_returned_in_their_original_order(samples, sizes):
+    features, logits = samples
+    gathered = pooled(samples, sizes)
     assert torch.equal(gathered.features, features)
     assert torch.equal(gathered.logits, logits)
     assert len(gathered) == 23
 
 
 @pytest.mark.parametrize("sizes", [23, 5, [1, 0, 20, 2]])
-def test_moments_are_those_of_all_samples_kept_or_not(every, sizes):
-    features, logits = every
-    moments = filled(every, sizes, keep=False)
+def test_moments_include_all_samples_whether_features_are_stored_or_not(samples, sizes):
+    features, logits = samples
+    moments = pooled(samples, sizes, keep=False)
     assert len(moments.features) == 0
     assert len(moments) == 23
     assert torch.equal(moments.logits, logits)
     expected = features.double()
-    for gathered in (moments, filled(every, sizes)):
+    for gathered in (moments, pooled(samples, sizes)):
         assert gathered.moments.count == 23
         torch.testing.assert_close(gathered.moments.sum, expected.sum(dim=0))
         torch.testing.assert_close(gathered.moments.products, expected.T @ expected)
@@ -46,23 +46,23 @@ def test_moments_are_those_of_all_samples_kept_or_not(every, sizes):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_one_feature_that_is_not_finite_is_noticed(every, keep):
-    features, logits = every
-    assert filled(every, 7, keep).finite
+def test_a_single_feature_that_is_not_finite_is_detected(samples, keep):
+    features, logits = samples
+    assert pooled(samples, 7, keep).finite
     features[11, 2] = torch.inf
-    assert not filled((features, logits), 7, keep).finite
+    assert not pooled((features, logits), 7, keep).finite
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_nothing_is_nothing(keep):
+def test_an_empty_pool_gathers_no_samples(keep):
     gathered = Pool(5, keep).gather()
     assert len(gathered) == gathered.moments.count == 0
     assert gathered.logits is None
 
 
 @pytest.mark.gpu
-def test_a_gpu_does_not_fill_up_with_features(every, monkeypatch):
+def test_features_beyond_the_gpu_budget_are_gathered_in_order(samples, monkeypatch):
     monkeypatch.setattr(pool, "ON_DEVICE_BYTES", 100)
-    on_gpu = [part.cuda() for part in every]
-    gathered = filled(on_gpu, 5)
-    assert torch.equal(gathered.features, every[0])
+    on_gpu = [part.cuda() for part in samples]
+    gathered = pooled(on_gpu, 5)
+    assert torch.equal(gathered.features, samples[0])

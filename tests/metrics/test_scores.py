@@ -1,4 +1,4 @@
-"""Scores of features, against independent computations of the same."""
+"""Scores of features against independent reference computations."""
 
 import itertools
 import math
@@ -33,15 +33,15 @@ def normal(n, d, seed=0, shift=0.0, scale=1.0):
 
 @pytest.fixture(scope="module")
 def digits():
-    """Real features and logits: of the digits, and of darker ones in another order."""
+    """Features and logits of the digits, and of darkened digits in another order."""
     x, _ = Digits().load("train")
     network = load_extractor("digits_cnn").network
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     return network(x), network((x[order] * 0.7).to(torch.uint8))
 
 
-def by_scipy(real, fake):
-    """The formula, with scipy's square root of a matrix."""
+def scipy_frechet_distance(real, fake):
+    """The Fréchet distance with scipy's matrix square root."""
     real, fake = real.double().numpy(), fake.double().numpy()
     difference = real.mean(axis=0) - fake.mean(axis=0)
     first, second = np.cov(real, rowvar=False), np.cov(fake, rowvar=False)
@@ -58,22 +58,22 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_frechet_distance_is_scipys_and_torch_fidelitys(digits, pair):
+def test_the_frechet_distance_matches_scipy_and_torch_fidelity(digits, pair):
     real, fake = PAIRS[pair](digits)
-    found = frechet_distance(Moments.from_features(real), Moments.from_features(fake))
-    assert found == pytest.approx(by_scipy(real, fake), rel=1e-6)
+    distance = frechet_distance(Moments.from_features(real), Moments.from_features(fake))
+    assert distance == pytest.approx(scipy_frechet_distance(real, fake), rel=1e-6)
     statistics = [fid_features_to_statistics(features.double()) for features in (fake, real)]
-    theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    assert found == pytest.approx(theirs, rel=1e-6)
+    reference = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert distance == pytest.approx(reference, rel=1e-6)
 
 
-def test_the_distance_of_fewer_samples_than_features_is_theirs_too():
+def test_the_distance_of_fewer_samples_than_features_matches_too():
     real, fake = normal(40, 64), normal(30, 64, seed=1)
     statistics = [fid_features_to_statistics(features.double()) for features in (fake, real)]
-    theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    reference = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     assert frechet_distance(
         Moments.from_features(real), Moments.from_features(fake)
-    ) == pytest.approx(theirs, rel=1e-4)
+    ) == pytest.approx(reference, rel=1e-4)
 
 
 def test_the_distance_to_itself_is_zero(digits):
@@ -81,7 +81,7 @@ def test_the_distance_to_itself_is_zero(digits):
     assert frechet_distance(moments, moments) == pytest.approx(0, abs=1e-6)
 
 
-def test_moments_are_of_float64_whatever_the_features_are():
+def test_moments_are_float64_for_float32_features():
     features = 1e4 + normal(3000, 4)
     moments = Moments.from_features(features)
     exact = features.double()
@@ -98,8 +98,8 @@ def test_the_square_root_of_2048_features_takes_seconds():
     assert time.monotonic() - started < 60
 
 
-def by_hand(logits):
-    """The formula on the parts of a fixed shuffle, in NumPy."""
+def numpy_inception_score(logits):
+    """The Inception score in NumPy, over the splits of a fixed shuffle."""
     p = scipy.special.softmax(logits.double().numpy(), axis=1)
     p = p[np.random.RandomState(2020).permutation(len(p))]
     bounds = [i * len(p) // 10 for i in range(11)]
@@ -108,12 +108,12 @@ def by_hand(logits):
 
 
 @pytest.mark.parametrize("n", [50, 1000, 1797])
-def test_the_inception_score_is_the_formulas(digits, n):
+def test_the_inception_score_matches_its_formula(digits, n):
     logits = digits[0][1][:n]
-    assert inception_score(logits) == pytest.approx(by_hand(logits), rel=1e-9)
+    assert inception_score(logits) == pytest.approx(numpy_inception_score(logits), rel=1e-9)
 
 
-def test_the_inception_score_is_torchmetrics_on_the_same_shuffle(digits, monkeypatch):
+def test_the_inception_score_matches_torchmetrics_on_the_same_shuffle(digits, monkeypatch):
     logits = digits[0][1][:1000]
     shuffle = np.random.RandomState(2020).permutation(len(logits))
     monkeypatch.setattr(torch, "randperm", lambda n, **options: torch.from_numpy(shuffle))
@@ -122,27 +122,27 @@ def test_the_inception_score_is_torchmetrics_on_the_same_shuffle(digits, monkeyp
     assert inception_score(logits) == pytest.approx(metric.compute()[0].item(), rel=1e-9)
 
 
-def test_the_inception_score_is_one_of_one_class_and_k_of_k_even_ones():
+def test_the_inception_score_is_the_number_of_evenly_used_classes():
     assert inception_score(torch.zeros(100, 10)) == pytest.approx(1)
     certain = torch.eye(10).repeat(1000, 1) * 100
     assert inception_score(certain) == pytest.approx(10, rel=0.02)
 
 
-def test_the_kernel_distance_of_all_samples_is_the_formulas(digits):
+def test_the_kernel_distance_of_all_samples_matches_its_formula(digits):
     real, fake = digits[0][0][:500].double(), digits[1][0][:500].double()
 
     def kernel(x, y):
         return (x @ y.T / x.shape[1] + 1) ** 3
 
-    def others(k):
+    def off_diagonal_mean(k):
         return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
 
-    expected = others(kernel(real, real)) + others(kernel(fake, fake))
+    expected = off_diagonal_mean(kernel(real, real)) + off_diagonal_mean(kernel(fake, fake))
     expected -= 2 * kernel(real, fake).mean()
     assert kernel_distance(real, fake) == pytest.approx(expected.item(), rel=1e-9)
 
 
-def test_the_kernel_distance_is_about_torchmetrics_whatever_either_draws(digits):
+def test_the_kernel_distance_agrees_with_torchmetrics(digits):
     real, fake = digits[0][0], digits[1][0]
     metric = KernelInceptionDistance(feature=torch.nn.Identity())
     metric.update(real.double(), real=True)
@@ -151,7 +151,7 @@ def test_the_kernel_distance_is_about_torchmetrics_whatever_either_draws(digits)
     assert abs(kernel_distance(real, fake) - mean) < deviation
 
 
-def test_draws_for_the_kernel_distance_are_always_the_same(digits):
+def test_the_kernel_distance_is_reproducible(digits):
     real, fake = digits[0][0], digits[1][0]
     first = kernel_distance(real, fake)
     torch.manual_seed(5)
@@ -171,11 +171,11 @@ def test_draws_for_the_kernel_distance_are_always_the_same(digits):
         ),
     ],
 )
-def test_scoring_leaves_the_random_states_alone(score):
-    before, numpys = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+def test_scoring_does_not_change_the_random_states(score):
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
     score(normal(50, 8), normal(50, 8, seed=1))
     assert torch.equal(torch.get_rng_state(), before)
-    assert np.random.get_state()[1].tolist() == numpys  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == numpy_before  # noqa: NPY002
 
 
 # Precision, recall, density, coverage
@@ -183,19 +183,19 @@ def test_scoring_leaves_the_random_states_alone(score):
 LINE = torch.arange(10.0).view(-1, 1)
 
 
-def test_the_same_samples_are_precise_and_recalled():
+def test_equal_samples_have_full_precision_recall_and_coverage():
     assert precision_recall(normal(60, 4), normal(60, 4)) == (1, 1)
     _, coverage = density_coverage(normal(60, 4), normal(60, 4))
     assert coverage == 1
 
 
-def test_far_samples_are_neither():
+def test_distant_samples_have_no_precision_recall_or_coverage():
     far = normal(60, 4, shift=100)
     assert precision_recall(normal(60, 4), far) == (0, 0)
     assert density_coverage(normal(60, 4), far) == (0, 0)
 
 
-def test_one_mode_of_two_is_precise_and_half_recalled():
+def test_one_mode_of_two_has_full_precision_and_half_recall():
     modes = torch.cat([normal(100, 4), normal(100, 4, seed=1, shift=50)])
     precision, recall = precision_recall(modes, normal(100, 4, scale=0.99))
     assert precision > 0.95
@@ -204,8 +204,8 @@ def test_one_mode_of_two_is_precise_and_half_recalled():
     assert coverage == pytest.approx(0.5, abs=0.03)
 
 
-def test_density_and_coverage_counted_by_hand():
-    # Of ten points a unit apart, each ball to the first neighbour has the radius 1.
+def test_density_and_coverage_match_values_computed_by_hand():
+    # The points are a unit apart: each ball up to the nearest neighbour has radius 1.
     fake = torch.tensor([[0.5], [4.0]])
     density, coverage = density_coverage(LINE, fake, neighbours=1)
     # 0.5 lies in the balls of 0 and 1; 4 in those of 3, 4 and 5.
@@ -213,17 +213,17 @@ def test_density_and_coverage_counted_by_hand():
     assert coverage == pytest.approx(5 / 10)
 
 
-def test_parts_of_rows_do_not_matter(monkeypatch):
+def test_the_number_of_rows_per_chunk_does_not_matter(monkeypatch):
     real, fake = normal(101, 4), normal(77, 4, seed=1)
-    whole = precision_recall(real, fake), density_coverage(real, fake)
+    expected = precision_recall(real, fake), density_coverage(real, fake)
     monkeypatch.setattr("gan_lightning.metrics.scores.ROWS", 10)
-    assert (precision_recall(real, fake), density_coverage(real, fake)) == whole
+    assert (precision_recall(real, fake), density_coverage(real, fake)) == expected
 
 
-# What cannot be scored
+# Invalid samples
 
 
-def test_what_is_not_finite_has_no_score():
+def test_scores_of_features_that_are_not_finite_are_nan():
     good, bad = normal(50, 8), normal(50, 8, seed=1)
     bad[3, 4] = math.nan
     assert math.isnan(frechet_distance(Moments.from_features(good), Moments.from_features(bad)))
@@ -232,7 +232,7 @@ def test_what_is_not_finite_has_no_score():
     assert all(map(math.isnan, precision_recall(good, bad) + density_coverage(good, bad)))
 
 
-def test_too_few_samples_are_refused():
+def test_too_few_samples_are_rejected():
     with pytest.raises(ValueError, match="at least 2 generated samples, got 1"):
         frechet_distance(Moments.from_features(LINE), Moments.from_features(LINE[:1]))
     with pytest.raises(ValueError, match="at least 2 real samples, got 1"):

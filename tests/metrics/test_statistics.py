@@ -1,4 +1,4 @@
-"""Features of real samples on disk: the same again, or made again."""
+"""Cached features of real samples: read back unchanged, or computed again."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from gan_lightning.metrics.statistics import read_statistics, statistics_path, w
 
 
 @pytest.fixture
-def measured():
+def statistics():
     features = torch.randn(30, 5, generator=torch.Generator().manual_seed(0))
     moments = Pool(5, keep=False)
     moments.add(features, None, torch.arange(30))
@@ -16,18 +16,18 @@ def measured():
 
 
 @pytest.mark.parametrize("kind", ["features", "moments"])
-def test_what_was_written_is_read(tmp_path, measured, kind):
+def test_written_statistics_are_read_back(tmp_path, statistics, kind):
     path = tmp_path / "new" / "folder" / "file"
-    write_statistics(measured[kind], path)
+    write_statistics(statistics[kind], path)
     read = read_statistics(path)
     assert len(read) == 30
-    assert torch.equal(read.features, measured[kind].features)
-    assert torch.equal(read.moments.sum, measured[kind].moments.sum)
-    assert torch.equal(read.moments.products, measured[kind].moments.products)
+    assert torch.equal(read.features, statistics[kind].features)
+    assert torch.equal(read.moments.sum, statistics[kind].moments.sum)
+    assert torch.equal(read.moments.products, statistics[kind].moments.products)
     assert [file.name for file in path.parent.iterdir()] == ["file"]
 
 
-def test_there_is_nothing_where_nothing_was_written(tmp_path, recwarn):
+def test_a_missing_file_gives_none_without_a_warning(tmp_path, recwarn):
     assert read_statistics(tmp_path / "file") is None
     assert not recwarn.list
 
@@ -44,36 +44,36 @@ def test_there_is_nothing_where_nothing_was_written(tmp_path, recwarn):
         lambda content: b"\xff" * 500,
     ],
 )
-def test_a_damaged_file_is_said_and_not_used(tmp_path, measured, damage):
+def test_a_damaged_file_is_reported_and_not_used(tmp_path, statistics, damage):
     path = tmp_path / "file"
-    write_statistics(measured["features"], path)
+    write_statistics(statistics["features"], path)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.warns(UserWarning, match=f"{path} is damaged: .* computed again"):
         assert read_statistics(path) is None
 
 
-def test_a_folder_that_cannot_be_written_to_is_said(tmp_path, measured):
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path, statistics):
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="cannot be cached: .*file.*computes them again"):
-        write_statistics(measured["moments"], tmp_path / "file" / "below")
+        write_statistics(statistics["moments"], tmp_path / "file" / "below")
 
 
-def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path, measured, monkeypatch):
+def test_a_failed_write_leaves_the_existing_file_intact(tmp_path, statistics, monkeypatch):
     path = tmp_path / "file"
-    write_statistics(measured["moments"], path)
+    write_statistics(statistics["moments"], path)
     before = path.read_bytes()
 
-    def full(descriptor):
+    def fail(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.warns(UserWarning, match="No space left on device"):
-        write_statistics(measured["features"], path)
+        write_statistics(statistics["features"], path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
-def test_another_key_is_another_file(tmp_path):
+def test_every_key_has_its_own_file(tmp_path):
     paths = {
         statistics_path(tmp_path, "Digits-train", "digits_cnn", keep, key)
         for keep in (True, False)

@@ -1,4 +1,4 @@
-"""Scores of points: modes that are reached, points that are near one, the distance of two sets."""
+"""Scores of points: modes reached, share of points near a mode, distance between two sets."""
 
 import math
 
@@ -11,11 +11,11 @@ from gan_lightning.metrics.toys import near_modes, sliced_wasserstein
 
 
 @pytest.mark.parametrize("data", [Ring, Grid])
-def test_the_real_points_reach_every_mode_and_are_near(data):
+def test_the_real_points_reach_every_mode_with_high_quality(data):
     toy = data(num_samples=5000)
     modes, share = near_modes(toy.load("train")[0], toy.centres(), toy.std)
     assert modes == toy.classes
-    # In the plane, a normal point is within three deviations with 1 - exp(-9 / 2).
+    # In the plane, a normal sample is within three deviations with probability 1 - exp(-9 / 2).
     assert share == pytest.approx(1 - math.exp(-4.5), abs=0.006)
 
 
@@ -25,13 +25,13 @@ def test_modes_and_shares_are_counted():
     assert near_modes(points, centres, std=0.1) == (2, 3 / 5)
 
 
-def test_a_set_is_no_distance_from_itself_in_any_order():
+def test_a_set_has_distance_zero_to_itself_in_any_order():
     points = torch.randn(500, 2)
     assert sliced_wasserstein(points, points.flip(0)) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
-def test_a_set_that_is_moved_is_as_far_as_it_was_moved_along_a_mean_direction(dimension):
+def test_the_distance_to_a_shifted_set_is_the_mean_shift_along_a_direction(dimension):
     points = torch.randn(400, dimension)
     moved = points.double() + torch.tensor([2.0] + [0.0] * (dimension - 1), dtype=torch.float64)
     # The mean square of a unit vector's first entry is one over the dimension.
@@ -39,37 +39,37 @@ def test_a_set_that_is_moved_is_as_far_as_it_was_moved_along_a_mean_direction(di
     assert sliced_wasserstein(points, moved) == pytest.approx(expected, rel=0.1)
 
 
-def test_along_a_line_it_is_the_wasserstein_distance():
+def test_in_one_dimension_it_is_the_wasserstein_distance():
     first, second = torch.randn(300, 1), 2 * torch.rand(300, 1) + 1
-    theirs = scipy.stats.wasserstein_distance(first.flatten(), second.flatten())
-    # Of the second order, which is no less than the first.
-    found = sliced_wasserstein(first, second)
+    first_order = scipy.stats.wasserstein_distance(first.flatten(), second.flatten())
+    # The distance of order two is at least that of order one.
+    distance = sliced_wasserstein(first, second)
     pairs = first.flatten().double().sort()[0] - second.flatten().double().sort()[0]
-    assert found == pytest.approx(pairs.square().mean().sqrt().item(), rel=1e-12)
-    assert found >= theirs
+    assert distance == pytest.approx(pairs.square().mean().sqrt().item(), rel=1e-12)
+    assert distance >= first_order
 
 
-def test_sets_of_different_numbers_are_compared_by_their_quantiles():
+def test_sets_of_different_sizes_are_compared_by_their_quantiles():
     points = torch.randn(1000, 2)
     assert sliced_wasserstein(points, points.repeat(3, 1)) == pytest.approx(0, abs=1e-12)
     assert sliced_wasserstein(points.repeat(3, 1), points) == pytest.approx(0, abs=1e-12)
 
 
-def test_a_lost_mode_shows():
+def test_a_missing_mode_increases_the_distance():
     toy = Ring(num_samples=4000)
     x, y = toy.load("train")
-    whole, other = x[:2000], x[2000:]
-    lost = other[y[2000:] != 3]
-    assert sliced_wasserstein(whole, lost) > 2 * sliced_wasserstein(whole, other)
+    reference, other = x[:2000], x[2000:]
+    incomplete = other[y[2000:] != 3]
+    assert sliced_wasserstein(reference, incomplete) > 2 * sliced_wasserstein(reference, other)
 
 
-def test_what_is_not_finite_has_no_distance():
+def test_the_distance_of_points_that_are_not_finite_is_nan():
     bad = torch.randn(10, 2)
     bad[0, 0] = math.nan
     assert math.isnan(sliced_wasserstein(torch.randn(10, 2), bad))
 
 
-def test_directions_are_always_the_same_and_the_random_state_is_left_alone():
+def test_directions_are_fixed_and_the_random_state_is_unchanged():
     first, second = torch.randn(50, 2), torch.randn(50, 2)
     before = torch.get_rng_state()
     assert sliced_wasserstein(first, second) == sliced_wasserstein(first, second)

@@ -1,4 +1,4 @@
-"""The families of networks at every size, and the parts they are made of."""
+"""The network families at every size, and their parts."""
 
 import math
 import pickle
@@ -37,15 +37,15 @@ def family(name):
 
 
 def build(name, shape, num_classes=0, norm="none", latent_dim=LATENT, widths=(8, 8)):
-    made = family(name)
+    networks = family(name)
     return (
-        made.make_generator(shape, latent_dim, num_classes, widths[0]),
-        made.make_critic(shape, num_classes, widths[1], norm),
+        networks.make_generator(shape, latent_dim, num_classes, widths[0]),
+        networks.make_critic(shape, num_classes, widths[1], norm),
     )
 
 
 def published(name, size, latent_dim=128):
-    """Both networks of a family as published for RGB images, without memory."""
+    """Both networks of a family as published for RGB images, on the meta device."""
     with torch.device("meta"):
         return build(
             name, (3, size, size), 0, latent_dim=latent_dim, widths=FAMILIES[name].widths_at(size)
@@ -53,7 +53,7 @@ def published(name, size, latent_dim=128):
 
 
 def randomize(network, std=0.3):
-    """Leave the initialisation, where labels and attention may do nothing yet."""
+    """Replace the initial parameters, with which labels and attention may have no effect."""
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=std)
     return network
@@ -67,7 +67,7 @@ def labels(num_classes, n):
 
 
 @pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
-def test_shapes_fit_and_every_entry_of_a_sample_counts(name, shape, num_classes):
+def test_shapes_fit_and_every_entry_of_a_sample_affects_the_score(name, shape, num_classes):
     generator, critic = build(name, shape, num_classes)
     y = labels(num_classes, 4)
     x = generator(torch.randn(4, LATENT), y)
@@ -75,7 +75,7 @@ def test_shapes_fit_and_every_entry_of_a_sample_counts(name, shape, num_classes)
     assert x.dtype == torch.float32
     assert (x.std(dim=0) > 0).all()
 
-    # A stride that leaves out the last row would leave it without a gradient.
+    # A stride that skips the last row would leave it without a gradient.
     x = torch.randn(4, *shape, requires_grad=True)
     score = critic(x, y)
     assert score.shape == (4,)
@@ -84,7 +84,7 @@ def test_shapes_fit_and_every_entry_of_a_sample_counts(name, shape, num_classes)
 
 
 @pytest.mark.parametrize("name", BOUNDED)
-def test_images_end_in_tanh(name):
+def test_image_generators_end_in_tanh(name):
     generator = randomize(build(name, (3, 8, 8))[0], std=10)
     with torch.no_grad():
         assert generator(torch.randn(4, LATENT)).abs().max() == 1
@@ -97,7 +97,7 @@ def test_other_samples_are_not_bounded(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_label_changes_what_both_networks_say(name):
+def test_the_label_changes_the_output_of_both_networks(name):
     shape = SMALL[name]
     generator, critic = (randomize(n).eval() for n in build(name, shape, CLASSES))
     z, x = torch.randn(1, LATENT).expand(3, -1), torch.randn(1, *shape).expand(3, *shape)
@@ -118,7 +118,7 @@ def test_samples_do_not_mix_in_eval_mode(name, shape, norm):
 
 @pytest.mark.parametrize("size", [8, 64])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_critics_norm_is_the_one_asked_for(name, size):
+def test_a_critic_has_the_requested_norm(name, size):
     kinds = {"batch": nn.BatchNorm2d, "layer": nn.GroupNorm}
     for norm in ("none", "batch", "layer"):
         critic = build(name, (1, size, size), norm=norm)[1]
@@ -139,19 +139,19 @@ def test_layer_norm_is_over_channels_and_positions():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_autoencoders_score_is_the_mean_absolute_error(name):
+def test_the_score_of_an_autoencoder_is_its_mean_absolute_error(name):
     shape = SMALL[name]
     critic = family(name).make_autoencoder(shape, LATENT, 8, "none").eval()
     x = torch.randn(4, *shape)
-    rebuilt = critic.decoder(critic.code(critic.features(x)))
+    reconstruction = critic.decoder(critic.code(critic.features(x)))
     expected = torch.stack(
         [
             sum(abs(a - b) for a, b in zip(s.flatten(), r.flatten(), strict=True)) / s.numel()
-            for s, r in zip(x, rebuilt, strict=True)
+            for s, r in zip(x, reconstruction, strict=True)
         ]
     )
     torch.testing.assert_close(critic(x), expected)
-    assert rebuilt.shape == x.shape
+    assert reconstruction.shape == x.shape
     assert critic.code.out_features == LATENT
 
 
@@ -163,7 +163,7 @@ def channels(network, kind):
     return [(m.in_channels, m.out_channels) for m in layers]
 
 
-def test_dcgan_at_64_pixels_has_the_papers_channels():
+def test_dcgan_at_64_pixels_has_the_channels_of_the_paper():
     generator, critic = published("dcgan", 64, latent_dim=100)
     up, down = channels(generator, nn.ConvTranspose2d), channels(critic, nn.Conv2d)
     assert up == [(1024, 512), (512, 256), (256, 128), (128, 3)]
@@ -173,12 +173,12 @@ def test_dcgan_at_64_pixels_has_the_papers_channels():
         critic = build("dcgan", (3, 64, 64), norm="batch", widths=(128, 64))[1]
     norms = [m.num_features for m in critic.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms == [128, 256, 512]
-    # An activation a map, and a leaky one in the critic.
+    # One activation per feature map, leaky in the critic.
     assert [m.negative_slope for m in critic.modules() if isinstance(m, nn.LeakyReLU)] == [0.2] * 4
     assert sum(isinstance(m, nn.ReLU) for m in generator.modules()) == 4
 
 
-def test_the_cnn_of_sngan_has_the_channels_of_its_table():
+def test_the_cnn_of_sngan_has_the_channels_of_the_paper():
     generator, critic = published("sndcgan", 32)
     assert generator.project[0].out_features == 512 * 4 * 4
     assert channels(generator, nn.ConvTranspose2d) == [(512, 256), (256, 128), (128, 64)]
@@ -198,7 +198,7 @@ def test_the_cnn_of_sngan_has_the_channels_of_its_table():
     assert slopes == [0.1] * 7
 
 
-def test_resnet_at_32_pixels_has_sngans_channels():
+def test_resnet_at_32_pixels_has_the_channels_of_sngan():
     generator, critic = published("resnet", 32)
     assert channels(generator, nn.Conv2d) == [(256, 256)] * 6 + [(256, 3)]
     assert channels(critic, nn.Conv2d) == [(3, 128)] + [(128, 128)] * 7
@@ -206,7 +206,7 @@ def test_resnet_at_32_pixels_has_sngans_channels():
     assert [b.size for b in generator.blocks] == [8, 16, 32]
 
 
-def test_resnet_at_128_pixels_has_the_channels_of_imagenets():
+def test_resnet_at_128_pixels_has_the_channels_of_sngan_on_imagenet():
     generator, critic = published("resnet", 128)
     outs = [1024, 512, 256, 128, 64]
     assert [b.conv2.out_channels for b in generator.blocks] == outs
@@ -220,7 +220,7 @@ def test_resnet_at_128_pixels_has_the_channels_of_imagenets():
     assert [b.conv1.out_channels for b in blocks] == [128, 256, 512, 1024, 1024]
 
 
-def test_wgan_gps_resnet_at_64_pixels_is_the_good_one():
+def test_the_wgan_gp_resnet_at_64_pixels_has_the_published_channels():
     generator, critic = published("wgan_gp_resnet", 64)
     assert generator.project.out_features == 512 * 4 * 4
     assert [b.conv2.out_channels for b in generator.blocks] == [512, 256, 128, 64]
@@ -242,7 +242,7 @@ def test_the_autoencoder_adds_channels_at_each_halving():
     assert channels(critic, nn.Conv2d) == [*encoder, (128, 192), (192, 192), *decoder]
 
 
-def test_skip_connections_put_the_first_map_beside_each_upsampled_one():
+def test_skip_connections_concatenate_the_first_map_to_each_upsampled_one():
     decoder = Decoder((1, 16, 16), LATENT, width=4, skip_connections=True)
     z = torch.randn(2, LATENT)
     first = decoder.unflatten(decoder.project(z))
@@ -267,7 +267,7 @@ def test_vanishing_residuals_carry_the_input_past_a_convolution(carry):
     assert torch.equal(stage(x[:, :2]), F.elu(stage.convs[0][0](x[:, :2])))
 
 
-def test_vanishing_residuals_take_a_convolution_of_another_type():
+def test_vanishing_residuals_accept_a_convolution_of_another_dtype():
     class Wide(nn.Module):
         def forward(self, x):
             return x.double()
@@ -286,7 +286,7 @@ def test_families_can_be_pickled(name):
     assert copied.init is FAMILIES[name].init
 
 
-# Of generator and critic: by the layers' shapes, and where known as published.
+# Parameters of generator and critic: from the layers' shapes, and as published where known.
 COUNTS = {
     # pytorch/examples (width 64, no biases in convolutions): 3,576,704 and 2,765,568. Ours have
     # biases where no batch normalisation follows: 3 in the generator, 64 + 1 in the critic.
@@ -338,11 +338,11 @@ def test_attention_follows_the_largest_hidden_map_of_at_most_32(size, generator_
     assert seen == [generator_map, critic_map]
 
 
-def test_dcgan_starts_from_the_papers_normal_distributions():
+def test_dcgan_is_initialised_from_the_normal_distributions_of_the_paper():
     for network in build("dcgan", (3, 32, 32), 10, "batch", 100, (32, 32)):
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
-                # Few values each: five standard errors.
+                # Some layers have few values, so allow five standard errors.
                 error = 5 * 0.02 / math.sqrt(module.num_features)
                 assert module.weight.mean().item() == pytest.approx(1, abs=error)
                 assert module.weight.std().item() == pytest.approx(0.02, abs=error)
@@ -354,8 +354,8 @@ def test_dcgan_starts_from_the_papers_normal_distributions():
                 assert not module.bias.any()
 
 
-def assert_starts_from_glorots_bounds(network, gained=()):
-    """``gained`` are layers with a gain of sqrt(2)."""
+def assert_glorot_initialisation(network, gained=()):
+    """Biases are zero and weights within Glorot's bounds, times sqrt(2) for ``gained`` layers."""
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert layers
     for layer in layers:
@@ -368,35 +368,35 @@ def assert_starts_from_glorots_bounds(network, gained=()):
 
 
 @pytest.mark.parametrize("width", [1, 2, 7])
-def test_attention_fits_networks_of_few_channels(width):
+def test_attention_works_with_few_channels(width):
     generator, critic = build("sagan", (1, 8, 8), widths=(width, width))
     assert critic(generator(torch.randn(2, LATENT))).shape == (2,)
 
 
-def test_sagan_starts_from_glorots_bounds():
+def test_sagan_has_glorot_initialisation():
     for network in build("sagan", (3, 16, 16), latent_dim=32, widths=(16, 16)):
-        assert_starts_from_glorots_bounds(network)
+        assert_glorot_initialisation(network)
 
 
-def test_resnet_starts_from_glorots_bounds_with_a_gain_on_the_residual_branches():
+def test_resnet_has_glorot_initialisation_with_a_gain_on_residual_branches():
     for network in build("resnet", (3, 16, 16), CLASSES, latent_dim=32, widths=(16, 16)):
         gained = set()
         for block in network.modules():
             if isinstance(block, UpBlock | DownBlock | FirstDownBlock):
                 gained |= {block.conv1, block.conv2}
         assert gained
-        assert_starts_from_glorots_bounds(network, gained)
+        assert_glorot_initialisation(network, gained)
         if hasattr(network, "head"):
             weight = network.head.projection.weight
             bound = math.sqrt(6 / sum(weight.shape))
             assert 0.75 * bound < weight.abs().max() <= bound
 
 
-def test_the_autoencoder_starts_from_glorots_bounds_and_hears_its_latents():
+def test_the_autoencoder_has_glorot_initialisation_and_uses_its_latents():
     generator = FAMILIES["autoencoder"].make_generator((1, 8, 8), 16, 0, 16)
     critic = FAMILIES["autoencoder"].make_autoencoder((1, 8, 8), 16, 8, "none")
-    assert_starts_from_glorots_bounds(generator)
-    assert_starts_from_glorots_bounds(critic)
+    assert_glorot_initialisation(generator)
+    assert_glorot_initialisation(critic)
     with torch.no_grad():
         x = generator(torch.rand(256, 16) * 2 - 1)
     # PyTorch's own initialisation gives 0.045, Glorot's 0.10 to 0.12.
@@ -404,7 +404,7 @@ def test_the_autoencoder_starts_from_glorots_bounds_and_hears_its_latents():
 
 
 def halve(x):
-    """The mean of each 2 by 2 window, of what there is of it at an odd edge."""
+    """The mean of each 2 by 2 window; the windows at an odd edge are smaller."""
     rows = [x[:, :, i : i + 2] for i in range(0, x.shape[2], 2)]
     windows = [[row[..., j : j + 2] for j in range(0, x.shape[3], 2)] for row in rows]
     return torch.stack(
@@ -413,7 +413,7 @@ def halve(x):
 
 
 @pytest.mark.parametrize("size", [6, 7])
-def test_blocks_of_the_residual_critic_equal_the_papers(size):
+def test_the_blocks_of_the_residual_critic_match_the_paper(size):
     x = torch.randn(2, 3, size, size)
     first = FirstDownBlock(3, 4)
     residual = first.conv2(F.relu(first.conv1(x)))
@@ -421,11 +421,12 @@ def test_blocks_of_the_residual_critic_equal_the_papers(size):
     down = DownBlock(3, 4, norm="layer")
     residual = down.conv2(F.relu(down.norm2(down.conv1(F.relu(down.norm1(x))))))
     torch.testing.assert_close(down(x), halve(residual + down.shortcut(x)))
-    keep = DownBlock(3, 3, downsample=False)
-    torch.testing.assert_close(keep(x), keep.conv2(F.relu(keep.conv1(F.relu(x)))) + x)
+    same_size = DownBlock(3, 3, downsample=False)
+    residual = same_size.conv2(F.relu(same_size.conv1(F.relu(x))))
+    torch.testing.assert_close(same_size(x), residual + x)
 
 
-def test_the_block_of_the_residual_generator_equals_the_papers():
+def test_the_block_of_the_residual_generator_matches_the_paper():
     block = UpBlock(3, 4, 8, CLASSES)
     x, y = torch.randn(3, 3, 4, 4), torch.arange(3)
     randomize(block)
@@ -518,12 +519,12 @@ def attention_and_input(request):
     return SelfAttention2d(16), torch.randn(2, 16, request.param, request.param)
 
 
-def test_attention_is_the_identity_at_first(attention_and_input):
+def test_attention_is_initially_the_identity(attention_and_input):
     attention, x = attention_and_input
     assert torch.equal(attention(x), x)
 
 
-def test_each_position_spreads_a_weight_of_one(attention_and_input):
+def test_the_attention_weights_of_each_position_sum_to_one(attention_and_input):
     attention, x = attention_and_input
     weights = attention.attention_map(x)
     # Keys of an even map are pooled to a quarter of the positions.
@@ -532,7 +533,7 @@ def test_each_position_spreads_a_weight_of_one(attention_and_input):
     torch.testing.assert_close(weights.sum(dim=2), torch.ones(weights.shape[:2]))
 
 
-def test_attention_equals_a_plain_restatement(attention_and_input):
+def test_attention_equals_a_plain_implementation(attention_and_input):
     attention, x = attention_and_input
     nn.init.constant_(attention.gamma, 0.7)
     query, key, value, out = (
@@ -568,19 +569,19 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def singular_values(network):
-    """The largest of every matrix, by name; a transposed convolution's has its inputs second."""
+    """The largest singular value of every layer's weight matrix, by the layer's name."""
     values = {}
     for name, module in network.named_modules():
         if isinstance(module, (*CONVOLUTIONS, nn.Linear, nn.Embedding)):
             weight = module.weight.detach()
             if isinstance(module, nn.ConvTranspose2d):
-                weight = weight.transpose(0, 1)
+                weight = weight.transpose(0, 1)  # it has the inputs first
             values[name] = torch.linalg.matrix_norm(weight.flatten(1), 2).item()
     return values
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_matrix_has_norm_one_after_some_passes(name):
+def test_every_weight_has_spectral_norm_one_after_some_passes(name):
     shape = SMALL[name]
     arguments = torch.randn(2, LATENT), torch.randn(2, *shape)
     for network, argument in zip(build(name, shape, CLASSES), arguments, strict=True):
@@ -597,7 +598,7 @@ def test_every_matrix_has_norm_one_after_some_passes(name):
 
 
 @pytest.mark.parametrize("name", RESIDUAL)
-def test_spectral_normalisation_stands_still_in_eval_mode(name):
+def test_spectral_normalisation_is_fixed_in_eval_mode(name):
     critic = spectral_normalize(build(name, (1, 8, 8))[1]).eval()
     x = torch.randn(3, 1, 8, 8)
     before = {key: value.clone() for key, value in critic.state_dict().items()}
@@ -608,7 +609,7 @@ def test_spectral_normalisation_stands_still_in_eval_mode(name):
     assert not all(torch.equal(value, before[key]) for key, value in critic.state_dict().items())
 
 
-def test_embeddings_can_be_left_as_they_are():
+def test_embeddings_can_be_left_unnormalised():
     generator, _ = build("resnet", (1, 8, 8), CLASSES)
     spectral_normalize(generator, embeddings=False)
     for module in generator.modules():
@@ -623,7 +624,7 @@ def test_power_iteration_runs_in_train_mode_only():
     critic, x = spectral_normalize(critic), torch.randn(2, 1, 8, 8)
     vectors = critic.head.linear.parametrizations.weight[0]
     with torch.no_grad():
-        # Out of the iteration's fixed point, where passes change nothing.
+        # Leave the iteration's fixed point, where passes change nothing.
         critic.head.linear.parametrizations.weight.original.normal_()
         critic.eval()
         before = vectors._v.clone()

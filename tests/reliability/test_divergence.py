@@ -1,4 +1,4 @@
-"""A run that diverges stops at once, and what it has saved before is good."""
+"""A run that diverges stops at once, and the checkpoints it has saved are good."""
 
 import math
 
@@ -26,7 +26,7 @@ class Spoil(pl.Callback):
             next(getattr(pl_module, self.network).parameters()).view(-1)[0] = self.value
 
 
-def keeping(folder):
+def saving_checkpoints(folder):
     return {
         "enable_checkpointing": True,
         "default_root_dir": folder,
@@ -35,15 +35,15 @@ def keeping(folder):
 
 
 def assert_good(path):
-    """It loads, and all of its weights are finite."""
+    """The checkpoint loads, and all of its weights are finite."""
     assert all(weight.isfinite().all() for weight in load(path).parameters())
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("network", ["critic", "generator"])
 @every_kind
-def test_a_weight_that_is_not_finite_stops_the_next_update(name, network, value, tmp_path):
-    arguments = keeping(tmp_path)
+def test_a_non_finite_weight_stops_the_next_update(name, network, value, tmp_path):
+    arguments = saving_checkpoints(tmp_path)
     arguments["callbacks"].insert(0, Spoil(network, value))
     model = tiny(name, IMAGE)
     with pytest.raises(DivergedError) as stopped:
@@ -59,14 +59,14 @@ def test_a_weight_that_is_not_finite_stops_the_next_update(name, network, value,
 
 @pytest.mark.parametrize("which", ["critic_loss", "generator_loss"])
 @every_kind
-def test_a_loss_that_is_not_finite_stops_that_update(name, which, monkeypatch):
+def test_a_non_finite_loss_stops_the_same_update(name, which, monkeypatch):
     model = tiny(name, IMAGE)
     cls, seen = type(model), []
     loss = getattr(cls, which)
 
     def spoilt(self, *scores):
         seen.append(self.global_step)
-        # Its gradient is that of the loss: no weight is touched.
+        # The gradient is unchanged, so all weights stay finite.
         return loss(self, *scores) + (math.inf if self.global_step == 2 else 0)
 
     monkeypatch.setattr(cls, which, spoilt)
@@ -75,8 +75,8 @@ def test_a_loss_that_is_not_finite_stops_that_update(name, which, monkeypatch):
     assert max(seen) == 2
 
 
-def test_a_run_that_goes_on_counts_from_its_beginning(tmp_path):
-    train(tiny("dcgan", IMAGE), batches(IMAGE), 4, **keeping(tmp_path))
+def test_a_resumed_run_counts_updates_from_its_beginning(tmp_path):
+    train(tiny("dcgan", IMAGE), batches(IMAGE), 4, **saving_checkpoints(tmp_path))
     before = tmp_path / "step=4.ckpt"
     with pytest.raises(DivergedError, match=rf"at update 7: .* checkpoint is {before}"):
         train(
@@ -88,8 +88,8 @@ def test_a_run_that_goes_on_counts_from_its_beginning(tmp_path):
         )
 
 
-def later(monkeypatch, iterations):
-    """Counts are read as late as those of a GPU are."""
+def delay_reads(monkeypatch, iterations):
+    """Counts are read late, as they are on a GPU."""
     init = DeferredReads.__init__
 
     def slow(self, device):
@@ -99,20 +99,20 @@ def later(monkeypatch, iterations):
     monkeypatch.setattr(DeferredReads, "__init__", slow)
 
 
-def test_a_count_that_is_read_later_names_the_same_update(monkeypatch):
-    later(monkeypatch, 8)
+def test_a_delayed_read_reports_the_same_update(monkeypatch):
+    delay_reads(monkeypatch, 8)
     spoil, seen = Spoil("generator", math.nan), []
     count = pl.callbacks.LambdaCallback(
         on_train_batch_start=lambda trainer, *_: seen.append(trainer.global_step)
     )
     with pytest.raises(DivergedError, match="at update 4:"):
         train(tiny("dcgan", IMAGE), batches(IMAGE), 40, callbacks=[spoil, count])
-    assert max(seen) == 11  # the update after it is 4, and 8 more
+    assert max(seen) == 11  # the next update is number 4, and 8 more follow
 
 
-def test_what_is_not_yet_read_is_never_saved(monkeypatch, tmp_path):
-    later(monkeypatch, 8)
-    arguments = keeping(tmp_path)
+def test_a_checkpoint_is_only_saved_after_its_counts_are_read(monkeypatch, tmp_path):
+    delay_reads(monkeypatch, 8)
+    arguments = saving_checkpoints(tmp_path)
     arguments["callbacks"].insert(0, Spoil("critic", math.nan))
     with pytest.raises(DivergedError, match=r"at update 4: .*step=2.ckpt"):
         train(tiny("dcgan", IMAGE), batches(IMAGE), 40, **arguments)
@@ -120,14 +120,14 @@ def test_what_is_not_yet_read_is_never_saved(monkeypatch, tmp_path):
     assert_good(tmp_path / "step=2.ckpt")
 
 
-def test_the_last_updates_are_told_of_when_a_fit_ends(monkeypatch):
-    later(monkeypatch, 8)
+def test_divergence_in_the_last_updates_is_reported_when_the_fit_ends(monkeypatch):
+    delay_reads(monkeypatch, 8)
     with pytest.raises(DivergedError, match="at update 4:"):
         train(tiny("dcgan", IMAGE), batches(IMAGE), 5, callbacks=[Spoil("critic", math.nan)])
 
 
-def test_nothing_saves_what_has_diverged(tmp_path):
-    arguments = keeping(tmp_path)
+def test_a_diverged_model_is_never_saved(tmp_path):
+    arguments = saving_checkpoints(tmp_path)
     arguments["callbacks"][0].save_on_exception = True
     arguments["callbacks"].insert(0, Spoil("critic", math.nan))
     model = tiny("dcgan", IMAGE)
@@ -154,7 +154,7 @@ def test_a_gpu_stops_at_the_same_update(cuda_graph):
         )
 
 
-#: On one of several ranks.
+#: Spoils a weight on the last rank only.
 SPOIL = """
 import math
 import pytorch_lightning as pl
@@ -169,7 +169,7 @@ class Spoil(pl.Callback):
 
 
 @pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_the_command_line_says_so_and_ends(program, tmp_path, devices):
+def test_the_command_line_reports_divergence_and_exits(program, tmp_path, devices):
     (tmp_path / "spoil.py").write_text(SPOIL)
     run = program(
         *("--model=WGANGP", "--data=Digits", "--data.batch_size=16"),
@@ -178,14 +178,14 @@ def test_the_command_line_says_so_and_ends(program, tmp_path, devices):
         *("--trainer.log_every_n_steps=1", "--evaluate.num_samples=50"),
         devices=devices,
     )
-    code, said = run.ended(within=100)
-    assert code == 3, said
-    assert "Traceback" not in said
+    code, output = run.ended(within=100)
+    assert code == 3, output
+    assert "Traceback" not in output
     run.assert_all_ended()
     folder = run_of(tmp_path)
     good = folder / "checkpoints" / "step=10.ckpt"
     # Once, whatever the number of ranks.
-    assert [line for line in said.splitlines() if line.startswith("gan-lightning")] == [
+    assert [line for line in output.splitlines() if line.startswith("gan-lightning")] == [
         "gan-lightning: WGANGP diverged at update 13: a loss or a weight is not finite; the last "
         f"good checkpoint is {good}"
     ]

@@ -1,4 +1,4 @@
-"""Two processes train as one does on all of their samples."""
+"""Two processes train like one process that gets all of their samples."""
 
 import pytest
 import pytorch_lightning as pl
@@ -9,9 +9,9 @@ from gan_lightning import TECHNIQUES
 from gan_lightning.data import Digits, Ring
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
 
-TOGETHER = 16
-#: Hyperparameters that have more than one update of the critic, and everything that evolves.
-EVERYTHING = {
+TOTAL_BATCH_SIZE = 16
+#: Hyperparameters with several critic updates, and with everything that changes during a run.
+HYPERPARAMETERS = {
     "dcgan": {"n_critic": 2},
     "lsgan": {"n_critic": 2, "decay_steps": 40},
     "began": {"n_critic": 2, "halving_interval": 5, "network": "dcgan"},
@@ -20,7 +20,7 @@ EVERYTHING = {
 
 
 class SameNoise(pl.Callback):
-    """Each rank draws the noise of all ranks' samples, and keeps that of its own."""
+    """Each rank draws the noise for the samples of all ranks, and uses the part for its own."""
 
     def __init__(self):
         self.draws = {name: getattr(torch, name) for name in ("rand", "randn")}
@@ -44,11 +44,11 @@ class SameNoise(pl.Callback):
 
 
 def weights(name, devices, points=False, classes=False, updates=20, synchronised=True, **arguments):
-    """What a run ends with that draws the same noise for the same samples on any devices."""
+    """The trained weights; a sample gets the same noise, whatever the number of devices."""
     pl.seed_everything(0, verbose=False)
-    data = (Ring if points else Digits)(batch_size=TOGETHER // devices, conditional=classes)
+    data = (Ring if points else Digits)(batch_size=TOTAL_BATCH_SIZE // devices, conditional=classes)
     defaults = {"latent_dim": 8, "generator_width": 8, "critic_width": 8, "ema_decay": 0.9}
-    options = defaults | EVERYTHING.get(name, {})
+    options = defaults | HYPERPARAMETERS.get(name, {})
     model = TECHNIQUES[name](data.shape, data.num_classes, **options)
     trainer = pl.Trainer(
         devices=devices,
@@ -63,15 +63,15 @@ def weights(name, devices, points=False, classes=False, updates=20, synchronised
     return model.state_dict()
 
 
-def assert_equal(ranks, measured, name, **options):
-    """Measures the largest difference of a tensor, relative to its own largest value."""
+def assert_equal(ranks, record, name, **options):
+    """Compares weights, and records the largest difference relative to a tensor's largest value."""
     both = ranks(weights, name, 2, **options)
     one = weights(name, 1, **options)
     assert one.keys() == both[0].keys()
     largest = 0.0
     for key, expected in one.items():
         torch.testing.assert_close(both[1][key], both[0][key], rtol=0, atol=0)
-        # Relative to the largest: single weights may be nothing but rounding.
+        # Relative to the largest value: single weights may be nothing but rounding errors.
         size = float(expected.double().abs().nan_to_num(posinf=0).max())
         difference = float((both[0][key].double() - expected).nan_to_num(0).abs().max())
         largest = max(largest, difference / size if size > 1e-6 else 0)
@@ -79,31 +79,31 @@ def assert_equal(ranks, measured, name, **options):
         torch.testing.assert_close(
             both[0][key], expected, rtol=0, atol=bound, msg=lambda m, key=key: f"{key}: {m}"
         )
-    measured("largest relative difference", largest)
+    record("largest relative difference", largest)
 
 
 @pytest.mark.parametrize("name", techniques("dcgan", "began"))
 def test_two_processes_end_with_the_weights_of_one(name, ranks, record_property):
-    # In float64: in float32 Adam makes full steps of gradients that are nothing but rounding.
+    # In float64: in float32, Adam takes full steps for gradients that are only rounding errors.
     assert_equal(ranks, record_property, name, precision="64-true")
 
 
 @pytest.mark.parametrize("name", techniques("wgan_gp", "sngan"))
-def test_they_do_on_points_too(name, ranks, record_property):
+def test_two_processes_match_one_on_points_too(name, ranks, record_property):
     assert_equal(ranks, record_property, name, precision="64-true", points=True)
 
 
 @pytest.mark.parametrize("name", slow_but(["sagan"], CONDITIONAL))
-def test_they_do_with_labels_too(name, ranks, record_property):
+def test_two_processes_match_one_with_labels_too(name, ranks, record_property):
     assert_equal(ranks, record_property, name, precision="64-true", classes=True)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
-def test_no_strategy_of_ddp_needs_to_be_told_of_unused_parameters(strategy, ranks):
+def test_ddp_works_with_and_without_finding_unused_parameters(strategy, ranks):
     ranks(weights, "wgan_gp", 2, updates=2, strategy=strategy)
 
 
-def test_without_synchronisation_batch_statistics_are_each_ranks_own(ranks):
+def test_without_synchronisation_each_rank_has_its_own_batch_statistics(ranks):
     options = {"precision": "64-true", "updates": 2, "synchronised": False}
     two, _ = ranks(weights, "dcgan", 2, **options)
     one = weights("dcgan", 1, **options)
@@ -114,10 +114,10 @@ def test_without_synchronisation_batch_statistics_are_each_ranks_own(ranks):
 @pytest.mark.timeout(90)
 def test_two_processes_come_to_their_end(program, time):
     name = [technique.__name__ for technique in TECHNIQUES.values()][time % len(TECHNIQUES)]
-    code, said = program(
+    code, output = program(
         *(f"--model={name}", "--data=Digits", "--data.batch_size=16"),
         *("--model.generator_width=8", "--model.critic_width=8"),
         *("--trainer.max_steps=20", "--trainer.val_check_interval=10"),
         devices=2,
     ).ended(within=80)
-    assert code == 0, said
+    assert code == 0, output

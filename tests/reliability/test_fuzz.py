@@ -1,7 +1,7 @@
-"""Made-up inputs: each gets an answer, or one line that says what is wrong with it.
+"""Generated inputs: each is accepted, or rejected with one line that says what is wrong with it.
 
-``--examples N`` makes up so many inputs of each kind, others at each call where they are more than
-the default; ``--timeout 0`` gives them the time.
+``--examples N`` generates N inputs of each kind, different ones in each run if N is larger than the
+default; ``--timeout 0`` removes the time limit.
 """
 
 import copy
@@ -42,13 +42,13 @@ from gan_lightning.metrics import Features, Pool
 from gan_lightning.metrics.statistics import read_statistics, write_statistics
 from gan_lightning.utils.errors import UserError
 
-#: Up to so many, the same at every call.
-SAME = 100
+#: Up to this number, the examples are the same in every run.
+MAX_DETERMINISTIC = 100
 
 
 @pytest.fixture
 def fuzz(examples, record_property):
-    """``fuzz(check, inputs, known)``: the check of inputs that are known, and of made-up ones."""
+    """``fuzz(check, inputs, known)`` checks known inputs, and generated ones."""
     tried = 0
 
     def run(check, inputs, known=()):
@@ -62,7 +62,7 @@ def fuzz(examples, record_property):
             test = example(one)(test)
         settings(
             max_examples=examples,
-            derandomize=examples <= SAME,
+            derandomize=examples <= MAX_DETERMINISTIC,
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
@@ -72,11 +72,11 @@ def fuzz(examples, record_property):
     record_property("inputs", tried)
 
 
-# What inputs are made of
+# Building blocks of inputs
 
-#: Of what a shell hands over.
+#: Text that a shell can pass.
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
-#: Of what a program may be given in a file.
+#: Text that a file can contain.
 STRINGS = WORDS | st.text(st.characters(exclude_categories=["Cs"]) | st.just("\0"), max_size=12)
 NUMBERS = st.one_of(
     st.integers(-3, 70),
@@ -96,7 +96,7 @@ DEEP = 100_000
 
 @st.composite
 def damaged(draw, contents):
-    """Bytes of one of these, cut, flipped, joined or filled up."""
+    """One of these byte strings, with parts removed, inserted, flipped or repeated."""
     content = bytearray(draw(contents))
     for _ in range(draw(st.integers(1, 4))):
         i = draw(st.integers(0, len(content)))
@@ -105,7 +105,7 @@ def damaged(draw, contents):
             st.one_of(
                 st.just(b""),
                 st.binary(max_size=8),
-                st.sampled_from(SPLINTERS),
+                st.sampled_from(FRAGMENTS),
                 st.just(bytes(byte ^ 1 for byte in content[i:j])),
                 st.just(bytes(content[i:j]) * 2),
             )
@@ -114,7 +114,7 @@ def damaged(draw, contents):
     return bytes(content)
 
 
-SPLINTERS = [
+FRAGMENTS = [
     *(b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\0", b"\r\n", b"\xed\xa0\x80", b"\\ud800"),
     *(b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0", b"9" * 400, b"9" * 5000, b"true"),
     *(b"null", b'"', b"{", b"}", b"[", b"]", b":", b",", b"\n", b"[" * DEEP, b'{"a":' * DEEP),
@@ -125,24 +125,24 @@ SPLINTERS = [
 ]
 
 
-def places(value, here=()):
-    """The ways to all that is inside nested lists and dicts."""
+def inner_paths(value, here=()):
+    """The keys and indices that lead to each value inside nested lists and dicts."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in items:
         yield (*here, key)
         if isinstance(inner, dict | list):
-            yield from places(inner, (*here, key))
+            yield from inner_paths(inner, (*here, key))
 
 
 @st.composite
 def changed(draw, contents, values=JSON):
-    """One of these, nested lists and dicts, with values replaced, added and left out."""
-    # What is drawn may be drawn again: it is not to be changed.
+    """One of these nested lists and dicts, with values replaced, added and removed."""
+    # The same object may be drawn again, so it must not be changed.
     content = copy.deepcopy(draw(contents))
     for _ in range(draw(st.integers(1, 3))):
-        *way, last = draw(st.sampled_from(list(places(content)) or [[None]]))
+        *path, last = draw(st.sampled_from(list(inner_paths(content)) or [[None]]))
         inside = content
-        for key in way:
+        for key in path:
             inside = inside[key]
         match draw(st.sampled_from(["replace", "replace", "remove", "add"])):
             case _ if last is None:
@@ -165,7 +165,7 @@ RECORDS = [
     json.loads(record_path(RESULTS, "digits", technique, 0).read_text())
     for technique in ("dcgan", "began")
 ]
-#: That of a protocol whose scores are called what its records say.
+#: Records of a protocol that takes the names of its scores from the records.
 RECORDS += [content | {"protocol": UNNAMED.name} for content in RECORDS]
 RECORDS += [
     content | {"status": "failed", "message": "out of memory", "last": {}, "curve": []}
@@ -181,40 +181,42 @@ record_files = st.one_of(
 )
 
 
-def with_value(*way, value):
-    """A file whose scores are called what it says, with another value."""
+def with_value(*path, value):
+    """A record of that protocol, with one value replaced."""
     content = copy.deepcopy(RECORDS[2])
     inside = content
-    for key in way[:-1]:
+    for key in path[:-1]:
         inside = inside[key]
-    inside[way[-1]] = value
+    inside[path[-1]] = value
     return json.dumps(content).encode()
 
 
 DISTANCE = RECORDS[2]["distance"]
-#: What was read, and could not be shown.
+#: Records that were once accepted, and could not be rendered.
 KNOWN_RECORDS = {
-    "a text for a number": with_value("last", DISTANCE, value="3"),
-    "a number that no float holds": with_value("budget", "images", value=10**400),
-    "no number": with_value("wall_seconds", value=float("nan")),
-    "a list for a status": with_value("status", value=["finished"]),
+    "a string instead of a number": with_value("last", DISTANCE, value="3"),
+    "a number too large for a float": with_value("budget", "images", value=10**400),
+    "not a number": with_value("wall_seconds", value=float("nan")),
+    "a list instead of a status": with_value("status", value=["finished"]),
     "no budget": with_value("budget", value={}),
     "a curve of another score": with_value("curve", value=[{"update": 0}]),
-    "a distance below 0": with_value("curve", 1, DISTANCE, value=-1.0),
+    "a negative distance": with_value("curve", 1, DISTANCE, value=-1.0),
     "a distance of 0": with_value("curve", 1, DISTANCE, value=0.0),
     "the smallest distance": with_value("curve", 1, DISTANCE, value=5e-324),
     "the largest distance": with_value("curve", 1, DISTANCE, value=1.7e308),
-    "images below 0": with_value("curve", value=[{"update": 0, "images": -1, DISTANCE: 1.0}]),
-    "a shortest axis": with_value("curve", value=[{"update": 0, "images": 5e-324, DISTANCE: 1.0}]),
-    "half a character": with_value("message", value="\ud800"),
-    "marks in a name": with_value("score", value="[/b]"),
-    "a seed that no path holds": with_value("seed", value=10**300),
-    "more lines than one": with_value("a\nb", value=1),
-    "too deep": b"[" * DEEP,
+    "negative images": with_value("curve", value=[{"update": 0, "images": -1, DISTANCE: 1.0}]),
+    "the shortest axis": with_value(
+        "curve", value=[{"update": 0, "images": 5e-324, DISTANCE: 1.0}]
+    ),
+    "half a surrogate pair": with_value("message", value="\ud800"),
+    "markup in a name": with_value("score", value="[/b]"),
+    "a seed too long for a path": with_value("seed", value=10**300),
+    "more than one line": with_value("a\nb", value=1),
+    "nested too deeply": b"[" * DEEP,
 }
 
 
-def test_a_record_is_read_and_shown_or_refused_in_one_line(fuzz, tmp_path, capsys):
+def test_a_record_is_rendered_or_rejected_in_one_line(fuzz, tmp_path, capsys):
     output = tmp_path / "output"
 
     def check(content):
@@ -225,15 +227,15 @@ def test_a_record_is_read_and_shown_or_refused_in_one_line(fuzz, tmp_path, capsy
             record = read_record(path)
             assert isinstance(record, Record)
         except ValueError as error:
-            refused = str(error)
-            assert refused.startswith(f"{path} is not a record: ")
-            assert len(refused.splitlines()) == 1
+            message = str(error)
+            assert message.startswith(f"{path} is not a record: ")
+            assert len(message.splitlines()) == 1
         try:
             render.main(["--results", str(tmp_path / "results"), "--output", str(output)])
         except SystemExit as error:
-            said = str(error)
-            assert said.startswith(f"benchmarks.render: {path} ")
-            assert len(said.splitlines()) == 1
+            message = str(error)
+            assert message.startswith(f"benchmarks.render: {path} ")
+            assert len(message.splitlines()) == 1
         finally:
             capsys.readouterr()
             path.unlink()
@@ -242,7 +244,7 @@ def test_a_record_is_read_and_shown_or_refused_in_one_line(fuzz, tmp_path, capsy
 
 
 def _run_of(content):
-    """The protocol and the technique that a file's record says, where they are known."""
+    """The protocol and the technique that a file names, if they are known."""
     for known in RECORDS:
         names = (known["protocol"], known["technique"])
         if all(f'"{name}"'.encode() in content for name in names):
@@ -252,15 +254,15 @@ def _run_of(content):
 
 # Caches
 
-FORM = ImageTransform(3, 8)
+TRANSFORM = ImageTransform(3, 8)
 PICTURES = 5
-#: In place of a file.
-GONE, FOLDER = "no file", "a folder"
+#: Instead of the content of a file.
+MISSING, FOLDER = "no file", "a folder"
 
 
 @pytest.fixture
 def cached(tmp_path, monkeypatch):
-    """A source, the pictures that are in it, and the folder of its cache, built and half built."""
+    """A source of pictures, its cache, and the folder of the cache."""
     monkeypatch.setattr(cache_module, "CHUNK", 2)
     monkeypatch.setattr(workers_module, "WORKERS", 0)
     for i in range(PICTURES):
@@ -268,15 +270,15 @@ def cached(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(picture(8, 8, i), "PNG") if i != 1 else b"no picture")
     source = FolderSource(tmp_path / "images")
-    whole = tmp_path / "whole"
+    complete = tmp_path / "complete"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cache = open_cache(source, FORM, whole, "test")
-    (folder,) = [path for path in whole.iterdir() if path.is_dir()]
+        cache = open_cache(source, TRANSFORM, complete, "test")
+    (folder,) = [path for path in complete.iterdir() if path.is_dir()]
     return source, cache, folder
 
 
-def test_a_cache_gives_the_true_pictures_or_is_made_again(fuzz, cached, tmp_path):
+def test_a_cache_returns_the_right_pictures_or_is_rebuilt(fuzz, cached, tmp_path):
     source, true, folder = cached
     true_images = true.images.clone()
     files = {name: (folder / name).read_bytes() for name in (IMAGES, CHUNKS, META)}
@@ -298,7 +300,7 @@ def test_a_cache_gives_the_true_pictures_or_is_made_again(fuzz, cached, tmp_path
     states = st.tuples(
         st.booleans(),
         *(
-            st.one_of(st.just(files[name]), changes, st.sampled_from([GONE, FOLDER]))
+            st.one_of(st.just(files[name]), changes, st.sampled_from([MISSING, FOLDER]))
             for name, changes in replaced.items()
         ),
     )
@@ -306,17 +308,17 @@ def test_a_cache_gives_the_true_pictures_or_is_made_again(fuzz, cached, tmp_path
     def check(state):
         half_built, *contents = state
         parent = tmp_path / "parent"
-        place = parent / (folder.name + ".part" * half_built)
-        place.mkdir(parents=True)
+        target = parent / (folder.name + ".part" * half_built)
+        target.mkdir(parents=True)
         for name, content in zip(replaced, contents, strict=True):
             if content is FOLDER:
-                (place / name).mkdir()
-            elif content is not GONE:
-                (place / name).write_bytes(content)
+                (target / name).mkdir()
+            elif content is not MISSING:
+                (target / name).write_bytes(content)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                cache = open_cache(source, FORM, parent, "test")
+                cache = open_cache(source, TRANSFORM, parent, "test")
         except UserError:
             assert FOLDER in contents
         else:
@@ -328,21 +330,21 @@ def test_a_cache_gives_the_true_pictures_or_is_made_again(fuzz, cached, tmp_path
     half, pixels, meta = True, files[IMAGES], files[META]
     last = files[CHUNKS].replace(b"[3, ", b"[2, ")
     known = [
-        # A number in the place of a float, which is no index.
-        (half, pixels, files[CHUNKS].replace(b"[2, 2,", b"[2.0, 2.0,"), GONE),
+        # Floats instead of integers, which are not indices.
+        (half, pixels, files[CHUNKS].replace(b"[2, 2,", b"[2.0, 2.0,"), MISSING),
         # More pictures than there are, all of them skipped.
         (
             half,
             b"",
             b"[99, 0, 0, [" + b", ".join(b'[%d, ""]' % i for i in range(99)) + b"]]\n",
-            GONE,
+            MISSING,
         ),
         (not half, b"", b'[1, 0, 0, [[0, ""]]]\n', b'{"version": 1, "images": 0, "chunks": 1}'),
-        # Longer than it was written: what follows would be written into the middle of it.
-        (half, pixels, files[CHUNKS].replace(b", ", b",    "), GONE),
-        # One bit: another picture is skipped, and so labels are of others.
+        # Longer than when it was written: the next lines would be written into the middle of it.
+        (half, pixels, files[CHUNKS].replace(b", ", b",    "), MISSING),
+        # One bit has changed: another picture is skipped, so the labels belong to other pictures.
         (not half, pixels, last, meta),
-        (half, pixels, last, GONE),
+        (half, pixels, last, MISSING),
         (not half, pixels, b"[" * DEEP + b"\n", meta),
         (not half, pixels, files[CHUNKS], b"[" * DEEP),
     ]
@@ -353,7 +355,7 @@ def test_a_cache_gives_the_true_pictures_or_is_made_again(fuzz, cached, tmp_path
 
 
 def signed(content):
-    """The bytes of a file whose checksum is right."""
+    """The bytes of a file with a valid checksum."""
     return hashlib.sha256(content).hexdigest().encode() + content
 
 
@@ -377,7 +379,7 @@ ODD_TENSORS = st.sampled_from(
 )
 
 
-def test_statistics_are_read_or_measured_again(fuzz, tmp_path):
+def test_statistics_are_read_or_computed_again(fuzz, tmp_path):
     features = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     pool = Pool(3, keep=False)
     pool.add(features, features[:, :2], torch.arange(6))
@@ -425,19 +427,40 @@ GROUPS = {
     "checkpoint": [ModelCheckpoint],
     "samples": [SampleWriter],
 }
-#: All options of the classes, with their arguments.
+#: All options of the classes, with the parameters they set.
 OPTIONS = {
     f"--{group}.{name}": parameter
     for group, classes in GROUPS.items()
     for cls in classes
     for name, parameter in inspect.signature(cls).parameters.items()
 }
-WHOLE = ["--model", "--data", "--config", "-c", "--ckpt_path", "--seed_everything", "--trainer"]
-WHOLE += ["--evaluate", "--return_predictions", "--weights_only", "--print_config", "--verbose"]
-WHOLE += ["--model.help", "--data.help", "--trainer.callbacks.help", "--help", "-h", "--version"]
-WHOLE += ["--trainer.callbacks+", "--trainer.logger.name", "--trainer.callbacks.monitor"]
-WHOLE += ["--model.class_path", "--model.init_args", "--data.init_args.batch_size"]
-WHOLE += ["--data.dict_kwargs.more", "--model.init_args.network", "--fit", "--fit.model"]
+OTHER_OPTIONS = [
+    "--model",
+    "--data",
+    "--config",
+    "-c",
+    "--ckpt_path",
+    "--seed_everything",
+    "--trainer",
+]
+OTHER_OPTIONS += [
+    "--evaluate",
+    "--return_predictions",
+    "--weights_only",
+    "--print_config",
+    "--verbose",
+]
+OTHER_OPTIONS += [
+    "--model.help",
+    "--data.help",
+    "--trainer.callbacks.help",
+    "--help",
+    "-h",
+    "--version",
+]
+OTHER_OPTIONS += ["--trainer.callbacks+", "--trainer.logger.name", "--trainer.callbacks.monitor"]
+OTHER_OPTIONS += ["--model.class_path", "--model.init_args", "--data.init_args.batch_size"]
+OTHER_OPTIONS += ["--data.dict_kwargs.more", "--model.init_args.network", "--fit", "--fit.model"]
 SCORE = ["--real", "--fake", "--extractor", "--weights", "--metrics", "--batch_size", "--device"]
 SCORE += ["--json"]
 COMMANDS = ["fit", "validate", "test", "predict"]
@@ -451,7 +474,7 @@ PLAIN += ["bf16-mixed", "64", "16-true", "link", "layer", "hinge", "digits_cnn",
 PLAIN += ["mobilenet_v2", "dinov2_vit_b_14", "classifier", "fd", "is", "kid", "white", "#12345g"]
 PLAIN += ["host", "device", "dcgan", "resnet", "mlp", "train", "0:00:00:10", "00:00:99:00", "a:b"]
 PLAIN += ["0,1", "0,a", "[0]", "[]", "[-1]", "{}", "[[]]", "[0,0.9]", "[0.5]", "{a: 1}", "[null]"]
-PLACES = [
+PATHS = [
     "images",
     "images/0.png",
     "nowhere",
@@ -463,8 +486,8 @@ PLACES = [
     "/dev/null",
     "deep.yaml",
 ]
-PLACES += ["/dev/null/x", "/proc/x", "x" * 300, "x/" * 3000, "a\nb"]
-PLACES += [
+PATHS += ["/dev/null/x", "/proc/x", "x" * 300, "x/" * 3000, "a\nb"]
+PATHS += [
     "text.ckpt",
     "empty.ckpt",
     "other.ckpt",
@@ -476,7 +499,7 @@ PLACES += [
     "nowhere://x",
     "file:///",
 ]
-PLACES += ["archive.zip", "wrong.yaml", "latin.yaml", "right.yaml"]
+PATHS += ["archive.zip", "wrong.yaml", "latin.yaml", "right.yaml"]
 STRANGE = [
     "[",
     "{",
@@ -516,22 +539,22 @@ STRANGE += ["[{class_path: EarlyStopping, init_args: {monitor: a}}]", "[{class_p
 VALUES = st.one_of(
     st.integers(-2, 70).map(str),
     st.sampled_from([*MODELS, *DATA]),
-    *(st.sampled_from(some) for some in (CLASSES, PLAIN, PLACES, STRANGE)),
+    *(st.sampled_from(some) for some in (CLASSES, PLAIN, PATHS, STRANGE)),
     WORDS,
 )
 
 
-#: Of a type, any value.
+#: Values of each type.
 TYPED = {
     "bool": ["true", "false"],
     "int": ["-1", "0", "1", "3", "1000", *(n for n in STRANGE if n.lstrip("-").isdigit())],
     "float": ["-1", "0", "0.5", "1", "2", "nan", ".nan", ".inf", "-.inf", "1e300", "1e-320"],
-    "str": [*PLAIN, *PLACES],
+    "str": [*PLAIN, *PATHS],
     "Literal": PLAIN,
     "None": ["null"],
     "list": ["[]", "[0]", "[0,1]", "[-1]", "[null]"],
     "tuple": ["[0,0.9]", "[1,1]", "[-1,2]", "[0.5,0.9]"],
-    "Path": PLACES,
+    "Path": PATHS,
     "time": ["0:00:00:10", "00:00:00:00", "{days: 1}", "{seconds: -1}", "{days: 1e12}"],
     "Strategy": ["auto", "ddp", "ddp_spawn", "fsdp", "deepspeed", "xla"],
     "Accelerator": ["cpu", "gpu", "tpu", "mps"],
@@ -557,8 +580,8 @@ def misspelt(draw, words):
 
 
 @st.composite
-def right_option(draw):
-    """An option with a value of its type, which may be too large or have no sense."""
+def typed_option(draw):
+    """An option with a value of its type, which may be too large or make no sense."""
     name, parameter = draw(st.sampled_from(sorted(OPTIONS.items())))
     kinds = [kind for kind in TYPED if kind in str(parameter.annotation)]
     values = [*[str(parameter.default)] * (parameter.default is not parameter.empty)]
@@ -568,21 +591,21 @@ def right_option(draw):
 
 @st.composite
 def any_option(draw, names):
-    """An option with any value behind it or beside it, or without one."""
+    """An option with any value, joined to it or separate, or without one."""
     name = draw(names if draw(st.integers(0, 5)) else misspelt(names))
     value = draw(VALUES)
     return draw(st.sampled_from([[f"{name}={value}"], [f"{name}={value}"], [name, value], [name]]))
 
 
-ANY_OPTION = any_option(st.sampled_from(sorted(OPTIONS)) | st.sampled_from(WHOLE))
+ANY_OPTION = any_option(st.sampled_from(sorted(OPTIONS)) | st.sampled_from(OTHER_OPTIONS))
 
 
 @st.composite
 def command_line(draw):
-    """What a shell may hand over: mostly a command with classes and options."""
+    """What a shell may pass: mostly a command with classes and options."""
     kind = draw(st.sampled_from(["train", "train", "train", "train", "score", "text"]))
     if kind == "text":
-        return draw(st.lists(st.one_of(VALUES, st.sampled_from(WHOLE), WORDS), max_size=4))
+        return draw(st.lists(st.one_of(VALUES, st.sampled_from(OTHER_OPTIONS), WORDS), max_size=4))
     if kind == "score":
         given = [
             "score",
@@ -595,7 +618,7 @@ def command_line(draw):
     else:
         model, data = draw(st.sampled_from(MODELS)), draw(st.sampled_from(DATA[:4]))
         given = [draw(st.sampled_from(COMMANDS)), f"--model={model}", f"--data={data}", *SMALL]
-        options = [right_option(), right_option(), ANY_OPTION]
+        options = [typed_option(), typed_option(), ANY_OPTION]
     if not draw(st.integers(0, 9)):
         given[0] = draw(st.one_of(misspelt(st.just(given[0])), VALUES))
     if not draw(st.integers(0, 9)):
@@ -609,7 +632,7 @@ SMALL = ["--model.generator_width=8", "--model.critic_width=8"]
 
 @pytest.fixture
 def answer(tmp_path, monkeypatch, no_network):
-    """``answer(arguments)``: runs a command but for the training, and checks what it says."""
+    """``answer(arguments)`` runs a command without the training, and checks its messages."""
     (tmp_path / "images").mkdir()
     for i in range(12):
         (tmp_path / "images" / f"{i}.png").write_bytes(encoded(picture(8, 8, i), "PNG"))
@@ -643,8 +666,8 @@ def _answer(arguments):
         io.TextIOWrapper(io.BytesIO(), "utf-8", errors, write_through=True)
         for errors in ("strict", "backslashreplace")
     )
-    told = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    filters = list(told.filters)
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    filters = list(logger.filters)
     with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -653,53 +676,61 @@ def _answer(arguments):
         except SystemExit as stopped:
             code = stopped.code or 0
         finally:
-            told.filters[:] = filters
-    said = err.buffer.getvalue().decode()
+            logger.filters[:] = filters
+    stderr = err.buffer.getvalue().decode()
     assert code in (0, 1, 2, 130), code
-    assert "Traceback" not in said
+    assert "Traceback" not in stderr
     if code:
-        lines = said.splitlines()
+        lines = stderr.splitlines()
         assert lines
         assert [line for line in lines if not line.startswith("gan-lightning: ")] == []
-        assert len(lines) == 1 or arguments[0] == "score", said
-    return code, said
+        assert len(lines) == 1 or arguments[0] == "score", stderr
+    return code, stderr
 
 
 LONG = "x" * 300
 TRAIN = ["--model=DCGAN", "--data=Ring", *SMALL]
 SCORED = ["score", "--real=images", "--fake=images"]
-#: What ended with a traceback, or not at all.
+#: Command lines that once ended with a traceback, or did not end.
 KNOWN_COMMAND_LINES = {
-    "a path that is too long to look at": ["fit", *TRAIN, f"--ckpt_path={LONG}"],
-    "images of a user who is none": ["score", "--real=~nobody0/x", "--fake=images"],
+    "a path that is too long": ["fit", *TRAIN, f"--ckpt_path={LONG}"],
+    "images of an unknown user": ["score", "--real=~nobody0/x", "--fake=images"],
     "images at a path that is too long": ["score", f"--real={LONG}", "--fake=images"],
     "weights at a path that is too long": [*SCORED, f"--weights={LONG}"],
-    "a classifier of that sort": [*SCORED, "--extractor=classifier", f"--weights={LONG}"],
-    "a backbone of that sort": [*SCORED, "--extractor=mobilenet_v2", f"--weights={LONG}"],
-    "a device that no package brings": [*SCORED, "--extractor=digits_cnn", "--device=hpu"],
-    "a seed below 0": ["fit", *TRAIN, "--seed_everything=-1"],
+    "a classifier at a path that is too long": [
+        *SCORED,
+        "--extractor=classifier",
+        f"--weights={LONG}",
+    ],
+    "a backbone at a path that is too long": [
+        *SCORED,
+        "--extractor=mobilenet_v2",
+        f"--weights={LONG}",
+    ],
+    "a device whose package is missing": [*SCORED, "--extractor=digits_cnn", "--device=hpu"],
+    "a negative seed": ["fit", *TRAIN, "--seed_everything=-1"],
     "a seed beyond 32 bits": ["fit", *TRAIN, f"--seed_everything={10**12}"],
-    "devices beyond any index": ["fit", *TRAIN, f"--trainer.devices={10**400}"],
-    "devices beyond any memory": ["fit", *TRAIN, f"--trainer.devices={10**12}"],
-    "batches beyond any float": ["fit", *TRAIN, f"--trainer.limit_val_batches={10**400}"],
-    "a place whose package is missing": ["fit", *TRAIN, "--trainer.logger=s3://bucket/x"],
+    "more devices than an index can hold": ["fit", *TRAIN, f"--trainer.devices={10**400}"],
+    "more devices than fit in memory": ["fit", *TRAIN, f"--trainer.devices={10**12}"],
+    "more batches than a float can hold": ["fit", *TRAIN, f"--trainer.limit_val_batches={10**400}"],
+    "a log folder whose package is missing": ["fit", *TRAIN, "--trainer.logger=s3://bucket/x"],
     "a checkpoint that Lightning does not find": ["fit", *TRAIN, "--ckpt_path=best"],
-    "two callbacks of a sort": ["fit", *TRAIN, "--trainer.callbacks=ModelCheckpoint"],
-    "a folder in a file": ["validate", *TRAIN, "--trainer.default_root_dir=/dev/null/x"],
+    "two callbacks of the same type": ["fit", *TRAIN, "--trainer.callbacks=ModelCheckpoint"],
+    "a folder below a file": ["validate", *TRAIN, "--trainer.default_root_dir=/dev/null/x"],
     "a value that is nested too deeply": ["fit", f"--data={'[' * 3000}"],
-    "a value that holds itself": ["fit", "--data=&a [*a]"],
+    "a value that contains itself": ["fit", "--data=&a [*a]"],
     "a file that is not UTF-8": ["fit", "--config=latin.yaml"],
     "a file that is nested too deeply": ["fit", "--config=deep.yaml"],
 }
 
 
 @pytest.mark.parametrize("known", KNOWN_COMMAND_LINES)
-def test_a_known_mistake_is_answered_in_one_line(answer, known):
+def test_a_known_mistake_is_reported_in_one_line(answer, known):
     code, _ = answer(KNOWN_COMMAND_LINES[known])
     assert code in (1, 2)
 
 
-def test_a_command_line_is_followed_or_answered_in_one_line(fuzz, answer):
+def test_a_command_line_is_executed_or_rejected_in_one_line(fuzz, answer):
     fuzz(answer, command_line())
 
 
@@ -755,7 +786,7 @@ CONFIG_FILES = st.one_of(
 )
 
 
-#: What ended with a traceback, a crash, or in more lines than one.
+#: Configs that once ended with a traceback, a crash, or more than one line.
 KNOWN_CONFIGS = [
     *(b"\xf0", b"model: " + b"[" * DEEP, b"a: " * 3 + b"&a [*a]", b"model: &a {b: *a}"),
     *(b"seed_everything: " + b"9" * 5000, b"model: !!timestamp 2001-99-99", b"model: !!int x"),
@@ -769,7 +800,7 @@ KNOWN_CONFIGS = [
 ]
 
 
-def test_a_config_is_followed_or_answered_in_one_line(fuzz, answer):
+def test_a_config_is_executed_or_rejected_in_one_line(fuzz, answer):
     path = Path("made_up.yaml")
 
     def check(content):

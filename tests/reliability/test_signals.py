@@ -1,4 +1,4 @@
-"""Signals: a run stops between two updates, and goes on exactly."""
+"""Signals: a run stops between two updates, and resumes exactly."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from gan_lightning.training.deferred import DeferredReads
 from gan_lightning.training.loggers import read_rows
 from gan_lightning.utils.errors import StoppedError
 
-#: A job of SLURM with one task.
+#: A SLURM job with one task.
 JOB = {
     "SLURM_JOB_ID": "77",
     "SLURM_JOB_NAME": "gan",
@@ -34,20 +34,20 @@ ARGUMENTS = ("--model=DCGAN", *LONG)
 
 
 @pytest.fixture
-def whole(program, tmp_path):
-    """A run that nothing stops, while another one is."""
-    return lambda devices=1: program(*ARGUMENTS, root=tmp_path / "whole", devices=devices)
+def uninterrupted(program, tmp_path):
+    """``uninterrupted(devices)`` starts a run that is not stopped, for comparison."""
+    return lambda devices=1: program(*ARGUMENTS, root=tmp_path / "uninterrupted", devices=devices)
 
 
-def trains(root, update=1):
-    """Whether the run below a folder has logged an update."""
+def has_logged(root, update=1):
+    """A function that returns whether the run below a folder has logged an update."""
     return lambda: any(
         row["step"] == str(update) for file in root.rglob("metrics.csv") for row in read_rows(file)
     )
 
 
-def last_line(said):
-    return said.strip().splitlines()[-1]
+def last_line(output):
+    return output.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -59,48 +59,50 @@ def last_line(said):
         pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_stops_a_run_that_goes_on_exactly(program, whole, tmp_path, number, devices):
+def test_a_run_stopped_by_a_signal_resumes_exactly(
+    program, uninterrupted, tmp_path, number, devices
+):
     root = tmp_path / "stopped"
     run = program(*ARGUMENTS, root=root, devices=devices)
-    run.until(trains(root))
-    # To the first process alone, as a container's is.
+    run.until(has_logged(root))
+    # Only to the first process, as a container runtime does.
     os.kill(run.process.pid, number)
-    code, said = run.ended(within=60)
-    assert code == 128 + number, said
+    code, output = run.ended(within=60)
+    assert code == 128 + number, output
     run.assert_all_ended()
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     found = re.fullmatch(
         rf"gan-lightning: stopped by {number.name} after update (\d+): "
         r"resume with --ckpt_path=(\S+)",
-        last_line(said),
+        last_line(output),
     )
-    assert found, said
+    assert found, output
     assert 0 < int(found[1]) < 60
     assert checkpoints(root) == [int(found[1])]
     config = run_of(root) / "config.yaml"
-    gone_on = program(f"--config={config}", f"--ckpt_path={found[2]}", root=root, devices=devices)
-    for each in (gone_on, whole(devices)):
-        code, said = each.ended()
-        assert code == 0, said
-    assert_same(run_of(root), run_of(tmp_path / "whole"))
+    resumed = program(f"--config={config}", f"--ckpt_path={found[2]}", root=root, devices=devices)
+    for each in (resumed, uninterrupted(devices)):
+        code, output = each.ended()
+        assert code == 0, output
+    assert_same(run_of(root), run_of(tmp_path / "uninterrupted"))
 
 
 def test_a_second_interrupt_stops_at_once(program, tmp_path):
     # An evaluation that takes a while.
     run = program(*ARGUMENTS, "--trainer.num_sanity_val_steps=0", "--evaluate.num_samples=300000")
-    run.until(trains(tmp_path, 10))
+    run.until(has_logged(tmp_path, 10))
     os.kill(run.process.pid, signal.SIGINT)
     run.until(lambda: "interrupt again to stop at once" in run.said.read_text())
     os.kill(run.process.pid, signal.SIGINT)
-    code, said = run.ended(within=20)
-    assert code == 130, said
-    assert last_line(said) == "gan-lightning: stopped by SIGINT; the last checkpoint is none"
-    assert "Traceback" not in said
+    code, output = run.ended(within=20)
+    assert code == 130, output
+    assert last_line(output) == "gan-lightning: stopped by SIGINT; the last checkpoint is none"
+    assert "Traceback" not in output
     run.assert_all_ended()
 
 
 class Signal(pl.Callback):
-    """Sends one to its own process after an update."""
+    """Sends SIGTERM to its own process after the third update."""
 
     def on_train_batch_end(self, trainer, *_):
         if trainer.global_step == 3:
@@ -108,11 +110,11 @@ class Signal(pl.Callback):
 
 
 @pytest.mark.parametrize("weights_only", [False, True])
-def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
+def test_a_stopped_fit_can_be_resumed_in_the_same_process(tmp_path, weights_only):
     model, data = tiny("dcgan", IMAGE), batches(IMAGE)
-    keep = ModelCheckpoint(tmp_path, filename="{step}", save_weights_only=weights_only)
+    model_checkpoint = ModelCheckpoint(tmp_path, filename="{step}", save_weights_only=weights_only)
     arguments = SILENT | {"enable_checkpointing": True, "max_steps": 8}
-    trainer = pl.Trainer(callbacks=[Signal(), StopOnSignal(), keep], **arguments)
+    trainer = pl.Trainer(callbacks=[Signal(), StopOnSignal(), model_checkpoint], **arguments)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(
         StoppedError, match=r"after update 3: resume with --ckpt_path=\S+step=3.ckpt"
@@ -132,58 +134,67 @@ def test_a_process_that_was_stopped_can_go_on_in_it(tmp_path, weights_only):
     ("when", "devices"),
     [("the first evaluation", 1), ("validate", 1), ("validate", 2), ("predict", 2)],
 )
-def test_a_signal_stops_what_trains_nothing_at_once(program, tmp_path, number, when, devices, fit):
+def test_a_signal_stops_evaluation_and_prediction_at_once(
+    program, tmp_path, number, when, devices, fit
+):
     endless = "--evaluate.num_samples=3000000"
     if when == "predict":
         endless = "--data.predict_samples=3000000"
     if when in ("validate", "predict"):
         trained = fit("--model=DCGAN", "--data=Ring", "--trainer.max_steps=1")
-        kept = trained / "checkpoints" / "last.ckpt"
-        run = program(f"--ckpt_path={kept}", endless, command=when, devices=devices)
+        checkpoint = trained / "checkpoints" / "last.ckpt"
+        run = program(f"--ckpt_path={checkpoint}", endless, command=when, devices=devices)
     else:
         run = program(*ARGUMENTS, endless)
-    # It says so before it begins.
+    # It prints this before it begins.
     sign = "TPU" if when == "the first evaluation" else "Loaded model"
     run.until(lambda: sign in run.said.read_text())
     time.sleep(3)
     os.kill(run.process.pid, number)
-    code, said = run.ended(within=20)
-    assert code == 128 + number, said
-    assert last_line(said) == f"gan-lightning: stopped by {number.name}"
-    assert "Traceback" not in said
+    code, output = run.ended(within=20)
+    assert code == 128 + number, output
+    assert last_line(output) == f"gan-lightning: stopped by {number.name}"
+    assert "Traceback" not in output
     run.assert_all_ended()
     assert checkpoints(tmp_path / "Digits-DCGAN") == []
 
 
-NEW_PROCESSES = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
+NEW_PID_NAMESPACE = (
+    "unshare",
+    "--map-root-user",
+    "--pid",
+    "--fork",
+    "--mount-proc",
+    "--kill-child",
+)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not shutil.which("unshare") or bool(subprocess.run([*NEW_PROCESSES, "true"]).returncode),
-    reason="this system gives no process numbers of one's own",
+    not shutil.which("unshare") or bool(subprocess.run([*NEW_PID_NAMESPACE, "true"]).returncode),
+    reason="this system does not allow new PID namespaces",
 )
-def test_two_processes_train_where_the_first_has_the_number_1(tmp_path):
+def test_two_processes_train_when_the_first_has_pid_1(tmp_path):
     train = [
         *(sys.executable, "-m", "gan_lightning", "fit", *ARGUMENTS, "--trainer.max_steps=10"),
         *("--trainer.accelerator=cpu", "--trainer.devices=2"),
         f"--trainer.default_root_dir={tmp_path}",
     ]
-    done = subprocess.run([*NEW_PROCESSES, *train], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([*NEW_PID_NAMESPACE, *train], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert checkpoints(tmp_path) == [10]
 
 
-def test_what_another_rank_has_received_is_known_some_updates_later(monkeypatch):
+def test_a_signal_to_another_rank_is_known_some_updates_later(monkeypatch):
     stop, device = StopOnSignal(), torch.device("cpu")
     stop._deferred = DeferredReads(device)
     stop._deferred.delay = 3
-    told = iter([0, 15, 15, 15, 15])
-    monkeypatch.setattr(signals, "max_over_ranks", lambda x: torch.tensor(next(told)))
+    maxima = iter([0, 15, 15, 15, 15])
+    monkeypatch.setattr(signals, "max_over_ranks", lambda x: torch.tensor(next(maxima)))
     assert [stop._agreed_signal(device) for _ in range(5)] == [0, 0, 0, 0, 15]
 
 
-def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):
+def test_a_requeued_job_resumes_exactly(program, uninterrupted, tmp_path):
     root = tmp_path / "job"
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -192,45 +203,45 @@ def test_a_job_that_is_put_back_goes_on_exactly(program, whole, tmp_path):
     scontrol.chmod(0o755)
     environment = {**JOB, "PATH": f"{commands}:{os.environ['PATH']}"}
     run = program(*ARGUMENTS, root=root, **environment)
-    run.until(trains(root))
+    run.until(has_logged(root))
     os.kill(run.process.pid, signal.SIGUSR1)
-    code, said = run.ended(within=60)
-    assert code == 128 + signal.SIGUSR1, said
+    code, output = run.ended(within=60)
+    assert code == 128 + signal.SIGUSR1, output
     assert (tmp_path / "asked.txt").read_text() == "requeue 77\n"
     assert 0 < checkpoints(root)[0] < 60
     # SLURM starts the same command again.
     again = program(*ARGUMENTS, root=root, **environment, SLURM_RESTART_COUNT="1")
-    for each in (again, whole()):
-        code, said = each.ended()
-        assert code == 0, said
-    assert_same(run_of(root), run_of(tmp_path / "whole"))
+    for each in (again, uninterrupted()):
+        code, output = each.ended()
+        assert code == 0, output
+    assert_same(run_of(root), run_of(tmp_path / "uninterrupted"))
 
 
-def test_each_command_of_a_job_goes_on_in_its_own_run(program, tmp_path):
+def test_each_command_of_a_requeued_job_resumes_its_own_run(program, tmp_path):
     runs = {}
     for seed in (0, 1):
-        # The second from a checkpoint, which a job that was put back does not begin from again.
+        # The second starts from a checkpoint, but does not return to it when it is requeued.
         given = f"--ckpt_path={runs[0]}/checkpoints/step=10.ckpt" if seed else "--ckpt_path=null"
         arguments = (*ARGUMENTS, f"--seed_everything={seed}", given, "--checkpoint.save_top_k=-1")
         done = program(*arguments, f"--trainer.max_steps={20 + 10 * seed}", **JOB)
-        code, said = done.ended()
-        assert code == 0, said
+        code, output = done.ended()
+        assert code == 0, output
         (runs[seed],) = set(tmp_path.glob("*/version_*")) - set(runs.values())
     for seed, steps in ((0, 20), (1, 30)):
         given = f"--ckpt_path={runs[0]}/checkpoints/step=10.ckpt" if seed else "--ckpt_path=null"
         arguments = (*ARGUMENTS, f"--seed_everything={seed}", given, "--checkpoint.save_top_k=-1")
         again = program(*arguments, f"--trainer.max_steps={steps}", **JOB, SLURM_RESTART_COUNT="1")
-        code, said = again.ended()
-        assert code == 0, said
-        assert f"{runs[seed]}/checkpoints/step={steps}.ckpt" in said
+        code, output = again.ended()
+        assert code == 0, output
+        assert f"{runs[seed]}/checkpoints/step={steps}.ckpt" in output
     assert set(tmp_path.glob("*/version_*")) == set(runs.values())
 
 
-def test_another_job_in_the_same_place_starts_anew(program, tmp_path):
+def test_another_job_in_the_same_folder_starts_a_new_run(program, tmp_path):
     first = program(*ARGUMENTS, "--trainer.max_steps=10", **JOB)
     assert first.ended()[0] == 0
     other = program(*ARGUMENTS, "--trainer.max_steps=10", **JOB | {"SLURM_JOB_ID": "78"})
-    code, said = other.ended()
-    assert code == 0, said
-    assert "Restor" not in said
+    code, output = other.ended()
+    assert code == 0, output
+    assert "Restor" not in output
     assert len(list(tmp_path.glob("*/version_*"))) == 2

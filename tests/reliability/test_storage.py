@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, torn files, and files of other models and versions."""
+"""Disks that are full or read-only, damaged files, and files of other models and versions."""
 
 import errno
 import os
@@ -20,48 +20,50 @@ TINY = ("--model.generator_width=8", "--model.critic_width=8")
 ARGUMENTS = ("--model=DCGAN", *LONG)
 
 
-# A disk that is full
+# Full and read-only disks
 
 
 @pytest.mark.parametrize(
     ("limit", "file"), [(60_000, "checkpoints/step="), (1_500, "metrics.csv")], ids=["big", "small"]
 )
-def test_a_file_that_may_not_grow_stops_the_run_and_leaves_the_checkpoint(
-    program, tmp_path, limit, file
-):
-    whole = program(*ARGUMENTS, root=tmp_path / "whole")
+def test_a_file_size_limit_stops_the_run_and_leaves_the_checkpoint(program, tmp_path, limit, file):
+    uninterrupted = program(*ARGUMENTS, root=tmp_path / "uninterrupted")
     root = tmp_path / "full"
     run = program(*ARGUMENTS, root=root)
     run.until(lambda: checkpoints(root))
     resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
-    code, said = run.ended()
-    assert code == 1, said
-    assert "Traceback" not in said
-    answer = said.strip().splitlines()[-1]
-    assert answer.startswith("gan-lightning: ")
-    assert file in answer
-    assert "cannot be written (File too large)" in answer
+    code, output = run.ended()
+    assert code == 1, output
+    assert "Traceback" not in output
+    message = output.strip().splitlines()[-1]
+    assert message.startswith("gan-lightning: ")
+    assert file in message
+    assert "cannot be written (File too large)" in message
     assert list(root.rglob("*.part")) == []
-    (kept,) = checkpoints(root)
+    (step,) = checkpoints(root)
     folder = run_of(root)
-    load(folder / "checkpoints" / f"step={kept}.ckpt")
-    goes_on = (f"--config={folder / 'config.yaml'}", f"--ckpt_path={folder}/checkpoints/last.ckpt")
-    for each in (program(*goes_on, root=root), whole):
-        code, said = each.ended()
-        assert code == 0, said
-    assert_same(folder, run_of(tmp_path / "whole"))
+    load(folder / "checkpoints" / f"step={step}.ckpt")
+    resume_arguments = (
+        f"--config={folder / 'config.yaml'}",
+        f"--ckpt_path={folder}/checkpoints/last.ckpt",
+    )
+    for each in (program(*resume_arguments, root=root), uninterrupted):
+        code, output = each.ended()
+        assert code == 0, output
+    assert_same(folder, run_of(tmp_path / "uninterrupted"))
 
 
 def can_mount():
-    tried = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     return (
-        bool(shutil.which("unshare")) and not subprocess.run(tried, capture_output=True).returncode
+        bool(shutil.which("unshare"))
+        and not subprocess.run(command, capture_output=True).returncode
     )
 
 
 def on_a_disk(folder, options, *arguments):
-    """A fit whose runs are on a disk of its own, of which a copy is kept."""
-    disk, kept = folder / "disk", folder / "kept"
+    """Fit with a separate disk for the runs; returns a copy of the disk, and the result."""
+    disk, copy = folder / "disk", folder / "copy"
     disk.mkdir()
     command = [
         *(sys.executable, "-m", "gan_lightning", "fit", "--trainer.accelerator=cpu"),
@@ -70,9 +72,9 @@ def on_a_disk(folder, options, *arguments):
     ]
     script = (
         f'mount -t tmpfs -o {options} tmpfs {disk} && "$@"; code=$?; '
-        f"cp -a {disk} {kept}; exit $code"
+        f"cp -a {disk} {copy}; exit $code"
     )
-    return kept, subprocess.run(
+    return copy, subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", *command],
         cwd=folder,
         env=os.environ.copy(),
@@ -83,41 +85,41 @@ def on_a_disk(folder, options, *arguments):
 
 
 needs_a_mount = pytest.mark.skipif(
-    not can_mount(), reason="a disk that is full or read-only is NOT TESTED: nothing may be mounted"
+    not can_mount(), reason="full and read-only disks are NOT TESTED: mounting is not allowed"
 )
 
 
 @pytest.mark.slow
 @needs_a_mount
 def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(tmp_path):
-    # Two checkpoints need more than it holds, and one does not.
-    kept, done = on_a_disk(tmp_path, "size=400k", "--trainer.log_every_n_steps=50")
+    # There is space for one checkpoint, but not for two.
+    copy, done = on_a_disk(tmp_path, "size=400k", "--trainer.log_every_n_steps=50")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "cannot be written (No space left on device)" in done.stderr.splitlines()[-1]
-    found = checkpoints(kept)
+    found = checkpoints(copy)
     assert found, done.stderr
-    assert list(kept.rglob("*.part")) == []
-    for path in kept.rglob("step=*.ckpt"):
+    assert list(copy.rglob("*.part")) == []
+    for path in copy.rglob("step=*.ckpt"):
         assert all(weight.isfinite().all() for weight in load(path).parameters())
 
 
 @pytest.mark.slow
 @needs_a_mount
-def test_a_disk_that_is_read_only_is_said_to_be_before_anything_is_trained(tmp_path):
-    kept, done = on_a_disk(tmp_path, "ro")
+def test_a_read_only_disk_is_reported_before_training(tmp_path):
+    copy, done = on_a_disk(tmp_path, "ro")
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "Read-only file system" in done.stderr.splitlines()[-1]
-    assert list(kept.rglob("*")) == []
+    assert list(copy.rglob("*")) == []
 
 
-# Files that will not do
+# Files that cannot be used
 
 
 @pytest.fixture
 def answer(capfd, tmp_path):
-    """``answer(*arguments)``: the one line that a command ends with; files stay as they are."""
+    """``answer(*arguments)``: the last line of a command that fails and changes no files."""
 
     def call(*arguments, code=1):
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -127,9 +129,9 @@ def answer(capfd, tmp_path):
         assert stopped.value.code == code
         after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         assert {path: after.get(path) for path in before} == before
-        said = capfd.readouterr().err
-        assert "Traceback" not in said
-        return said.strip().splitlines()[-1].removeprefix("gan-lightning: ")
+        output = capfd.readouterr().err
+        assert "Traceback" not in output
+        return output.strip().splitlines()[-1].removeprefix("gan-lightning: ")
 
     return call
 
@@ -148,7 +150,7 @@ def trained(trained_once, copied):
     return copied(trained_once)
 
 
-def torn(content):
+def truncated(content):
     return content[: len(content) // 2]
 
 
@@ -158,35 +160,35 @@ def flipped(content):
 
 
 @pytest.mark.parametrize(
-    ("tear", "words", "code"),
+    ("damage", "words", "code"),
     [
-        (torn, "is not a checkpoint", 2),
+        (truncated, "is not a checkpoint", 2),
         (flipped, "is damaged", 1),
         (lambda content: b"", "is not a checkpoint", 2),
         (lambda content: content[:-1000] + bytes(1000), "is not a checkpoint", 2),
     ],
-    ids=["torn", "flipped", "empty", "without its end"],
+    ids=["truncated", "flipped", "empty", "zeroed end"],
 )
 @pytest.mark.parametrize("command", ["fit", "validate", "predict"])
-def test_a_checkpoint_that_is_not_whole_is_named_with_the_one_beside_it(
-    answer, trained, command, tear, words, code
+def test_a_damaged_checkpoint_is_reported_with_the_newest_beside_it(
+    answer, trained, command, damage, words, code
 ):
     folder = trained / "checkpoints"
     broken, other = folder / "step=4.ckpt", folder / "step=2.ckpt"
-    broken.write_bytes(tear(broken.read_bytes()))
+    broken.write_bytes(damage(broken.read_bytes()))
     os.utime(other)
     given = FIT if command == "fit" else ()
-    said = answer(command, *given, f"--ckpt_path={broken}", code=code)
-    assert words in said
-    assert str(broken) in said
-    assert said.endswith(f"the newest beside it is {other}")
+    output = answer(command, *given, f"--ckpt_path={broken}", code=code)
+    assert words in output
+    assert str(broken) in output
+    assert output.endswith(f"the newest beside it is {other}")
 
 
-def test_a_link_to_a_checkpoint_that_is_gone_names_the_one_beside_it(answer, trained):
+def test_a_broken_link_is_reported_with_the_newest_checkpoint_beside_it(answer, trained):
     folder = trained / "checkpoints"
     (folder / "step=4.ckpt").unlink()
-    said = answer("fit", *FIT, f"--ckpt_path={folder}/last.ckpt", code=2)
-    assert said.endswith(f"the newest beside it is {folder}/step=2.ckpt")
+    output = answer("fit", *FIT, f"--ckpt_path={folder}/last.ckpt", code=2)
+    assert output.endswith(f"the newest beside it is {folder}/step=2.ckpt")
 
 
 def changed(path, change):
@@ -207,9 +209,9 @@ def changed(path, change):
         (("--data=Ring",), "shape (1, 8, 8), not (2,)"),
     ],
 )
-def test_a_checkpoint_of_another_model_is_told_from_it(answer, trained, given, words):
-    said = answer("fit", *FIT, *given, f"--ckpt_path={trained}/checkpoints/last.ckpt")
-    assert words in said
+def test_a_checkpoint_of_another_model_is_rejected(answer, trained, given, words):
+    output = answer("fit", *FIT, *given, f"--ckpt_path={trained}/checkpoints/last.ckpt")
+    assert words in output
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_a_checkpoint_of_another_model_is_told_from_it(answer, trained, given, w
         ),
     ],
 )
-def test_a_checkpoint_of_another_version_is_told_from_it(answer, trained, change, words):
+def test_a_checkpoint_of_another_version_is_rejected(answer, trained, change, words):
     path = changed(trained / "checkpoints" / "step=4.ckpt", change)
     assert words in answer("fit", *FIT, f"--ckpt_path={path}")
 
@@ -246,38 +248,38 @@ def test_a_checkpoint_of_another_version_is_told_from_it(answer, trained, change
     ],
     ids=repr,
 )
-def test_a_checkpoint_of_other_types_is_refused(answer, trained, name, value):
+def test_a_checkpoint_with_wrong_types_is_rejected(answer, trained, name, value):
     path = changed(trained / "checkpoints" / "step=4.ckpt", lambda c: c.update({name: value}))
     assert "checkpoint" in answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
 
 
 @pytest.mark.parametrize("state", [{}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}])
-def test_a_place_in_the_data_that_is_none_is_refused(answer, trained, state):
+def test_an_invalid_position_in_the_data_is_rejected(answer, trained, state):
     def change(content):
         content["loops"]["fit_loop"]["state_dict"]["combined_loader"] = [state]
 
     path = changed(trained / "checkpoints" / "step=4.ckpt", change)
-    said = answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
-    assert "the checkpoint has the state of another loader" in said
+    output = answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
+    assert "the checkpoint has the state of another loader" in output
 
 
-@pytest.mark.parametrize("place", ["--checkpoint.dirpath=kept", "--trainer.logger=false"])
-def test_the_checkpoints_of_another_run_are_not_written_over(answer, fit, tmp_path, place):
+@pytest.mark.parametrize("option", ["--checkpoint.dirpath=kept", "--trainer.logger=false"])
+def test_the_checkpoints_of_another_run_are_not_overwritten(answer, fit, tmp_path, option):
     root = f"--trainer.default_root_dir={tmp_path / 'runs'}"
-    fit(*FIT, place)
-    said = answer("fit", *FIT, "--model=WGAN", place, root, code=2)
-    assert "holds checkpoints of another run" in said
+    fit(*FIT, option)
+    output = answer("fit", *FIT, "--model=WGAN", option, root, code=2)
+    assert "holds checkpoints of another run" in output
     (last,) = tmp_path.rglob("last.ckpt")
-    fit(*FIT, place, "--trainer.max_steps=6", f"--ckpt_path={last}")
+    fit(*FIT, option, "--trainer.max_steps=6", f"--ckpt_path={last}")
     assert checkpoints(tmp_path) == [6]
-    fit(*FIT, "--model=WGAN", place, "--checkpoint.enable_version_counter=true")
+    fit(*FIT, "--model=WGAN", option, "--checkpoint.enable_version_counter=true")
     assert {path.name for path in tmp_path.rglob("*.ckpt")} >= {"step=6.ckpt", "step=4.ckpt"}
     assert load(next(tmp_path.rglob("step=6.ckpt"))).__class__.__name__ == "DCGAN"
 
 
 @pytest.mark.parametrize("name", ["step=4.ckpt", "other.ckpt"])
-def test_links_that_lead_to_each_other_are_no_checkpoint(answer, trained, name):
-    path = trained / "checkpoints" / "round.ckpt"
+def test_a_link_to_itself_is_not_a_checkpoint(answer, trained, name):
+    path = trained / "checkpoints" / "loop.ckpt"
     path.symlink_to(path)
     if name == "other.ckpt":
         assert "there is no file" in answer("fit", *FIT, f"--ckpt_path={path}", code=2)
@@ -286,7 +288,7 @@ def test_links_that_lead_to_each_other_are_no_checkpoint(answer, trained, name):
         assert "the checkpoint is of DCGAN" in answer("fit", *FIT, *wrong)
 
 
-def test_a_folder_that_cannot_be_flushed_fails_no_checkpoint(fit, monkeypatch):
+def test_a_checkpoint_is_saved_if_its_folder_cannot_be_flushed(fit, monkeypatch):
     flush = os.fsync
 
     def refuse(handle):
@@ -298,14 +300,14 @@ def test_a_folder_that_cannot_be_flushed_fails_no_checkpoint(fit, monkeypatch):
     assert checkpoints(fit(*FIT)) == [4]
 
 
-def test_a_picture_that_cannot_be_written_is_named(answer, trained):
+def test_a_picture_that_cannot_be_written_is_reported(answer, trained):
     path = trained / "checkpoints" / "last.ckpt"
     (trained / "samples" / "000000.png").mkdir(parents=True)
-    said = answer("predict", f"--ckpt_path={path}", f"--samples.output={trained}/samples")
-    assert "samples/000000.png cannot be written (Is a directory)" in said
+    output = answer("predict", f"--ckpt_path={path}", f"--samples.output={trained}/samples")
+    assert "samples/000000.png cannot be written (Is a directory)" in output
 
 
-def test_a_checkpoint_of_the_first_versions_still_goes_on(fit, trained):
+def test_a_checkpoint_of_the_first_versions_can_still_be_resumed(fit, trained):
     def age(content):
         del content["gan_lightning"]
         content["rng_states"] = [{"cpu": state["cpu"]} for state in content["rng_states"]]
@@ -315,18 +317,18 @@ def test_a_checkpoint_of_the_first_versions_still_goes_on(fit, trained):
 
     path = changed(trained / "checkpoints" / "step=2.ckpt", age)
     run = fit(*FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
-    ended = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert ended["global_step"] == 6
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 6
 
 
-def test_a_technique_whose_file_has_moved_still_goes_on(fit, trained):
+def test_a_technique_whose_module_has_moved_can_still_be_resumed(fit, trained):
     path = changed(
         trained / "checkpoints" / "step=2.ckpt", lambda c: c.update(technique="elsewhere.DCGAN")
     )
     assert fit(*FIT, f"--ckpt_path={path}") is not None
 
 
-def test_what_a_module_of_this_version_cannot_be_made_of_is_said(trained):
+def test_hyperparameters_unknown_to_this_version_are_reported(trained):
     path = changed(
         trained / "checkpoints" / "step=4.ckpt", lambda c: c["hyper_parameters"].update(clip_by=3)
     )
@@ -338,17 +340,17 @@ def test_what_a_module_of_this_version_cannot_be_made_of_is_said(trained):
 @pytest.mark.parametrize(
     ("section", "option"), [("model", "spectral"), ("data", "cache"), ("trainer", "gpus")]
 )
-def test_a_config_of_an_older_release_is_told(answer, trained, tmp_path, section, option):
+def test_the_version_of_an_older_config_is_reported(answer, trained, tmp_path, section, option):
     saved = trained / "config.yaml"
     assert saved.read_text().startswith("# gan_lightning==")
     config = yaml.safe_load(saved.read_text())
-    place = config[section]
-    place.get("init_args", place)[option] = 1
+    content = config[section]
+    content.get("init_args", content)[option] = 1
     older = tmp_path / "older.yaml"
     older.write_text("# gan_lightning==0.0.1\n" + yaml.safe_dump(config))
-    said = answer("fit", f"--config={older}", code=2)
-    assert option in said
-    assert f"({older} was written by gan_lightning 0.0.1, and this is " in said
-    # Not of one of this version.
+    output = answer("fit", f"--config={older}", code=2)
+    assert option in output
+    assert f"({older} was written by gan_lightning 0.0.1, and this is " in output
+    # For a config of this version, it is not.
     saved.write_text(saved.read_text().splitlines()[0] + "\n" + yaml.safe_dump(config))
     assert "was written by" not in answer("fit", f"--config={saved}", code=2)

@@ -1,4 +1,4 @@
-"""Files from others: what they hold runs nothing, leads nowhere else, and stays text."""
+"""Untrusted files: they run no code, reach no other files, and their text stays text."""
 
 import dataclasses
 import gzip
@@ -47,7 +47,7 @@ from gan_lightning.utils.errors import MissingFileError, UserError, WrongFileErr
 
 
 class Payload:
-    """Makes a folder where it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, marker):
         self.marker = str(marker)
@@ -58,7 +58,7 @@ class Payload:
 
 @pytest.fixture
 def marker(tmp_path):
-    """What must not be there at the end."""
+    """A folder that must not exist at the end."""
     path = tmp_path / "the payload ran"
     yield path
     assert not path.exists()
@@ -80,12 +80,12 @@ def _in_torchscript(content, path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.script(nn.Identity()), str(path))
-    # Its pickles are as a program's.
+    # TorchScript writes no such pickles itself.
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
-        for name, held in members.items():
-            archive.writestr(name, pickle.dumps(content) if name.endswith(".pkl") else held)
+        for name, member in members.items():
+            archive.writestr(name, pickle.dumps(content) if name.endswith(".pkl") else member)
 
 
 KINDS = {
@@ -97,14 +97,14 @@ KINDS = {
 
 
 def _stopped(capsys, *arguments):
-    """The one line with which the command line stops."""
+    """The one line that the command line exits with."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as stopped:
         main([*map(str, arguments)])
     assert stopped.value.code in (1, 2)
-    said = [line for line in capsys.readouterr().err.splitlines() if "gan-lightning:" in line]
-    assert len(said) == 1
-    return said[0]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "gan-lightning:" in line]
+    assert len(lines) == 1
+    return lines[0]
 
 
 # Checkpoints
@@ -117,15 +117,15 @@ TRAIN = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_of_load_runs_nothing(tmp_path, marker, kind):
+def test_load_runs_no_code_of_a_checkpoint(tmp_path, marker, kind):
     path = tmp_path / "evil.ckpt"
     KINDS[kind]({"state_dict": Payload(marker), "technique": "gan_lightning.DCGAN"}, path)
-    with pytest.raises(Exception):  # noqa: B017, PT011  (which one, the test below says)
+    with pytest.raises(Exception):  # noqa: B017, PT011  (the test below checks which one)
         load(path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_load_says_in_one_line_what_is_wrong_with_a_checkpoint(tmp_path, marker, kind):
+def test_load_names_a_checkpoint_that_it_rejects(tmp_path, marker, kind):
     path = tmp_path / "evil.ckpt"
     KINDS[kind]({"state_dict": Payload(marker)}, path)
     with pytest.raises(UserError, match=r"evil\.ckpt"):
@@ -136,13 +136,13 @@ def test_load_says_in_one_line_what_is_wrong_with_a_checkpoint(tmp_path, marker,
     ("command", "kind"),
     [*(("fit", kind) for kind in KINDS), ("validate", "zip"), ("test", "zip"), ("predict", "zip")],
 )
-def test_a_checkpoint_of_the_command_line_runs_nothing(tmp_path, marker, capsys, command, kind):
+def test_the_command_line_runs_no_code_of_a_checkpoint(tmp_path, marker, capsys, command, kind):
     path = tmp_path / "evil.ckpt"
     KINDS[kind]({"state_dict": Payload(marker)}, path)
     assert "evil.ckpt" in _stopped(capsys, command, *TRAIN, "--ckpt_path", path)
 
 
-def test_no_variable_has_a_checkpoint_run(tmp_path, marker, monkeypatch):
+def test_no_environment_variable_lets_a_checkpoint_run_code(tmp_path, marker, monkeypatch):
     path = tmp_path / "evil.ckpt"
     _in_zip({"state_dict": Payload(marker)}, path)
     monkeypatch.setenv(extractors.FORCE_NO_WEIGHTS_ONLY, "1")
@@ -154,15 +154,15 @@ def test_no_variable_has_a_checkpoint_run(tmp_path, marker, monkeypatch):
     assert not ran
 
 
-def test_a_checkpoint_with_an_address_runs_nothing(tmp_path, marker, monkeypatch):
+def test_a_checkpoint_at_a_url_runs_no_code(tmp_path, marker, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
-    place = tmp_path / "served"
-    place.mkdir()
-    _in_zip({"state_dict": Payload(marker)}, place / "evil.ckpt")
+    folder = tmp_path / "served"
+    folder.mkdir()
+    _in_zip({"state_dict": Payload(marker)}, folder / "evil.ckpt")
 
     class Silent(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(place))
+            super().__init__(*arguments, directory=str(folder))
 
         def log_message(self, *arguments):
             pass
@@ -181,22 +181,22 @@ def test_a_checkpoint_with_an_address_runs_nothing(tmp_path, marker, monkeypatch
     assert not ran
 
 
-def test_the_command_line_takes_no_checkpoint_with_an_address(capsys):
-    address = "http://127.0.0.1:9/evil.ckpt"
-    assert "there is no file" in _stopped(capsys, "fit", *TRAIN, "--ckpt_path", address)
+def test_the_command_line_accepts_no_url_of_a_checkpoint(capsys):
+    url = "http://127.0.0.1:9/evil.ckpt"
+    assert "there is no file" in _stopped(capsys, "fit", *TRAIN, "--ckpt_path", url)
 
 
 def _trained(folder, max_steps=1, ckpt_path=None):
-    keep = ModelCheckpoint(dirpath=folder, filename="{step}", every_n_train_steps=1)
+    model_checkpoint = ModelCheckpoint(dirpath=folder, filename="{step}", every_n_train_steps=1)
     arguments = SILENT | {"enable_checkpointing": True, "max_steps": max_steps}
-    trainer = pl.Trainer(callbacks=[keep], **arguments)
+    trainer = pl.Trainer(callbacks=[model_checkpoint], **arguments)
     trainer.fit(tiny("dcgan"), given(samples()), ckpt_path=ckpt_path)
-    return Path(keep.best_model_path)
+    return Path(model_checkpoint.best_model_path)
 
 
 @pytest.mark.parametrize("where", ["local://{victim}", "file://{victim}", "{folder}/../victim"])
 @pytest.mark.parametrize("key", ["best_model_path", "last_model_path"])
-def test_a_checkpoint_deletes_nothing_but_its_own(tmp_path, key, where):
+def test_a_checkpoint_cannot_delete_other_files(tmp_path, key, where):
     folder, victim = tmp_path / "checkpoints", tmp_path / "victim"
     victim.mkdir()
     (victim / "file").touch()
@@ -210,7 +210,7 @@ def test_a_checkpoint_deletes_nothing_but_its_own(tmp_path, key, where):
     assert (victim / "file").is_file()
 
 
-def test_a_run_that_goes_on_still_deletes_its_own_checkpoint(tmp_path):
+def test_a_resumed_run_still_deletes_its_own_checkpoint(tmp_path):
     folder = tmp_path / "checkpoints"
     torch.save(torch.load(_trained(folder), weights_only=True), tmp_path / "copy.ckpt")
     last = _trained(folder, 2, tmp_path / "copy.ckpt")
@@ -218,7 +218,7 @@ def test_a_run_that_goes_on_still_deletes_its_own_checkpoint(tmp_path):
 
 
 def _module(folder, monkeypatch, marker):
-    """A module that says when it is imported and, if so, leaves the marker when it is used."""
+    """A module that leaves a file when it is imported, and the marker when it is used."""
     path = folder / "evil_module.py"
     path.write_text(
         "import os, pathlib\n"
@@ -232,7 +232,7 @@ def _module(folder, monkeypatch, marker):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "hyper_parameters",
     [
         {"_instantiator": "evil_module.evil"},
         {
@@ -241,10 +241,12 @@ def _module(folder, monkeypatch, marker):
         },
     ],
 )
-def test_a_checkpoint_names_no_function_to_call(tmp_path, marker, monkeypatch, said):
+def test_a_checkpoint_cannot_name_a_function_to_call(
+    tmp_path, marker, monkeypatch, hyper_parameters
+):
     imported = _module(tmp_path, monkeypatch, marker)
     checkpoint = torch.load(_trained(tmp_path / "checkpoints"), weights_only=True)
-    checkpoint["hyper_parameters"] |= said
+    checkpoint["hyper_parameters"] |= hyper_parameters
     torch.save(checkpoint, tmp_path / "evil.ckpt")
     with pytest.raises(ValueError, match="blocked to prevent"):
         load(tmp_path / "evil.ckpt")
@@ -261,7 +263,9 @@ def test_a_config_is_read_as_plain_yaml(tmp_path, marker, capsys):
 
 
 @pytest.mark.parametrize("option", ["model", "data", "trainer.callbacks", "trainer.logger"])
-def test_a_class_of_another_kind_is_refused_uncalled(tmp_path, marker, monkeypatch, capsys, option):
+def test_a_class_of_another_kind_is_rejected_without_a_call(
+    tmp_path, marker, monkeypatch, capsys, option
+):
     _module(tmp_path, monkeypatch, marker)
     given_classes = [f"--{option}=evil_module.Evil"]
     given_classes += [f"--{kind}" for kind in ("model=DCGAN", "data=Ring") if option not in kind]
@@ -273,33 +277,33 @@ def test_a_class_of_another_kind_is_refused_uncalled(tmp_path, marker, monkeypat
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["inception", "mobilenet_v2", "classifier"])
-def test_weights_run_nothing(tmp_path, marker, name, kind):
+def test_weights_run_no_code(tmp_path, marker, name, kind):
     path = tmp_path / "evil.pt"
     content = {"Mixed_7c.branch_pool.conv.weight": Payload(marker), "format": Payload(marker)}
     KINDS[kind](content, path)
-    with pytest.raises(WrongFileError) as refused:
+    with pytest.raises(WrongFileError) as rejected:
         load_extractor(name, path)
-    assert "evil.pt" in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert "evil.pt" in str(rejected.value)
+    assert "\n" not in str(rejected.value)
 
 
-def test_inception_weights_that_change_after_they_were_looked_at_run_nothing(
+def test_inception_weights_that_change_after_their_check_run_no_code(
     tmp_path, marker, inception_file, monkeypatch
 ):
-    path, torchs = tmp_path / "weights.pth", torch.load
+    path, torch_load = tmp_path / "weights.pth", torch.load
     path.write_bytes(inception_file.read_bytes())
 
     def swapping(*arguments, **options):
-        found = torchs(*arguments, **options)
+        loaded = torch_load(*arguments, **options)
         if not marker.exists():
             _in_zip(Payload(marker), path)
-        return found
+        return loaded
 
     monkeypatch.setattr(torch, "load", swapping)
     load_extractor("inception", path)
 
 
-def test_what_torch_hub_kept_of_dinov2_runs_nothing(tmp_path, marker, monkeypatch):
+def test_cached_dinov2_weights_run_no_code(tmp_path, marker, monkeypatch):
     path = tmp_path / "evil.pth"
     _in_zip(Payload(marker), path)
     monkeypatch.setattr(
@@ -317,28 +321,29 @@ def test_what_torch_hub_kept_of_dinov2_runs_nothing(tmp_path, marker, monkeypatc
 BAD_NAMES = ["../../out", "/out", "a/b", "nul\0", "a" * 300, "", "..", "<script>", "a|b", "a\nb", 3]
 
 
-def _classifier(path, **said):
+def _classifier(path, **changes):
     network = Classifier(1, 10)
     description = Description("name", (1, 8, 8), 10, 1.0, {})
-    save_classifier(network, dataclasses.replace(description, **said), path)
+    save_classifier(network, dataclasses.replace(description, **changes), path)
     return path
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_classifier_has_a_name_that_is_only_a_name(tmp_path, name):
+def test_a_classifier_with_an_unsafe_name_is_rejected(tmp_path, name):
     with pytest.raises(WrongFileError, match="is not a classifier written by"):
         load_extractor("classifier", _classifier(tmp_path / "evil.pt", name=name))
 
 
 @pytest.mark.parametrize(
-    "said", [{"shape": (2**40, 8, 8)}, {"shape": (1, -8, 8)}, {"shape": (1,)}, {"classes": 2**40}]
+    "changes",
+    [{"shape": (2**40, 8, 8)}, {"shape": (1, -8, 8)}, {"shape": (1,)}, {"classes": 2**40}],
 )
-def test_a_classifier_takes_no_memory_that_its_weights_do_not_fill(tmp_path, said):
+def test_a_classifier_allocates_no_more_than_its_weights_need(tmp_path, changes):
     with pytest.raises(WrongFileError, match="is not a classifier written by"):
-        load_extractor("classifier", _classifier(tmp_path / "evil.pt", **said))
+        load_extractor("classifier", _classifier(tmp_path / "evil.pt", **changes))
 
 
-def test_a_classifier_is_not_trained_under_such_a_name(tmp_path, capsys):
+def test_no_classifier_is_trained_under_an_unsafe_name(tmp_path, capsys):
     with pytest.raises(SystemExit):
         train_extractor(["--data=Digits", "--name=../out"])
     assert "'../out' must consist of" in capsys.readouterr().err
@@ -346,7 +351,7 @@ def test_a_classifier_is_not_trained_under_such_a_name(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("content", ["payload", 3, {}, {"features": 3}])
-def test_kept_statistics_run_nothing_and_are_measured_again(tmp_path, marker, content):
+def test_cached_statistics_run_no_code_and_are_computed_again(tmp_path, marker, content):
     written = io.BytesIO()
     torch.save(Payload(marker) if content == "payload" else content, written)
     path = tmp_path / "evil.moments"
@@ -369,7 +374,7 @@ def test_statistics_stay_in_their_folder(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100"])
-def test_a_pickle_that_is_not_the_published_one_is_not_unpickled(
+def test_a_pickle_other_than_the_published_one_is_not_unpickled(
     tmp_path, marker, monkeypatch, no_network, name
 ):
     WRITERS[name](tmp_path, monkeypatch)
@@ -386,7 +391,7 @@ def test_a_pickle_that_is_not_the_published_one_is_not_unpickled(
     ("name", "archive"),
     [("CIFAR10", "cifar-10-python.tar.gz"), ("STL10", "stl10_binary.tar.gz")],
 )
-def test_an_archive_that_is_not_the_published_one_is_not_unpacked(
+def test_an_archive_other_than_the_published_one_is_not_unpacked(
     tmp_path, no_network, name, archive
 ):
     with tarfile.open(tmp_path / archive, "w:gz") as tar:
@@ -399,7 +404,7 @@ def test_an_archive_that_is_not_the_published_one_is_not_unpacked(
     assert not (tmp_path.parent / "out").exists()
 
 
-def test_a_matlab_file_that_is_not_the_published_one_is_not_read(tmp_path, monkeypatch, no_network):
+def test_a_matlab_file_other_than_the_published_one_is_not_read(tmp_path, monkeypatch, no_network):
     WRITERS["SVHN"](tmp_path, monkeypatch)
     for split in ("train", "test"):
         (tmp_path / f"{split}_32x32.mat").write_bytes(b"else")
@@ -411,7 +416,7 @@ def test_a_matlab_file_that_is_not_the_published_one_is_not_read(tmp_path, monke
         module.load("test")
 
 
-def test_a_packed_file_without_end_is_refused(tmp_path, monkeypatch):
+def test_a_gzip_file_that_unpacks_to_too_much_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "MAX_BYTES", 10_000)
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + bytes(20_000)))
@@ -420,38 +425,38 @@ def test_a_packed_file_without_end_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def slippery(tmp_path):
-    """A zip archive of two pictures, and of members that lead out of it, or to one another."""
-    place = tmp_path / "data"
-    place.mkdir()
+def unsafe_archive(tmp_path):
+    """A zip archive of two pictures, and of members that lead out of it or are duplicates."""
+    folder = tmp_path / "data"
+    folder.mkdir()
     good = encoded(picture(8, 8), "PNG")
     link = zipfile.ZipInfo("link.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with warnings.catch_warnings(), zipfile.ZipFile(place / "evil.zip", "w") as archive:
-        warnings.simplefilter("ignore")  # of two members of one name
+    with warnings.catch_warnings(), zipfile.ZipFile(folder / "evil.zip", "w") as archive:
+        warnings.simplefilter("ignore")  # about two members with one name
         for name in ("../out.png", "/out.png", "a/../../out.png", "good.png", "good.png"):
             archive.writestr(name, good)
         archive.writestr("a/../../a/../..//out.png", good)
         archive.writestr("a/../better.png", good)
         archive.writestr(link, "../../../etc/passwd")
-    return place / "evil.zip"
+    return folder / "evil.zip"
 
 
-def test_an_archive_is_read_and_never_unpacked(tmp_path, slippery):
-    source = ZipSource(slippery)
+def test_an_archive_is_read_and_never_unpacked(tmp_path, unsafe_archive):
+    source = ZipSource(unsafe_archive)
     assert source.files == ["better.png", "good.png", "link.png"]
     with pytest.raises(UnreadableImageError, match="not an image"):
         source[2]
-    kept = tmp_path / "cache"
+    cache_dir = tmp_path / "cache"
     images, _ = data.ImageFolder(
-        data_dir=str(slippery), size=8, cache_dir=str(kept), placement="host"
+        data_dir=str(unsafe_archive), size=8, cache_dir=str(cache_dir), placement="host"
     ).load("train")
     assert len(images) == 2
-    written = {path for path in tmp_path.rglob("*") if kept not in [path, *path.parents]}
-    assert written == {slippery.parent, slippery}
+    written = {path for path in tmp_path.rglob("*") if cache_dir not in [path, *path.parents]}
+    assert written == {unsafe_archive.parent, unsafe_archive}
 
 
-def test_a_member_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch):
+def test_a_zip_member_that_is_too_large_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "MAX_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", encoded(picture(8, 8), "PNG") + bytes(10_000))
@@ -459,19 +464,21 @@ def test_a_member_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch
         ZipSource(tmp_path / "bomb.zip")[0]
 
 
-def test_links_of_a_folder_are_read_and_nothing_is_written_through_them(tmp_path):
-    elsewhere, place = tmp_path / "elsewhere", tmp_path / "data"
+def test_links_in_a_folder_are_read_but_never_written_through(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "data"
     elsewhere.mkdir()
-    place.mkdir()
+    folder.mkdir()
     (elsewhere / "one.png").write_bytes(encoded(picture(8, 8), "PNG"))
-    (place / "out").symlink_to(elsewhere)
-    (elsewhere / "round").symlink_to(place)
-    (place / "device.png").symlink_to("/dev/zero")
-    kept = tmp_path / "cache"
-    module = data.ImageFolder(data_dir=str(place), size=8, cache_dir=str(kept), placement="host")
+    (folder / "out").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(folder)
+    (folder / "device.png").symlink_to("/dev/zero")
+    cache_dir = tmp_path / "cache"
+    module = data.ImageFolder(
+        data_dir=str(folder), size=8, cache_dir=str(cache_dir), placement="host"
+    )
     assert len(module.load("train")[0]) == 1
     assert {path.name for path in elsewhere.iterdir()} == {"one.png", "round"}
-    assert {path.name for path in place.iterdir()} == {"out", "device.png"}
+    assert {path.name for path in folder.iterdir()} == {"out", "device.png"}
 
 
 @pytest.mark.timeout(60)
@@ -489,10 +496,10 @@ def test_a_row_that_names_a_pipe_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["new\nline.png", "\x1b[2Jclear.png", "\u202eback.png"])
-def test_a_name_in_a_message_is_one_line_that_a_terminal_obeys_in_nothing(tmp_path, name):
+def test_a_file_name_in_a_message_is_printable(tmp_path, name):
     (tmp_path / name).write_bytes(b"else")
-    said = FolderSource(tmp_path).name(0)
-    assert said.isprintable()
+    shown = FolderSource(tmp_path).name(0)
+    assert shown.isprintable()
     assert str(WrongFileError(f"{name} is wrong")).isprintable()
 
 
@@ -501,10 +508,10 @@ def test_a_name_in_a_message_is_one_line_that_a_terminal_obeys_in_nothing(tmp_pa
 
 @pytest.fixture
 def pictures(tmp_path):
-    place = tmp_path / "pictures"
-    place.mkdir()
-    (place / "one.png").write_bytes(encoded(picture(8, 8), "PNG"))
-    return FolderSource(place)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "one.png").write_bytes(encoded(picture(8, 8), "PNG"))
+    return FolderSource(folder)
 
 
 def _cached(pictures, parent):
@@ -534,7 +541,7 @@ def test_a_cache_is_not_built_through_a_link(tmp_path, pictures, name):
     "line",
     ["[1e999, 1, 0, []]", f"[{10**15}, {10**15}, 0, []]", "[" * 100_000, "[1, 1, 0, 3]", "\\x00"],
 )
-def test_a_journal_of_another_is_damage(tmp_path, pictures, line):
+def test_an_invalid_journal_counts_as_damage(tmp_path, pictures, line):
     parent = tmp_path / "cache"
     _cached(pictures, parent)
     (folder,) = [path for path in parent.iterdir() if path.is_dir()]
@@ -549,7 +556,7 @@ def test_a_journal_of_another_is_damage(tmp_path, pictures, line):
         assert len(_cached(pictures, parent).images) == 1
 
 
-# Records and what is made of them
+# Records and the pages that are rendered from them
 
 FOLDER = PROTOCOLS["folder"]
 HOSTILE = (
@@ -560,7 +567,7 @@ HOSTILE = (
 
 
 def _records(text):
-    """A finished run and a failed one that say ``text`` wherever they can."""
+    """Finished, failed and diverged runs that contain ``text`` wherever possible."""
     scores = {text: 9.0, text + "2": 2.0}
     point = {"update": 1, "images": 16, "train_seconds": 1.0, **scores}
     finished = Record(
@@ -589,7 +596,7 @@ def _records(text):
 
 
 def _rendered(tmp_path, name, text):
-    """The pages that are made of such records: HTML, Markdown, a technique's."""
+    """The pages rendered from such records: HTML, Markdown, a technique's."""
     output = tmp_path / name
     results = output / "results"
     for record in _records(text):
@@ -607,7 +614,7 @@ def _rendered(tmp_path, name, text):
 
 
 class _Elements(HTMLParser):
-    """Every element with its attributes, but for what pictures and numbers are in them."""
+    """All elements with the names of their attributes and their links, and all texts."""
 
     def __init__(self, page):
         super().__init__()
@@ -630,7 +637,7 @@ class _Elements(HTMLParser):
         self.texts.append(data)
 
 
-def test_the_page_has_no_element_of_a_record(tmp_path):
+def test_a_record_adds_no_element_to_the_page(tmp_path):
     hostile, harmless = (
         _Elements(_rendered(tmp_path, name, text)[0])
         for name, text in {"hostile": HOSTILE, "harmless": "fd"}.items()
@@ -639,7 +646,7 @@ def test_the_page_has_no_element_of_a_record(tmp_path):
     assert "<script>alert(1)</script>" in "".join(hostile.texts)
 
 
-def test_a_row_stays_a_row_and_text_stays_text_in_markdown(tmp_path, capsys):
+def test_a_record_does_not_change_the_structure_of_markdown(tmp_path, capsys):
     hostile = _rendered(tmp_path, "hostile", HOSTILE)[1:]
     shown = capsys.readouterr().out
     harmless = _rendered(tmp_path, "harmless", "fd")[1:]
@@ -673,7 +680,7 @@ def test_a_row_stays_a_row_and_text_stays_text_in_markdown(tmp_path, capsys):
         {"another": 1},
     ],
 )
-def test_a_record_of_other_types_is_none(tmp_path, changed):
+def test_a_record_with_wrong_types_is_rejected(tmp_path, changed):
     record = _records("fd")[0]
     path = record_path(tmp_path / "results", "folder", "dcgan", 0)
     path.parent.mkdir(parents=True)
@@ -685,14 +692,14 @@ def test_a_record_of_other_types_is_none(tmp_path, changed):
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + "0" * 400])
-def test_a_record_of_numbers_that_are_none_is_none(tmp_path, number):
+def test_a_record_with_non_finite_numbers_is_rejected(tmp_path, number):
     path = write_record(_records("fd")[0], tmp_path)
     path.write_text(path.read_text().replace("60.0", number))
     with pytest.raises(WrongFileError, match="is not a record"):
         read_record(path)
 
 
-def test_a_measurement_of_another_is_named(tmp_path, monkeypatch):
+def test_an_invalid_measurement_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(render, "THROUGHPUT", tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "speed.md").touch()
@@ -702,7 +709,7 @@ def test_a_measurement_of_another_is_named(tmp_path, monkeypatch):
     assert "train-evil-cpu.json is not a measurement" in stopped.value.code
 
 
-def test_what_is_no_picture_is_not_published(tmp_path):
+def test_a_file_that_is_not_a_picture_is_not_published(tmp_path):
     (tmp_path / "secret").write_text("secret")
     results = tmp_path / "results"
     path = write_record(_records("fd")[0], results)
@@ -723,7 +730,7 @@ def test_a_file_is_not_written_through_a_link_beside_it(tmp_path):
 
 
 @pytest.mark.parametrize("commit", ["--force", "-Bmain", "HEAD", "", "main; touch out", "$(x)"])
-def test_git_is_given_nothing_that_is_no_commit(tmp_path, monkeypatch, commit):
+def test_git_gets_nothing_but_commits(tmp_path, monkeypatch, commit):
     path = write_record(dataclasses.replace(_records("fd")[0], commit=commit), tmp_path)
     monkeypatch.setattr(reproduce, "commit", lambda: "0" * 40)
     monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("it was run"))
@@ -731,7 +738,7 @@ def test_git_is_given_nothing_that_is_no_commit(tmp_path, monkeypatch, commit):
         reproduce.main([str(path)])
 
 
-def test_torchvisions_weights_are_not_loaded_by_name(monkeypatch):
+def test_torchvision_weights_are_not_downloaded_by_name(monkeypatch):
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: pytest.fail("it"))
     assert "mobilenet_v2" in models.list_models()
     with pytest.raises(MissingFileError):

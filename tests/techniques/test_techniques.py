@@ -1,4 +1,4 @@
-"""What is particular to each technique: its paper's defaults, losses, constraints and latents."""
+"""What is specific to each technique: defaults of its paper, losses, constraints and latents."""
 
 import inspect
 
@@ -30,7 +30,7 @@ from gan_lightning.penalties import gradient_penalty
 from gan_lightning.techniques import began
 
 SHAPES = [VECTOR, IMAGE]
-CLASSES_TOO = [0, CLASSES]
+CLASS_COUNTS = [0, CLASSES]
 
 NAMES = {
     "dcgan": "DCGAN",
@@ -42,7 +42,7 @@ NAMES = {
     "sagan": "SAGAN",
 }
 
-# Each value with where it stands in the technique's paper.
+# Each value with its source, by default a section of the technique's paper.
 DEFAULTS = {
     # Radford et al. 2016.
     "dcgan": {
@@ -104,7 +104,7 @@ DEFAULTS = {
         "n_critic": (1, "section 3.4"),
         "critic_lr": (1e-4, "section 4.1"),
         "generator_lr": (1e-4, "section 4.1"),
-        "betas": ((0.9, 0.999), "section 4.1, Adam's own"),
+        "betas": ((0.9, 0.999), "section 4.1, the defaults of Adam"),
         "network": ("autoencoder", "section 3.5"),
         "skip_connections": (False, "an option of section 3.5.1"),
         "residual_steps": (0, "an option of section 3.5.1"),
@@ -132,7 +132,7 @@ DEFAULTS = {
     },
 }
 
-# The channels at a size, generator's and critic's, with their place.
+# Channels of the generator and critic at an image size, with their source.
 WIDTHS = {
     ("dcgan", 64): (128, 64, "section 4, figure 1; the critic's is the usual choice"),
     ("wgan", 64): (128, 64, "section 4.1, as DCGAN"),
@@ -154,10 +154,10 @@ LOSSES = {
 }
 
 
-# Every technique.
+# All techniques.
 
 
-def test_the_techniques_are_the_seven_that_the_package_exports():
+def test_the_package_exports_seven_techniques():
     assert {name: technique.__name__ for name, technique in TECHNIQUES.items()} == NAMES
     for name, technique in TECHNIQUES.items():
         assert getattr(gan_lightning, NAMES[name]) is technique
@@ -166,25 +166,25 @@ def test_the_techniques_are_the_seven_that_the_package_exports():
 
 
 @every_technique
-def test_defaults_are_the_papers(name):
+def test_defaults_match_the_papers(name):
     parameters = inspect.signature(TECHNIQUES[name]).parameters
-    for key, (value, place) in DEFAULTS[name].items():
-        assert parameters[key].default == value, f"{key}: {place}"
-    for off in ("num_classes", "ema_decay", "decay_steps"):
-        default = (parameters.get(off) or inspect.signature(GAN).parameters[off]).default
+    for key, (value, source) in DEFAULTS[name].items():
+        assert parameters[key].default == value, f"{key}: {source}"
+    for disabled in ("num_classes", "ema_decay", "decay_steps"):
+        default = (parameters.get(disabled) or inspect.signature(GAN).parameters[disabled]).default
         assert default == 0
 
 
 @pytest.mark.parametrize(("name", "size"), WIDTHS)
-def test_widths_are_the_papers(name, size):
-    generator_width, critic_width, place = WIDTHS[name, size]
+def test_widths_match_the_papers(name, size):
+    generator_width, critic_width, source = WIDTHS[name, size]
     with torch.device("meta"):
         model = TECHNIQUES[name]((3, size, size))
-    assert (model.generator_width, model.critic_width) == (generator_width, critic_width), place
+    assert (model.generator_width, model.critic_width) == (generator_width, critic_width), source
 
 
 @every_kind
-def test_on_any_network_every_technique_has_the_same_widths(name):
+def test_default_widths_depend_only_on_the_network(name):
     for network, family in FAMILIES.items():
         with torch.device("meta"):
             model = TECHNIQUES[name]((3, 32, 32), network=network)
@@ -192,7 +192,7 @@ def test_on_any_network_every_technique_has_the_same_widths(name):
 
 
 @every_technique
-def test_the_optimisers_get_the_defaults(name):
+def test_the_optimisers_use_the_defaults(name):
     defaults = {key: value for key, (value, _) in DEFAULTS[name].items()}
     model = TECHNIQUES[name](VECTOR, generator_width=8, critic_width=8)
     assert model.n_critic == defaults["n_critic"]
@@ -213,7 +213,7 @@ def test_the_optimisers_get_the_defaults(name):
 
 
 @every_technique
-def test_the_optimisers_get_what_is_given(name):
+def test_the_optimisers_use_given_values(name):
     betas = {"betas": [0.3, 0.7]} if "betas" in DEFAULTS[name] else {}
     model = tiny(name, critic_lr=0.25, generator_lr=0.125, **betas)
     groups = [optimizer.param_groups[0] for optimizer in model.configure_optimizers()[0]]
@@ -222,7 +222,7 @@ def test_the_optimisers_get_what_is_given(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_losses_are_the_papers(name):
+def test_losses_match_the_papers(name):
     model = tiny(name)
     real, fake = torch.randn(2, 16)
     critic_loss, generator_loss = LOSSES[name]
@@ -243,7 +243,7 @@ def test_every_technique_has_its_losses_tested():
 
 
 @every_technique
-def test_latents_are_the_papers(name):
+def test_latents_match_the_papers(name):
     z = tiny(name, latent_dim=50).draw_latents(400)
     assert z.shape == (400, 50)
     assert z.mean().item() == pytest.approx(0, abs=0.05)
@@ -253,14 +253,14 @@ def test_latents_are_the_papers(name):
         assert 0.99 < z.max() <= 1
         assert z.std().item() == pytest.approx(3**-0.5, abs=0.02)
     else:
-        # Normal: of 20,000 values some are beyond 3, and 68 % within 1.
+        # Normal: some of 20,000 values exceed 3, and 68 % are within 1.
         assert z.abs().max() > 3
         assert z.std().item() == pytest.approx(1, abs=0.03)
         assert (z.abs() < 1).float().mean().item() == pytest.approx(0.683, abs=0.02)
 
 
 @every_technique
-def test_only_the_gradient_penalty_is_a_penalty(name):
+def test_only_wgan_gp_has_a_penalty(name):
     model = tiny(name)
     penalties = [model.penalty] if name == "wgan_gp" else []
     assert [(each.term, each.every) for each in model.critic_regularizers()] == [
@@ -269,7 +269,7 @@ def test_only_the_gradient_penalty_is_a_penalty(name):
     assert not model.generator_regularizers()
 
 
-# What the papers say one can watch.
+# Logged quantities.
 
 
 @pytest.mark.parametrize("name", ["wgan", "wgan_gp"])
@@ -278,7 +278,7 @@ def test_the_wasserstein_estimate_is_the_difference_of_the_means(name):
     assert tiny(name).watch(real, fake)["wasserstein"].item() == 4.5
 
 
-def test_accuracy_is_the_share_told_rightly():
+def test_accuracy_is_the_share_of_correctly_classified_samples():
     terms = tiny("dcgan").watch(
         torch.tensor([1.0, -1.0, 2.0, 3.0]), torch.tensor([-1.0, 2.0, 4.0, 6.0])
     )
@@ -288,7 +288,7 @@ def test_accuracy_is_the_share_told_rightly():
     }
 
 
-def test_begans_convergence_is_the_papers_measure():
+def test_began_logs_the_convergence_measure_of_its_paper():
     model = tiny("began", gamma=0.5)
     model.k.fill_(0.3)
     terms = model.watch(torch.tensor([1.0, 3.0]), torch.tensor([0.5, 0.7]))
@@ -297,10 +297,10 @@ def test_begans_convergence_is_the_papers_measure():
     assert terms["k"].item() == pytest.approx(0.3)
 
 
-# The survey's small choices.
+# Options of the losses.
 
 
-def test_dcgans_generator_can_play_minimax():
+def test_dcgan_can_use_the_minimax_objective():
     model, fake = tiny("dcgan", objective="minimax"), torch.randn(16)
     torch.testing.assert_close(
         model.generator_loss(fake), -torch.nn.functional.softplus(fake).mean()
@@ -308,12 +308,12 @@ def test_dcgans_generator_can_play_minimax():
 
 
 @pytest.mark.parametrize("name", ["dcgan", "sngan"])
-def test_an_unknown_objective_is_refused(name):
+def test_an_unknown_objective_is_rejected(name):
     with pytest.raises(ValueError, match="there is no objective 'wasserstein': choose from"):
         tiny(name, objective="wasserstein")
 
 
-def test_dcgans_labels_can_be_smoothed():
+def test_labels_of_dcgan_can_be_smoothed():
     model = tiny("dcgan", real_label=0.9, fake_label=0.1)
     real, fake = torch.randn(2, 16)
     expected = losses.logistic_critic_loss(real, fake, 0.9, 0.1)
@@ -323,14 +323,14 @@ def test_dcgans_labels_can_be_smoothed():
             tiny("dcgan", **labels)
 
 
-def test_lsgans_targets_can_be_set():
+def test_targets_of_lsgan_can_be_set():
     model = tiny("lsgan", fake_target=-1, real_target=1, generator_target=0)
     real, fake = torch.tensor([2.0, 1.0]), torch.tensor([0.0, 1.0])
     assert model.critic_loss(real, fake).item() == pytest.approx((1 + 0) / 4 + (1 + 4) / 4)
     assert model.generator_loss(fake).item() == pytest.approx(1 / 4)
 
 
-def test_sngan_can_take_softplus_in_place_of_the_hinge():
+def test_sngan_can_use_softplus_instead_of_the_hinge_loss():
     model = tiny("sngan", objective="softplus")
     real, fake = torch.randn(2, 16)
     expected = losses.logistic_critic_loss(real, fake)
@@ -339,7 +339,7 @@ def test_sngan_can_take_softplus_in_place_of_the_hinge():
 
 
 @pytest.mark.parametrize(("one_sided", "target"), [(True, 1.0), (False, 0.0), (True, 0.5)])
-def test_wgan_gps_penalty_has_a_side_and_a_target(one_sided, target):
+def test_the_penalty_of_wgan_gp_can_be_one_sided_and_has_a_target(one_sided, target):
     model = tiny("wgan_gp", one_sided=one_sided, penalty_target=target)
     real, fake = torch.randn(2, 6, 2)
     torch.manual_seed(1)
@@ -351,7 +351,7 @@ def test_wgan_gps_penalty_has_a_side_and_a_target(one_sided, target):
 # WGAN.
 
 
-def test_wgans_long_phases_are_where_the_authors_have_them():
+def test_long_phases_of_wgan_match_the_code_of_the_authors():
     model = tiny("wgan", n_critic=5, long_n_critic=100)
     updates = {update: model.critic_updates(update) for update in range(1002)}
     long = {update for update, count in updates.items() if count == 100}
@@ -362,7 +362,7 @@ def test_wgans_long_phases_are_where_the_authors_have_them():
         tiny("wgan", n_critic=5, long_n_critic=3)
 
 
-def test_a_long_phase_goes_through_the_batch_again_with_new_noise(monkeypatch):
+def test_a_long_phase_reuses_the_batch_with_new_noise(monkeypatch):
     model = tiny("wgan", n_critic=2, long_n_critic=5)
     seen = []
     objective = model.critic_objective
@@ -379,10 +379,10 @@ def test_a_long_phase_goes_through_the_batch_again_with_new_noise(monkeypatch):
 
 
 @pytest.mark.parametrize("clip", [0.01, 0.003])
-@pytest.mark.parametrize("num_classes", CLASSES_TOO)
+@pytest.mark.parametrize("num_classes", CLASS_COUNTS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_wgans_critic_stays_within_the_clip(shape, num_classes, clip, monkeypatch):
-    # A rate that leaves the range in a single step.
+def test_the_critic_of_wgan_is_clipped(shape, num_classes, clip, monkeypatch):
+    # With this learning rate, a single step leaves the range.
     model = tiny("wgan", shape, num_classes, clip=clip, n_critic=2, critic_lr=0.1)
     limit = pytest.approx(clip)
 
@@ -393,17 +393,17 @@ def test_wgans_critic_stays_within_the_clip(shape, num_classes, clip, monkeypatc
     reached = []
     clip_critic = model.after_critic_step
 
-    def clip_and_look(real, fake):
+    def clip_and_record(real, fake):
         before = max(largest())
         clip_critic(real, fake)
         reached.append((before > clip, max(largest())))
 
-    monkeypatch.setattr(model, "after_critic_step", clip_and_look)
+    monkeypatch.setattr(model, "after_critic_step", clip_and_record)
     train(model, batches(shape), max_steps=2)
     assert reached == [(True, limit)] * 4
 
 
-def test_wgans_generator_is_not_clipped():
+def test_the_generator_of_wgan_is_not_clipped():
     assert max(p.abs().max() for p in tiny("wgan").generator.parameters()) > 0.1
 
 
@@ -416,24 +416,24 @@ NORMS = (
 )
 
 
-@pytest.mark.parametrize("num_classes", CLASSES_TOO)
+@pytest.mark.parametrize("num_classes", CLASS_COUNTS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_wgan_gps_critic_does_not_normalise(shape, num_classes):
+def test_the_critic_of_wgan_gp_has_no_normalisation(shape, num_classes):
     critic = tiny("wgan_gp", shape, num_classes).critic
     assert not [m for m in critic.modules() if isinstance(m, NORMS)]
     assert not [m for m in critic.modules() if is_parametrized(m)]
 
 
-def test_wgan_gps_critic_can_have_layer_norm_and_not_batch_norm():
+def test_the_critic_of_wgan_gp_allows_layer_norm_but_not_batch_norm():
     critic = tiny("wgan_gp", IMAGE, critic_norm="layer").critic
     assert [m for m in critic.modules() if isinstance(m, nn.GroupNorm)]
     with pytest.raises(ValueError, match="critic_norm must be none or layer"):
         tiny("wgan_gp", IMAGE, critic_norm="batch")
 
 
-@pytest.mark.parametrize("num_classes", CLASSES_TOO)
+@pytest.mark.parametrize("num_classes", CLASS_COUNTS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_wgan_gp_weighs_the_gradient_penalty(shape, num_classes):
+def test_wgan_gp_weights_the_gradient_penalty(shape, num_classes):
     model = tiny("wgan_gp", shape, num_classes, penalty_weight=3)
     real, fake = torch.randn(2, 6, *shape)
     y = torch.arange(6) % CLASSES if num_classes else None
@@ -448,7 +448,7 @@ def test_wgan_gp_weighs_the_gradient_penalty(shape, num_classes):
 # BEGAN.
 
 
-def test_begans_k_moves_by_the_stated_rule():
+def test_k_of_began_follows_its_update_rule():
     model = tiny("began", gamma=0.5, lambda_k=0.1)
     assert model.k.item() == 0
     # k + 0.1 (0.5 real - fake), by hand.
@@ -460,12 +460,12 @@ def test_begans_k_moves_by_the_stated_rule():
         (30.0, 1.0, 1.0),
         (2.0, 1.5, 0.95),
     ]:
-        # Of two samples each, whose mean it is.
+        # Each mean is over two samples.
         model.after_critic_step(torch.tensor([0, 2 * real]), torch.tensor([fake, fake]))
         assert model.k.item() == pytest.approx(k, abs=1e-6)
 
 
-def test_begans_k_follows_the_scores_of_each_critic_update(monkeypatch):
+def test_k_of_began_is_updated_after_each_critic_update(monkeypatch):
     model = tiny("began", gamma=2.0, lambda_k=0.05, n_critic=3)
     ks, scores = [0.0], []
     objective, move_k = model.critic_objective, model.after_critic_step
@@ -490,20 +490,20 @@ def test_begans_k_follows_the_scores_of_each_critic_update(monkeypatch):
         assert 0 < after < 1
 
 
-def test_begans_k_is_saved_and_not_trained():
+def test_k_of_began_is_saved_but_not_trained():
     model = tiny("began")
     model.k.fill_(0.25)
     assert state(model)["k"].item() == 0.25
     assert "k" not in dict(model.named_parameters())
 
 
-def rates(model):
+def learning_rates(model):
     return [optimizer.param_groups[0]["lr"] for optimizer in model.trainer.optimizers]
 
 
-def test_began_halves_its_rates_where_the_convergence_measure_stalls(monkeypatch):
+def test_began_halves_learning_rates_when_its_convergence_measure_stalls(monkeypatch):
     model = tiny("began", halving_interval=2, critic_lr=0.008, generator_lr=0.004, least_lr=0.0015)
-    # Two updates each: falling, rising, falling but not below the least, falling below it.
+    # Two updates each: falling, rising, falling but not below the minimum, falling below it.
     measures = iter([5.0, 5.0, 3.0, 3.0, 4.0, 4.0, 3.5, 3.5, 2.0, 2.0])
     monkeypatch.setattr(model, "_measure", lambda real, fake: torch.tensor(next(measures)))
     monkeypatch.setattr(model, "watch", lambda real, fake: {})
@@ -511,41 +511,41 @@ def test_began_halves_its_rates_where_the_convergence_measure_stalls(monkeypatch
 
     class Watch(pl.Callback):
         def on_train_batch_end(self, trainer, pl_module, *_):
-            seen.append(rates(pl_module))
+            seen.append(learning_rates(pl_module))
 
     train(model, batches(), max_steps=10, callbacks=Watch())
-    # The generator's is not halved to below the least.
+    # The learning rate of the generator is not halved to below the minimum.
     whole, half, quarter = [0.008, 0.004], [0.004, 0.002], [0.002, 0.0015]
     assert seen == [whole] * 5 + [half] * 2 + [quarter] * 3
     assert model.least_convergence_sum.item() == 4
 
 
 @pytest.mark.parametrize("arguments", [{"halving_interval": 0}, {"decay_steps": 1000}])
-def test_began_halves_nothing_when_it_is_not_to(arguments):
+def test_began_does_not_halve_learning_rates_when_disabled(arguments):
     model = tiny("began", **({"halving_interval": 1} | arguments))
     assert model.halving_interval == 0
     train(model, batches(), max_steps=4)
     decay = 1 - 4 / 1000 if "decay_steps" in arguments else 1
-    assert rates(model) == pytest.approx([1e-4 * decay] * 2)
+    assert learning_rates(model) == pytest.approx([1e-4 * decay] * 2)
 
 
-def test_a_rate_below_the_least_stays_where_it_is(monkeypatch):
+def test_began_does_not_change_a_learning_rate_below_the_minimum(monkeypatch):
     model = tiny("began", halving_interval=1, critic_lr=1e-6, generator_lr=1e-6)
     monkeypatch.setattr(model, "_measure", lambda real, fake: torch.tensor(1.0))
     train(model, batches(), max_steps=3)
-    assert rates(model) == [1e-6, 1e-6]
+    assert learning_rates(model) == [1e-6, 1e-6]
 
 
-def test_an_interval_that_is_not_a_number_does_not_end_the_halving(monkeypatch):
+def test_began_halves_again_after_an_interval_that_is_not_a_number(monkeypatch):
     model = tiny("began", halving_interval=1, least_lr=0.0)
     measures = iter([3.0, 3.0, float("nan"), float("nan"), 4.0, 4.0])
     monkeypatch.setattr(model, "_measure", lambda real, fake: torch.tensor(next(measures)))
     train(model, batches(), max_steps=3)
     assert model.least_convergence_sum.item() == 3
-    assert rates(model) == [0.5e-4, 0.5e-4]
+    assert learning_rates(model) == [0.5e-4, 0.5e-4]
 
 
-def test_begans_balance_is_that_of_all_ranks(monkeypatch):
+def test_began_balances_over_all_ranks(monkeypatch):
     model = tiny("began", gamma=0.5, lambda_k=0.1)
     # The other rank has errors of 3 and 0.6.
     monkeypatch.setattr(began, "mean_over_ranks", lambda x: (x + torch.tensor([3.0, 0.6])) / 2)
@@ -554,7 +554,7 @@ def test_begans_balance_is_that_of_all_ranks(monkeypatch):
     assert model.convergence_sum.item() == pytest.approx(2 + abs(0.5 * 2 - 0.4))
 
 
-def test_begans_residuals_vanish():
+def test_residuals_of_began_vanish():
     model = tiny("began", IMAGE, residual_steps=4, ema_decay=0.5)
     seen = []
 
@@ -572,7 +572,7 @@ def test_begans_residuals_vanish():
     assert seen == [{1.0}, {0.75}, {0.5}, {0.25}, {0.0}, {0.0}]
 
 
-def test_began_offers_its_options_on_auto_encoders_alone():
+def test_began_offers_its_options_only_with_auto_encoders():
     for options in ({"skip_connections": True}, {"residual_steps": 10}):
         with pytest.raises(ValueError, match="need network autoencoder"):
             tiny("began", IMAGE, network="resnet", **options)
@@ -590,7 +590,7 @@ SPECTRAL = {"sngan": ["critic"], "sagan": ["critic", "generator"]}
 
 
 @pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)
-def test_spectral_normalisation_is_where_the_papers_have_it(name, shape, num_classes):
+def test_spectral_normalisation_is_placed_as_in_the_papers(name, shape, num_classes):
     model = tiny(name, shape, num_classes)
     for key in ("critic", "generator"):
         for module in getattr(model, key).modules():
@@ -604,7 +604,7 @@ def test_spectral_normalisation_is_where_the_papers_have_it(name, shape, num_cla
 
 
 @every_technique
-def test_attention_is_in_both_of_sagans_networks_alone(name):
+def test_only_sagan_has_attention_and_in_both_networks(name):
     model = tiny(name, IMAGE)
     for network in (model.generator, model.critic):
         found = [m for m in network.modules() if type(m).__name__ == "SelfAttention2d"]
@@ -612,7 +612,7 @@ def test_attention_is_in_both_of_sagans_networks_alone(name):
 
 
 @pytest.mark.parametrize("name", CONDITIONAL)
-def test_the_critics_of_all_conditional_techniques_project_the_label(name):
+def test_critics_of_conditional_techniques_project_the_label(name):
     for shape in SHAPES:
         projection = tiny(name, shape, CLASSES).critic.head.projection
         assert projection.weight.shape[0] == CLASSES
@@ -620,7 +620,7 @@ def test_the_critics_of_all_conditional_techniques_project_the_label(name):
 
 # Learning.
 
-# The papers' rates are for hundreds of thousands of updates.
+# Learning rates of the papers are for hundreds of thousands of updates.
 FAST = {
     "dcgan": {"critic_lr": 2e-3, "generator_lr": 5e-4},
     "wgan": {"clip": 0.1, "critic_lr": 1e-3, "generator_lr": 1e-3},
@@ -633,7 +633,7 @@ FAST = {
 
 
 @every_technique
-def test_it_learns_where_the_samples_are(name):
+def test_every_technique_learns_the_mean_of_the_data(name):
     mean = torch.tensor([2.0, -2.0])
     widths = {"generator_width": 32, "critic_width": 32}
     model = TECHNIQUES[name](VECTOR, **widths, **FAST.get(name, {}))

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole, or as they were."""
+"""Checkpoints on disk: written completely, or left unchanged."""
 
 import os
 
@@ -18,7 +18,7 @@ def test_a_checkpoint_is_written_and_read(tmp_path):
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "torch.save"])
-def test_a_write_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch, step):
+def test_a_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch, step):
     path = tmp_path / "one.ckpt"
     AtomicCheckpointIO().save_checkpoint({"x": 1}, path)
     before = path.read_bytes()
@@ -33,7 +33,7 @@ def test_a_write_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch, step):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_has_left_is_removed_after_a_while(tmp_path):
+def test_old_partial_files_of_a_killed_process_are_removed(tmp_path):
     old, new = tmp_path / "step=1.ckpt.77.part", tmp_path / "step=2.ckpt.78.part"
     for part in (old, new):
         part.write_bytes(b"half")
@@ -43,7 +43,7 @@ def test_what_a_killed_process_has_left_is_removed_after_a_while(tmp_path):
     assert sorted(tmp_path.iterdir()) == [new, path]
 
 
-def test_the_command_line_writes_so(fit, monkeypatch):
+def test_the_command_line_writes_checkpoints_atomically(fit, monkeypatch):
     written = []
     save = AtomicCheckpointIO.save_checkpoint
 

@@ -1,4 +1,4 @@
-"""Several devices: two processes of the real command line, on the loopback."""
+"""Several devices: two processes of the real command line, on the loopback interface."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ TINY = ("--model.generator_width=8", "--model.critic_width=8")
 
 @pytest.fixture
 def command(program):
-    """``command(*arguments, devices=2)`` runs one; its exit code, and what it said."""
+    """``command(name, *arguments, devices=2)`` runs a command; its exit code and output."""
 
     def run(name, *arguments, devices=2):
         return program(*arguments, command=name, devices=devices).ended()
@@ -41,10 +41,10 @@ def test_two_processes_train_and_score_with_the_default_strategy(command, tmp_pa
     assert all(float(row["fd1797_digits_cnn"]) > 0 for row in scored)
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 4
-    # Each rank draws noise of its own.
+    # Each rank draws its own noise.
     first, second = (state["cpu"] for state in checkpoint["rng_states"])
     assert not torch.equal(first, second)
-    # Ranks have running statistics of their own; scored is the generator that was saved.
+    # Ranks have their own running statistics; the generator that was saved is the one scored.
     code, error = command("validate", "--ckpt_path", folder / "checkpoints/last.ckpt", devices=1)
     assert code == 0, error
     again = json.loads((tmp_path / "Digits-WGANGP" / "version_1" / "validate.json").read_text())
@@ -54,7 +54,7 @@ def test_two_processes_train_and_score_with_the_default_strategy(command, tmp_pa
 
 @pytest.fixture(scope="module")
 def trained(fit_once):
-    """``trained(data)``: a checkpoint of a run on it, made once."""
+    """``trained(data)``: a checkpoint of a run on this data set, trained once."""
 
     @cache
     def train(data):
@@ -76,14 +76,14 @@ def trained(fit_once):
         ("Ring", "swd,modes,high_quality", 3),
     ],
 )
-def test_two_processes_score_as_one_does_of_uneven_shares(
+def test_two_processes_with_uneven_shares_score_as_one_does(
     command, trained, tmp_path, data, metrics, names
 ):
     scores = []
     for run, devices in ((0, 1), (1, 2)):
         code, error = command(
             *("validate", "--ckpt_path", trained(data)),
-            # In blocks of 100.
+            # Blocks of 100 samples.
             *(f"--evaluate.metrics={metrics}", "--evaluate.num_samples=603"),
             *("--evaluate.batch_size=100", "--evaluate.cache_dir=null"),
             devices=devices,
@@ -96,7 +96,7 @@ def test_two_processes_score_as_one_does_of_uneven_shares(
     assert two == pytest.approx(one, rel=1e-6)
 
 
-def test_what_the_first_process_refuses_stops_the_others_too(command):
+def test_an_error_in_the_first_process_stops_the_others(command):
     code, error = command(
         *("fit", "--model=DCGAN", "--data=Digits", *TINY, "--evaluate.num_samples=5"),
     )
@@ -106,7 +106,7 @@ def test_what_the_first_process_refuses_stops_the_others_too(command):
 
 
 def padded_scores(devices):
-    """The scores of a set that torch's sampler fills up, so that ranks have equal shares."""
+    """The scores on a data set that torch's sampler pads, so that ranks have equal shares."""
     pl.seed_everything(0)
     images = Digits().load("train")[0][:101] / 127.5 - 1
     trainer = pl.Trainer(
@@ -118,7 +118,7 @@ def padded_scores(devices):
     return scores
 
 
-def test_samples_that_torchs_sampler_repeats_count_once(ranks):
+def test_samples_that_the_sampler_repeats_count_once(ranks):
     two, _ = ranks(padded_scores, 2)
     one = padded_scores(1)
     assert sorted(one) == sorted(two) == ["fd101_digits_cnn_val", "is101_digits_cnn", "step"]

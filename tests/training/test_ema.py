@@ -1,4 +1,4 @@
-"""The average of a network: what is averaged, and what is copied."""
+"""The moving average of a network: which tensors are averaged, and which are copied."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from gan_lightning.training.ema import update_average
 
 
 def pair(make):
-    """The same kind of network twice, with different weights and statistics."""
+    """Two networks of the same architecture, with different weights and statistics."""
     networks = make(), make()
     for network in networks:
         for parameter in network.parameters():
@@ -60,7 +60,7 @@ def test_counters_are_copied():
     assert average[1].num_batches_tracked.item() == 7
 
 
-def test_the_vectors_of_power_iterations_are_copied():
+def test_power_iteration_vectors_are_copied():
     average, network = pair(spectral)
     vectors = [name for name in network.state_dict() if name.endswith(("._u", "._v"))]
     assert len(vectors) == 4
@@ -70,7 +70,7 @@ def test_the_vectors_of_power_iterations_are_copied():
 
 
 @pytest.mark.parametrize("make", [normalised, spectral])
-def test_the_averaged_network_is_left_alone(make):
+def test_the_source_network_is_not_changed(make):
     average, network = pair(make)
     before = state(network)
     update_average(average, network, 0.9)
@@ -78,7 +78,7 @@ def test_the_averaged_network_is_left_alone(make):
         assert torch.equal(tensor, before[name]), name
 
 
-def test_a_norm_without_statistics_is_averaged_too():
+def test_a_norm_layer_without_running_statistics_is_averaged():
     average, network = pair(lambda: nn.BatchNorm1d(3, track_running_stats=False))
     nn.init.constant_(average.weight, 1)
     nn.init.constant_(network.weight, 3)

@@ -1,4 +1,4 @@
-"""Compiled objectives, a captured iteration, and steps that nothing waits for."""
+"""Compiled objectives, captured iterations, and steps without synchronisation."""
 
 import copy
 import gc
@@ -32,11 +32,11 @@ from gan_lightning.training import iteration
 from gan_lightning.training.divergence import StopOnDivergence
 from gan_lightning.utils.errors import UserError
 
-# Steps that nothing waits for.
+# Steps without synchronisation.
 
 
 class NoWaiting(TorchDispatchMode):
-    """Refuses to hand a tensor's value to the host."""
+    """Raises if the host reads the value of a tensor."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func.overloadpacket in (torch.ops.aten._local_scalar_dense, torch.ops.aten.is_nonzero):
@@ -44,7 +44,7 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_mode_sees_a_value_that_is_read():
+def test_the_mode_detects_a_value_that_is_read():
     with NoWaiting():
         tensor = torch.ones(())
         for read in (tensor.item, lambda: float(tensor), lambda: bool(tensor > 0)):
@@ -55,12 +55,12 @@ def test_the_mode_sees_a_value_that_is_read():
 @every_case
 def test_a_step_reads_no_value_from_the_device(name, shape, num_classes, monkeypatch):
     model = tiny(name, shape, num_classes, decay_steps=10, ema_decay=0.9)
-    step, made = type(model).training_step, []
+    step, steps = type(model).training_step, []
 
     def watched(self, batch, batch_idx):
         with NoWaiting():
             step(self, batch, batch_idx)
-        made.append(batch_idx)
+        steps.append(batch_idx)
 
     monkeypatch.setattr(type(model), "training_step", watched)
     check = StopOnDivergence.on_train_batch_end
@@ -71,7 +71,7 @@ def test_a_step_reads_no_value_from_the_device(name, shape, num_classes, monkeyp
 
     monkeypatch.setattr(StopOnDivergence, "on_train_batch_end", watched_check)
     train(model, batches(shape), max_steps=3)
-    assert len(made) == 3
+    assert len(steps) == 3
 
 
 @pytest.mark.gpu
@@ -91,7 +91,7 @@ def test_a_step_does_not_wait_for_the_gpu(name, shape, num_classes, monkeypatch)
     train(model, batches(shape), max_steps=3, accelerator="gpu", devices=1)
 
 
-def test_a_batch_that_is_there_is_not_moved():
+def test_a_batch_on_the_device_is_not_moved():
     data = Digits()
     x, y = samples(IMAGE, 4)
     batch = (x, None)
@@ -101,7 +101,7 @@ def test_a_batch_that_is_there_is_not_moved():
 
 
 @every_case_of_a_kind
-def test_nothing_that_a_step_computes_outlives_it(name, shape, num_classes):
+def test_tensors_of_a_step_are_freed_after_it(name, shape, num_classes):
     model = tiny(name, shape, num_classes, ema_decay=0.9)
     computed, alive = [], []
     for network in (model.generator, model.critic):
@@ -113,7 +113,7 @@ def test_nothing_that_a_step_computes_outlives_it(name, shape, num_classes):
             alive.extend(ref for ref in computed if ref() is not None)
 
     gc.collect()
-    gc.disable()  # no cycle is to be left to it
+    gc.disable()  # tensors must not need it to be freed
     try:
         train(model, batches(shape), max_steps=3, callbacks=[Look()], log_every_n_steps=1)
     finally:
@@ -126,7 +126,7 @@ def test_nothing_that_a_step_computes_outlives_it(name, shape, num_classes):
 
 @pytest.fixture
 def traced(monkeypatch):
-    """Objectives are compiled as they are for kernels, which are not generated: that takes long."""
+    """Objectives are traced as usual, but no kernels are generated, which would take long."""
     compile_ = torch.compile
 
     def trace(function, *, options, **arguments):
@@ -141,7 +141,7 @@ def traced(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["dcgan", "wgan_gp"])
-def test_a_traced_run_equals_one_that_is_not(name, tmp_path, traced):
+def test_a_traced_run_equals_an_eager_run(name, tmp_path, traced):
     torch._dynamo.utils.counters.clear()
     compiled = run(name, tmp_path, False, compile=True)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
@@ -150,10 +150,10 @@ def test_a_traced_run_equals_one_that_is_not(name, tmp_path, traced):
 
 @pytest.mark.slow
 @every_technique
-def test_compiled_objectives_equal_the_others(name):
+def test_compiled_objectives_equal_eager_ones(name):
     torch._dynamo.reset()
     model = tiny(name, IMAGE)
-    as_is = copy.deepcopy(model)
+    eager = copy.deepcopy(model)
     x, _ = samples(IMAGE, 8)
     z = model.draw_latents(8)
     for objective, arguments in (
@@ -162,7 +162,7 @@ def test_compiled_objectives_equal_the_others(name):
     ):
         ours, losses = [], []
         for gan, function in (
-            (as_is, getattr(type(as_is), objective)),
+            (eager, getattr(type(eager), objective)),
             (model, iteration.compiled(getattr(type(model), objective))),
         ):
             gan.zero_grad()
@@ -176,7 +176,7 @@ def test_compiled_objectives_equal_the_others(name):
         torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-5)
         assert ours[0].norm() > 0
         assert (ours[0] - ours[1]).norm() <= 1e-5 * ours[0].norm()
-        assert_same_state(model, as_is)
+        assert_same_state(model, eager)
 
 
 def assert_same_state(one, other):
@@ -199,7 +199,7 @@ def run(
     disturbance=0.0,
     **options,
 ):
-    """The module, the trainer and what it logged; of weights disturbed by such a share."""
+    """The module, the trainer and its logs; ``disturbance`` is relative to the first weights."""
     torch.manual_seed(0)
     options = {"n_critic": 2, "decay_steps": 30, "ema_decay": 0.9} | options
     model = tiny(name, IMAGE, cuda_graph=cuda_graph, **options)
@@ -228,7 +228,7 @@ def run(
 
 
 def assert_close(one, other, tolerance):
-    """The weights and the averages, and what was logged on the way."""
+    """Compare the weights, the averages and the logs of two runs."""
     for name, tensor in one[0].state_dict().items():
         torch.testing.assert_close(
             other[0].state_dict()[name], tensor, rtol=tolerance, atol=tolerance
@@ -239,16 +239,16 @@ def assert_close(one, other, tolerance):
 
 
 @every_technique
-def test_a_captured_run_equals_one_that_is_not(name, tmp_path, as_if_captured):
-    as_is, captured = run(name, tmp_path, False), run(name, tmp_path, True)
+def test_a_captured_run_equals_an_eager_run(name, tmp_path, as_if_captured):
+    eager, captured = run(name, tmp_path, False), run(name, tmp_path, True)
     assert captured[1].global_step == 12
     assert len(as_if_captured) == 12 - iteration.WARM_UP
     assert len(captured[2]) == 4
-    assert_close(as_is, captured, 1e-5)
+    assert_close(eager, captured, 1e-5)
 
 
 @every_kind
-def test_a_captured_run_resumes_and_its_checkpoint_is_as_any(name, tmp_path, as_if_captured):
+def test_a_captured_run_resumes_from_a_standard_checkpoint(name, tmp_path, as_if_captured):
     whole = run(name, tmp_path, True)
     run(name, tmp_path, True, max_steps=6)
     half = torch.load(tmp_path / "True6.ckpt")
@@ -262,7 +262,7 @@ def test_a_captured_run_resumes_and_its_checkpoint_is_as_any(name, tmp_path, as_
         assert_close((whole[0], None, whole[2][2:]), resumed, 1e-5)
 
 
-def test_a_batch_of_another_size_has_a_graph_too(tmp_path, as_if_captured):
+def test_a_batch_of_another_size_has_its_own_graph(tmp_path, as_if_captured):
     runs = []
     for cuda_graph in (False, True):
         torch.manual_seed(0)
@@ -273,7 +273,7 @@ def test_a_batch_of_another_size_has_a_graph_too(tmp_path, as_if_captured):
     assert_close(*runs, 1e-5)
 
 
-def test_a_module_that_is_captured_can_be_copied(tmp_path, as_if_captured):
+def test_a_captured_module_can_be_copied(tmp_path, as_if_captured):
     model, _, _ = run("dcgan", tmp_path, True, max_steps=5)
     model._iteration = iteration.Iteration(lambda *_: {}, (), list, lambda loss: None)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -292,35 +292,35 @@ def test_an_optimiser_that_cannot_be_captured_is_refused(as_if_captured):
         train(model, batches(), max_steps=1)
 
 
-class WithNumbers(DCGAN):
+class WithFloat(DCGAN):
     def watch(self, real, fake):
         return {"weight": 0.5}
 
 
 @pytest.mark.parametrize("cuda_graph", [False, True])
-def test_a_number_can_be_watched(cuda_graph, as_if_captured):
-    model = WithNumbers(VECTOR, generator_width=8, critic_width=8, cuda_graph=cuda_graph)
+def test_a_float_can_be_watched(cuda_graph, as_if_captured):
+    model = WithFloat(VECTOR, generator_width=8, critic_width=8, cuda_graph=cuda_graph)
     trainer = train(model, batches(), max_steps=2, log_every_n_steps=1)
     assert trainer.callback_metrics["weight"] == 0.5
 
 
-def test_long_phases_have_a_graph_too(tmp_path, as_if_captured):
+def test_long_phases_have_their_own_graph(tmp_path, as_if_captured):
     options = {"long_n_critic": 4, "decay_steps": 0}
-    as_is, captured = (run("wgan", tmp_path, graph, 30, **options) for graph in (False, True))
+    eager, captured = (run("wgan", tmp_path, graph, 30, **options) for graph in (False, True))
     assert len(as_if_captured) == 30 - 2 * iteration.WARM_UP
-    assert_close(as_is, captured, 1e-5)
+    assert_close(eager, captured, 1e-5)
 
 
-def test_began_halves_the_rates_of_a_captured_run(tmp_path, as_if_captured):
+def test_began_halves_the_learning_rates_of_a_captured_run(tmp_path, as_if_captured):
     options = {"decay_steps": 0, "halving_interval": 2, "least_lr": 1e-6}
-    as_is, captured = (run("began", tmp_path, graph, 12, **options) for graph in (False, True))
+    eager, captured = (run("began", tmp_path, graph, 12, **options) for graph in (False, True))
     rates = [
         [float(optimizer.param_groups[0]["lr"]) for optimizer in trained[1].optimizers]
-        for trained in (as_is, captured)
+        for trained in (eager, captured)
     ]
     assert rates[0] == pytest.approx(rates[1])
     assert rates[0][0] < 1e-4
-    assert_close(as_is, captured, 1e-5)
+    assert_close(eager, captured, 1e-5)
 
 
 def test_a_captured_run_needs_one_gpu():
@@ -333,64 +333,64 @@ def test_a_captured_run_needs_one_gpu():
 
 @pytest.fixture
 def exact(monkeypatch):
-    """Kernels of a GPU that compute in float32, in the same order each time."""
+    """GPU kernels compute deterministically in float32."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
 
 
 def drift(one, other):
-    """How far two runs are apart, as a share of their weights."""
+    """The distance between the weights of two runs, relative to their norm."""
     one, other = (
         torch.cat([p.flatten() for p in trained[0].parameters()]) for trained in (one, other)
     )
     return float((one - other).norm() / one.norm())
 
 
-def assert_as_close_as_rounding_lets(as_is, other, disturbed):
-    """Not much further apart than two runs whose first weights differ in the sixth digit.
+def assert_equal_up_to_rounding(eager, other, disturbed):
+    """Check that two runs drift little more than runs whose first weights differ by 1e-6.
 
-    Gradients that are nothing but rounding, as of a bias before batch normalisation, are steps of
-    full size to Adam: no fixed bound holds for every technique.
+    Gradients that are pure rounding errors, such as those of a bias before batch normalisation,
+    become full steps in Adam, so no fixed bound holds for every technique.
     """
-    assert drift(as_is, disturbed) > 0
-    assert drift(as_is, other) <= 5 * drift(as_is, disturbed)
-    assert [step for step, _ in as_is[2]] == [step for step, _ in other[2]]
-    assert as_is[2][0][1] == pytest.approx(other[2][0][1], rel=1e-2, abs=1e-2)
+    assert drift(eager, disturbed) > 0
+    assert drift(eager, other) <= 5 * drift(eager, disturbed)
+    assert [step for step, _ in eager[2]] == [step for step, _ in other[2]]
+    assert eager[2][0][1] == pytest.approx(other[2][0][1], rel=1e-2, abs=1e-2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["wgan_gp", "sngan"])
-def test_a_compiled_run_compiles_once_and_its_checkpoint_is_as_any(name, tmp_path):
+def test_a_compiled_run_compiles_once_and_writes_a_standard_checkpoint(name, tmp_path):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     compiled = run(name, tmp_path, False, compile=True)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
     checkpoint = torch.load(tmp_path / "False12.ckpt")
     assert load(tmp_path / "False12.ckpt").sample(2).shape == (2, *IMAGE)
-    as_is = run(name, tmp_path, False)
-    assert_as_close_as_rounding_lets(as_is, compiled, run(name, tmp_path, False, disturbance=1e-6))
+    eager = run(name, tmp_path, False)
+    assert_equal_up_to_rounding(eager, compiled, run(name, tmp_path, False, disturbance=1e-6))
     run(name, tmp_path, False)
     assert checkpoint.keys() == torch.load(tmp_path / "False12.ckpt").keys()
-    assert checkpoint["state_dict"].keys() == as_is[0].state_dict().keys()
+    assert checkpoint["state_dict"].keys() == eager[0].state_dict().keys()
 
 
 @every_kind
-def test_the_bound_tells_another_rate_from_rounding(name, tmp_path):
-    as_is, disturbed, slower = (
+def test_the_bound_distinguishes_another_learning_rate_from_rounding(name, tmp_path):
+    eager, disturbed, slower = (
         run(name, tmp_path, False, 20, **options)
         for options in ({}, {"disturbance": 1e-6}, {"critic_lr": 1e-5, "generator_lr": 1e-5})
     )
-    assert drift(as_is, slower) > 5 * drift(as_is, disturbed)
+    assert drift(eager, slower) > 5 * drift(eager, disturbed)
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("options", [{}, {"compile": True}, {"channels_last": True}])
 @every_technique
-def test_on_a_gpu_a_captured_run_equals_one_that_is_not(name, options, tmp_path, exact):
+def test_on_a_gpu_a_captured_run_equals_an_eager_run(name, options, tmp_path, exact):
     torch._dynamo.reset()
     usual = {"max_steps": 100, "device": "gpu", "decay_steps": 200}
-    assert_as_close_as_rounding_lets(
+    assert_equal_up_to_rounding(
         run(name, tmp_path, False, **usual),
         run(name, tmp_path, True, **usual, **options),
         run(name, tmp_path, False, **usual, disturbance=1e-6),
@@ -405,9 +405,9 @@ def test_on_a_gpu_a_captured_run_equals_one_that_is_not(name, options, tmp_path,
         ("began", {"decay_steps": 0, "halving_interval": 5, "least_lr": 1e-6}),
     ],
 )
-def test_on_a_gpu_long_phases_and_halving_are_as_without_a_graph(name, options, tmp_path, exact):
+def test_on_a_gpu_captured_long_phases_and_halving_equal_eager_ones(name, options, tmp_path, exact):
     usual = {"max_steps": 40, "device": "gpu"} | options
-    assert_as_close_as_rounding_lets(
+    assert_equal_up_to_rounding(
         run(name, tmp_path, False, **usual),
         run(name, tmp_path, True, **usual),
         run(name, tmp_path, False, **usual, disturbance=1e-6),
@@ -421,7 +421,7 @@ def test_on_a_gpu_a_captured_run_resumes(name, tmp_path, exact):
     run(name, tmp_path, True, max_steps=6, device="gpu")
     for cuda_graph in (True, False):
         resumed = run(name, tmp_path, cuda_graph, ckpt_path=tmp_path / "True6.ckpt", device="gpu")
-        assert_as_close_as_rounding_lets(
+        assert_equal_up_to_rounding(
             (whole[0], None, whole[2][2:]),
             resumed,
             run(name, tmp_path, False, device="gpu", disturbance=1e-6),
@@ -438,13 +438,13 @@ def test_on_a_gpu_a_captured_run_trains_in_bfloat16(name, tmp_path):
     assert all(p.isfinite().all() for p in model.parameters())
 
 
-# Maps with their channels innermost.
+# Channels last.
 
 
 @every_kind
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_a_checkpoint_goes_on_with_its_channels_elsewhere(name, channels_last, tmp_path):
-    # The optimisers' moments are to be laid out as the weights are now.
+def test_a_run_resumes_with_another_memory_format(name, channels_last, tmp_path):
+    # The optimisers' moments must get the new layout of the weights.
     runs = {}
     for inner in (channels_last, not channels_last):
         torch.manual_seed(0)
@@ -464,27 +464,27 @@ def test_a_checkpoint_goes_on_with_its_channels_elsewhere(name, channels_last, t
 
 
 @every_kind
-def test_channels_last_is_the_same_in_another_order(name):
+def test_channels_last_computes_the_same_gradients(name):
     torch.manual_seed(0)
-    as_is = tiny(name, (3, 8, 8))
+    standard = tiny(name, (3, 8, 8))
     torch.manual_seed(0)
     other = tiny(name, (3, 8, 8), channels_last=True)
     inner = [p for p in other.critic.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
     assert inner
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in inner)
     x, _ = samples((3, 8, 8), 8)
-    z = as_is.draw_latents(8)
-    for model, real in ((as_is, x), (other, x.contiguous(memory_format=torch.channels_last))):
+    z = standard.draw_latents(8)
+    for model, real in ((standard, x), (other, x.contiguous(memory_format=torch.channels_last))):
         torch.manual_seed(1)
         loss = model.critic_objective(real, None, z)[0]
         loss = loss + model.generator_objective(real, None, z)[0]
         loss.backward()
-    gradients = [torch.cat([p.grad.flatten() for p in m.parameters()]) for m in (as_is, other)]
+    gradients = [torch.cat([p.grad.flatten() for p in m.parameters()]) for m in (standard, other)]
     assert (gradients[0] - gradients[1]).norm() <= 1e-5 * gradients[0].norm()
     train(other, batches((3, 8, 8)), max_steps=1)
 
 
-def test_channels_last_leaves_points_alone():
+def test_channels_last_does_not_apply_to_vectors():
     model = tiny("dcgan", VECTOR, channels_last=True)
     train(model, batches(), max_steps=1)
     assert not model.channels_last

@@ -1,4 +1,4 @@
-"""The private names of Lightning: each where we expect it, and none outside of their one file."""
+"""Private names of Lightning: each still exists, and only one file uses them."""
 
 import ast
 import importlib
@@ -19,11 +19,13 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 import gan_lightning
 from gan_lightning.training import lightning_internals as internals
 from gan_lightning.training.checkpoints import AtomicCheckpointIO
+from gan_lightning.training.divergence import StopOnDivergence
+from gan_lightning.training.resume import ExactResume
 
 ROOT = Path(gan_lightning.__file__).parent
 FILES = [path for path in ROOT.rglob("*.py") if path.name != "lightning_internals.py"]
-#: Of torch and other libraries, where they have no public name.
-OF_OTHERS = {
+#: Private names of other libraries that have no public equivalent.
+NOT_LIGHTNING = {
     *("_dynamo", "_foreach_lerp_", "_foreach_clamp_min_", "_foreach_clamp_max_"),
     *("_actions", "_option_string_actions"),  # argparse
     "_fingerprint",  # datasets
@@ -36,7 +38,7 @@ def is_private(name):
 
 
 def defined(tree):
-    """The private names that a file gives to something of its own."""
+    """The private names that a file defines."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
@@ -62,14 +64,14 @@ def used(tree):
                     yield v, node.lineno
 
 
-def test_no_private_name_of_lightning_is_used_elsewhere():
+def test_no_other_file_uses_a_private_name_of_lightning():
     trees = {path: ast.parse(path.read_text()) for path in FILES}
     ours = {name for tree in trees.values() for name in defined(tree)}
     foreign = {
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path, tree in trees.items()
         for name, line in used(tree)
-        if name not in ours and name not in OF_OTHERS
+        if name not in ours and name not in NOT_LIGHTNING
     }
     assert foreign == set()
 
@@ -88,18 +90,18 @@ def test_no_class_overrides_a_private_name_of_lightning():
                 for name in vars(cls)
                 if is_private(name) and any(name in vars(base) for base in bases)
             }
-    # abc's own, and the one that ``ignore_config_in_checkpoint`` sets.
+    # Except for abc's attribute, only the one that ``ignore_config_in_checkpoint`` sets.
     assert {each for each in overridden if not each.endswith("._abc_impl")} == {
         "GANCLI._parse_ckpt_path"
     }
 
 
-def test_a_version_of_lightning_that_is_not_known_is_not_admitted():
+def test_unknown_versions_of_lightning_are_excluded():
     lines = (ROOT.parent / "pyproject.toml").read_text().splitlines()
     assert '    "pytorch-lightning>=2.6,<2.7",' in lines
 
 
-# One test of each function.
+# One test for each function.
 
 
 def test_trainer_of():
@@ -109,7 +111,7 @@ def test_trainer_of():
     assert internals.trainer_of(model) is trainer
 
 
-def test_steps_are_counted_where_they_are_meant_to():
+def test_do_not_count_steps_and_count_step():
     counts = []
 
     class Model(pl.LightningModule):
@@ -186,7 +188,7 @@ def test_save_now(options, tmp_path):
     assert torch.load(path, weights_only=True)["optimizer_states"]
 
 
-def test_last_saved_of_nothing():
+def test_last_saved_without_a_checkpoint():
     assert internals.last_saved(ModelCheckpoint()) == ""
     assert internals.last_saved(pl.callbacks.Checkpoint()) == ""
 
@@ -251,7 +253,32 @@ def test_ignore_config_in_checkpoint():
     assert CLI._parse_ckpt_path(object()) is None
 
 
-def test_what_the_command_line_adds_to_hyperparameters(fit):
+def test_the_command_line_adds_its_key_to_hyperparameters(fit):
     run = fit("--model=DCGAN", "--data=Ring", "--trainer.max_steps=1", "--data.num_samples=100")
     saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]
     assert internals.BUILT_BY_CLI in saved
+
+
+def test_without_empty_hooks():
+    called, profiled = [], []
+
+    @internals.without_empty_hooks
+    class Ending(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            called.append(trainer.global_step)
+
+    class Names(pl.profilers.PassThroughProfiler):
+        def start(self, action_name):
+            if "Ending" in action_name:
+                profiled.append(action_name.rsplit(".", 1)[-1])
+
+    pl.Trainer(max_steps=2, callbacks=[Ending()], profiler=Names(), **SILENT).fit(
+        tiny("dcgan"), batches(VECTOR)
+    )
+    assert called == [1, 2]
+    assert {name for name in profiled if name in internals.HOOKS_OF_UPDATES} == {
+        "on_train_batch_end"
+    }
+    for callback in (ExactResume, StopOnDivergence):
+        assert callback.on_before_backward is None
+        assert callback.on_train_start is not pl.Callback.on_train_start

@@ -1,4 +1,4 @@
-"""The CSV log: it goes on where a run goes on, and is whole wherever a process is killed."""
+"""The CSV log continues with a resumed run, and stays valid wherever a process is killed."""
 
 import csv
 
@@ -9,9 +9,9 @@ from gan_lightning.training.loggers import ContinuedCSVLogger, read_rows
 
 @pytest.fixture
 def log(tmp_path):
-    """``log(*rows, after=None)`` is one process, which logs ``(step, values)``; what is there then.
+    """``log(*rows, after=None)`` simulates a process that logs rows of ``(step, values)``.
 
-    A fit goes on ``after`` a step.
+    It returns the content of the file. A resumed fit continues ``after`` a step.
     """
 
     def process(*rows, after=None):
@@ -30,7 +30,7 @@ def log(tmp_path):
     return process
 
 
-def test_a_process_writes_what_it_logs(log):
+def test_a_process_writes_the_rows_it_logs(log):
     assert log((0, {"a": 1.5}), (1, {"a": 2}), (1, {"b": 3})) == [
         {"step": 0, "a": 1.5},
         {"step": 1, "a": 2},
@@ -38,7 +38,7 @@ def test_a_process_writes_what_it_logs(log):
     ]
 
 
-def test_a_second_process_goes_on_and_replaces_what_it_makes_again(log):
+def test_a_second_process_continues_and_replaces_repeated_steps(log):
     log((0, {"a": 0}), (1, {"a": 1}), (2, {"a": 2}), (2, {"b": 2}), (3, {"a": 3}))
     assert log((2, {"a": 20}), (3, {"c": 30}), (4, {"a": 40}), after=1) == [
         {"step": 0, "a": 0},
@@ -49,12 +49,12 @@ def test_a_second_process_goes_on_and_replaces_what_it_makes_again(log):
     ]
 
 
-def test_a_process_that_starts_again_leaves_nothing_of_the_one_before(log):
+def test_a_process_that_starts_over_removes_all_earlier_rows(log):
     log((0, {"a": 0}), (5, {"a": 5}))
     assert log((0, {"b": 1}), after=-1) == [{"step": 0, "b": 1}]
 
 
-def test_a_process_that_trains_nothing_takes_nothing_away(log):
+def test_a_process_that_does_not_train_removes_no_rows(log):
     log((0, {"a": 0}), (5, {"a": 5}))
     assert log((5, {"b": 1})) == [{"step": 0, "a": 0}, {"step": 5, "a": 5}, {"step": 5, "b": 1}]
 
@@ -64,7 +64,7 @@ def test_a_process_that_logs_nothing_changes_nothing(log):
     assert log() == before
 
 
-def test_a_row_that_was_not_written_to_its_end_is_left_out(log, tmp_path):
+def test_an_incomplete_row_is_dropped(log, tmp_path):
     log((0, {"a": 0.5}), (5, {"a": 5.25}))
     path = tmp_path / "run" / "version" / "metrics.csv"
     path.write_bytes(path.read_bytes()[:-3])
@@ -72,7 +72,7 @@ def test_a_row_that_was_not_written_to_its_end_is_left_out(log, tmp_path):
     assert log((7, {"a": 7})) == [{"step": 0, "a": 0.5}, {"step": 7, "a": 7}]
 
 
-def test_a_new_column_is_written_at_once_or_not_at_all(log, tmp_path, monkeypatch):
+def test_a_new_column_is_written_completely_or_not_at_all(log, tmp_path, monkeypatch):
     before = log((0, {"a": 0}))
 
     def full(descriptor):
@@ -85,5 +85,5 @@ def test_a_new_column_is_written_at_once_or_not_at_all(log, tmp_path, monkeypatc
     assert log() == before
 
 
-def test_no_file_has_no_rows(tmp_path):
+def test_a_missing_file_has_no_rows(tmp_path):
     assert read_rows(tmp_path / "metrics.csv") == []

@@ -1,4 +1,4 @@
-"""Several nodes, as torchrun starts them: two on the loopback."""
+"""Several nodes, started by torchrun: two on the loopback interface."""
 
 import os
 import socket
@@ -10,9 +10,9 @@ import torch
 
 
 def free_port():
-    with socket.socket() as some:
-        some.bind(("127.0.0.1", 0))
-        return some.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.mark.slow
@@ -44,12 +44,12 @@ def test_two_nodes_train_one_model(tmp_path):
         for rank in (0, 1)
     ]
     try:
-        said = [node.communicate(timeout=200)[0] for node in nodes]
+        outputs = [node.communicate(timeout=200)[0] for node in nodes]
     finally:
         for node in nodes:
             node.kill()
-    assert [node.returncode for node in nodes] == [0, 0], "\n".join(said)
-    assert "MEMBER: 2/2" in said[1]
+    assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)
+    assert "MEMBER: 2/2" in outputs[1]
     folder = tmp_path / "Digits-WGANGP" / "version_0"
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 4

@@ -1,4 +1,4 @@
-"""Synchronised batch normalisation of plain operations; of several ranks test_equality tells."""
+"""Synchronised batch normalisation on one device; test_equality covers several ranks."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from gan_lightning.training.sync_batch_norm import PlainSyncBatchNorm, SyncBatch
     ("layer", "shape"), [(nn.BatchNorm1d, (7, 5)), (nn.BatchNorm2d, (7, 5, 3, 3))]
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_on_one_device_it_is_the_plain_layer(layer, shape, options, dtype):
+def test_on_one_device_it_equals_the_standard_layer(layer, shape, options, dtype):
     plain, synchronised = layer(5, **options), layer(5, **options)
     model = SyncBatchNorm().apply(nn.Sequential(synchronised))
     assert type(synchronised) is PlainSyncBatchNorm

@@ -1,4 +1,4 @@
-"""Checkpoints of earlier versions load, and a fit resumes from them."""
+"""Checkpoints of earlier versions load, and a fit can resume from them."""
 
 import csv
 import gzip
@@ -35,7 +35,7 @@ def old(tmp_path):
     return path
 
 
-def test_the_file_is_of_that_version(old):
+def test_the_file_was_written_by_version_0_1(old):
     written = torch.load(old, weights_only=True)
     assert written["gan_lightning"] == {"format": 1, "version": "0.1.0"}
     assert written["technique"] == "gan_lightning.techniques.wgan_gp.WGANGP"
@@ -56,6 +56,6 @@ def test_a_fit_resumes_from_a_checkpoint_of_version_0_1(old, fit):
     with (run / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["step"] == "6"]
     logged = {name: float(row[name]) for row in rows for name in LOGGED if row[name]}
-    # Two updates: other processors and versions of torch round otherwise, noise would be far off.
+    # Other processors and versions of torch round differently; other noise would be far off.
     assert logged == pytest.approx(LOGGED, rel=1e-3)
     assert load(run / "checkpoints" / "last.ckpt").updates == 6
