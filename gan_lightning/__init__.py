@@ -1,10 +1,11 @@
 """GAN techniques as PyTorch Lightning modules."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gan_lightning import moved  # noqa: F401  (old import paths)
 from gan_lightning.gan import GAN
 from gan_lightning.loading import load
+from gan_lightning.moved import MOVED
 from gan_lightning.penalties import Regularizer
 from gan_lightning.techniques import (
     BEGAN,
@@ -43,4 +44,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
         from gan_lightning.trainer import Trainer
 
         return Trainer
+    if (old := f"{__name__}.{name}") in MOVED:
+        return import_module(old)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,3 +47,10 @@ def test_all_names_of_the_package_exist():
     assert all(hasattr(gan_lightning, name) for name in gan_lightning.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gan_lightning.nothing  # noqa: B018
+
+
+def test_an_old_module_is_an_attribute_of_the_package(monkeypatch):
+    monkeypatch.delitem(sys.modules, "gan_lightning.errors", raising=False)
+    monkeypatch.delattr(gan_lightning, "errors", raising=False)
+    with pytest.warns(DeprecationWarning, match=r"gan_lightning.errors has moved"):
+        assert gan_lightning.errors.UserError.exit_code == 1
