@@ -1,4 +1,7 @@
-"""Import paths of version 0.1, which work, with a warning, until version 0.3."""
+"""Import paths of version 0.1, which work, with a warning, until version 0.3.
+
+Names that were renamed, which only the package itself used, are gone.
+"""
 
 import importlib
 import importlib.abc
@@ -31,6 +34,16 @@ MOVED = {
     "gan_lightning.speed": "gan_lightning.training.iteration",
     "gan_lightning.sync_batch_norm": "gan_lightning.training.sync_batch_norm",
 }
+#: Names that are now in another module than the others of theirs.
+APART = {
+    "gan_lightning.module": {"load": "gan_lightning.loading"},
+    "gan_lightning.checkpoints": {"rewind_to_batch_end": "gan_lightning.training.resume"},
+    "gan_lightning.distributed": {
+        "end_with_parent": "gan_lightning.utils.processes",
+        "gather_rng_states": "gan_lightning.training.resume",
+        "restore_rng_state": "gan_lightning.training.resume",
+    },
+}
 
 
 class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -52,6 +65,8 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         vars(moved).update(
             {n: x for n, x in vars(importlib.import_module(new)).items() if n[:2] != "__"}
         )
+        for attribute, place in APART.get(spec.name, {}).items():
+            setattr(moved, attribute, getattr(importlib.import_module(place), attribute))
         return moved
 
     def exec_module(self, module: ModuleType) -> None:

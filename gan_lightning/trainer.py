@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -130,7 +130,7 @@ class Trainer(pl.Trainer):
             val_dataloaders: of batches ``(x, y)``.
             datamodule: in place of loaders.
             ckpt_path: a checkpoint to resume from.
-            weights_only: is always true: checkpoints are read without running what they hold.
+            weights_only: ignored: checkpoints are always read without running what they hold.
 
         Raises:
             ArgumentError: checkpoints of another run would be overwritten, or ranks are forked.
@@ -139,6 +139,7 @@ class Trainer(pl.Trainer):
             raise ArgumentError(
                 "ranks must be started as new processes, not spawned or forked: use strategy ddp"
             )
+        requeue.begin_fit()
         run = requeue.remembered(Path(self.default_root_dir))
         if run is not None:
             # A requeued job has gone further than the checkpoint that its command names.
@@ -147,8 +148,9 @@ class Trainer(pl.Trainer):
         self._start_log(model, datamodule or train_dataloaders, folder)
         if folder is not None and ckpt_path is not None:
             self._continue_wandb(Path(ckpt_path))
-        self._refuse_to_overwrite(ckpt_path)
-        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+        if model is not self.lightning_module:
+            self._refuse_to_overwrite(ckpt_path)
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
 
     def validate(
         self,
@@ -158,7 +160,7 @@ class Trainer(pl.Trainer):
         **options: Any,
     ) -> Any:  # noqa: ANN401
         """Score samples against the validation loop's, the training samples of our data modules."""
-        with self._evaluating(model, dataloaders, options):
+        with self._evaluating(model, dataloaders, *args, *options.values()):
             return super().validate(model, dataloaders, *args, **options)
 
     def test(
@@ -169,7 +171,7 @@ class Trainer(pl.Trainer):
         **options: Any,
     ) -> Any:  # noqa: ANN401
         """Score samples against the test loop's."""
-        with self._evaluating(model, dataloaders, options):
+        with self._evaluating(model, dataloaders, *args, *options.values()):
             return super().test(model, dataloaders, *args, **options)
 
     def predict(
@@ -180,21 +182,22 @@ class Trainer(pl.Trainer):
         **options: Any,
     ) -> Any:  # noqa: ANN401
         """Draw samples, as many as the loader's numbers say."""
-        with self._evaluating(model, dataloaders, options):
+        with self._evaluating(model, dataloaders, *args, *options.values()):
             return super().predict(model, dataloaders, *args, **options)
 
     @contextmanager
-    def _evaluating(
-        self, model: pl.LightningModule | None, data: object, options: Mapping[str, Any]
-    ) -> Iterator[None]:
-        self._start_log(model or self.lightning_module, options.get("datamodule") or data)
+    def _evaluating(self, model: pl.LightningModule | None, *given: object) -> Iterator[None]:
+        model = model or self.lightning_module
+        if model is not None:
+            modules = (each for each in given if isinstance(each, pl.LightningDataModule))
+            self._start_log(model, next(modules, None))
         with warnings.catch_warnings():
             # A checkpoint's best scores matter to a fit that resumes from it alone.
             warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
             yield
 
     def _start_log(
-        self, model: pl.LightningModule | None, data: object, folder: Path | None = None
+        self, model: pl.LightningModule, data: object, folder: Path | None = None
     ) -> None:
         """Make the log of a new run or, where it continues in a ``folder`` of its name, of that."""
         if not self._keeps_own_log or self.fast_dev_run or (self.loggers and folder is None):  # type: ignore[attr-defined]
@@ -227,7 +230,7 @@ class Trainer(pl.Trainer):
             if any(folder.glob("*.ckpt")) and self.is_global_zero:
                 raise ArgumentError(
                     f"{folder} holds checkpoints of another run, which this one would overwrite: "
-                    "give another folder (--checkpoint.dirpath), or resume from one of them"
+                    "choose another folder (dirpath), or resume from one of them"
                 )
 
 
@@ -236,12 +239,14 @@ def quiet_libraries() -> None:
     for message in NOT_APPLICABLE:
         warnings.filterwarnings("ignore", f".*{message}.*")
     log = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    if _is_no_tip not in log.filters:
-        log.addFilter(_is_no_tip)
+    if _applies not in log.filters:
+        log.addFilter(_applies)
 
 
-def _is_no_tip(record: logging.LogRecord) -> bool:
-    return "Tip:" not in record.getMessage()
+def _applies(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    # The callbacks that a module brings replace those of an earlier run.
+    return "Tip:" not in message and "`LightningModule.configure_callbacks`" not in message
 
 
 def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:

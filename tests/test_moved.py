@@ -31,7 +31,7 @@ def test_the_old_path_of_the_training_loop_still_works():
     sys.modules.pop("gan_lightning.module", None)
     with pytest.warns(DeprecationWarning, match=r"gan_lightning.module has moved"):
         old = importlib.import_module("gan_lightning.module")
-    assert (old.GAN, old.Regularizer) == (GAN, Regularizer)
+    assert (old.GAN, old.Regularizer, old.load) == (GAN, Regularizer, gan_lightning.load)
 
 
 def test_the_repository_uses_no_old_path():

@@ -11,8 +11,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 
-from gan_lightning import DCGAN, Trainer, callbacks, load
+from gan_lightning import DCGAN, LSGAN, Trainer, callbacks, load
 from gan_lightning.data import Ring
+from gan_lightning.training import requeue
 from gan_lightning.training.checkpoints import AtomicCheckpointIO
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
 from gan_lightning.utils.errors import ArgumentError
@@ -176,3 +177,38 @@ def test_a_fit_prints_no_irrelevant_warnings_or_tips(tmp_path, recwarn, capfd):
     assert not all(torch.equal(before[name], x) for name, x in state(model).items())
     assert [str(warning.message) for warning in recwarn] == []
     assert "Tip" not in capfd.readouterr().err
+
+
+def test_a_trainer_trains_the_same_model_further(tmp_path):
+    trainer, model = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET), small()
+    trainer.fit(model, Ring(200))
+    trainer.fit_loop.epoch_loop.max_steps = 4
+    trainer.fit(model, Ring(200))
+    assert trainer.global_step == 4
+    with pytest.raises(ArgumentError, match="checkpoints of another run"):
+        trainer.fit(small(), Ring(200))
+
+
+def test_each_fit_of_a_requeued_script_continues_its_own_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+
+    def script(steps):
+        requeue.begin_fit(first=True)
+        for cls in (DCGAN, LSGAN):
+            trainer = Trainer(max_steps=steps, default_root_dir=tmp_path, **QUIET)
+            trainer.fit(cls(VECTOR, generator_width=8, critic_width=8), Ring(200))
+            yield trainer.global_step
+
+    assert list(script(2)) == [2, 2]
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert list(script(4)) == [4, 4]
+    for name in ("Ring-DCGAN", "Ring-LSGAN"):
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["version_0"]
+        assert {row["step"] for row in rows(tmp_path / name / "version_0")} >= {"0", "2", "4"}
+
+
+def test_a_validation_after_a_fit_says_nothing_of_callbacks(tmp_path, caplog):
+    trainer, model = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET), small()
+    trainer.fit(model, Ring(200))
+    trainer.validate(model, datamodule=Ring(200), verbose=False)
+    assert "configure_callbacks" not in caplog.text

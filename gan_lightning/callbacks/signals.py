@@ -29,8 +29,9 @@ class StopOnSignal(pl.Callback):
     some updates later, so that no step waits for the signals of other ranks. An evaluation that is
     due, or running, is completed first, so that the logs of a resumed run have no gap. A second
     SIGINT stops at once, with the checkpoint that was saved before; so does any signal outside of
-    training. On SIGUSR1 the SLURM job is requeued; the command line then resumes by itself, and a
-    custom script finds the checkpoint with ``gan_lightning.training.requeue.remembered``.
+    training. On SIGUSR1 the SLURM job is requeued; the command line and ``gan_lightning.Trainer``
+    then resume by themselves, and a script with another trainer finds the checkpoint with
+    ``gan_lightning.training.requeue.remembered``.
 
     Raises:
         StoppedError: after the checkpoint is written, on every rank.

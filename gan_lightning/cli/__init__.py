@@ -1,5 +1,5 @@
 """The command line, ``gan-lightning``."""
 
-from gan_lightning.cli.program import main
+from gan_lightning.cli.program import GANCLI, main
 
-__all__ = ["main"]
+__all__ = ["GANCLI", "main"]

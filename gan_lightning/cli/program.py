@@ -67,6 +67,7 @@ def main(args: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", ".*LightningCLI's args parameter.*")
     look_for_gpus_once()
     end_with_parent()
+    requeue.begin_fit(first=True)
     try:
         _Parser.given = args = with_saved_config(args)
         if args[:1] == ["score"]:

@@ -77,9 +77,10 @@ class ImageDataModule(GANDataModule):
 
     def missing_error(self, reason: str) -> MissingFileError:
         """The error that explains how to obtain the files."""
+        instructions = self.instructions.format(**vars(self) | {"folder": self.folder})
         return MissingFileError(
             f"{type(self).__name__} is not in {self.folder} and could not be downloaded "
-            f"({' '.join(reason.split())}). {self.instructions.format(folder=self.folder)} "
+            f"({' '.join(reason.split())}). {instructions} "
             "Or set --data.data_dir to the folder that contains them."
         )
 

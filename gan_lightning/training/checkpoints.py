@@ -170,7 +170,8 @@ def check_fits(
     if theirs != ours:
         raise WrongFileError(f"the checkpoint is of {theirs}, and the model is {ours}")
     _check_networks(checkpoint, model)
-    if resumed and not (checkpoint.get("optimizer_states") and "callbacks" in checkpoint):
+    state = checkpoint.get("optimizer_states"), "fit_loop" in checkpoint.get("loops", {})
+    if resumed and not (all(state) and "callbacks" in checkpoint):
         raise WrongFileError("the checkpoint holds weights alone: a fit cannot resume from it")
 
 

@@ -98,8 +98,7 @@ class FiniteChecks:
         # 0, or nan from the first value on that is not finite.
         self._fault = torch.zeros((), device=device)
         self._count = torch.zeros((), dtype=torch.int64, device=device)
-        self._counts = DeferredReads(device)
-        self._read = 0
+        self._faults = DeferredReads(device)
         self._first_fault: int | None = None
 
     def add(self, losses: Sequence[Tensor]) -> None:
@@ -109,18 +108,21 @@ class FiniteChecks:
         self._count += torch.isfinite(self._fault)
 
     def first_fault(self) -> int | None:
-        """The first update, from 0, that was not finite, if known; to be called after each."""
-        self._counts.add(self._count)
-        return self._compare(self._counts.due())
+        """The first update, from 0, that was not finite, if known by now; call it after each."""
+        self._queue()
+        return self._read(self._faults.due())
 
     def first_fault_of_all(self) -> int | None:
         """The first of all updates so far that was not finite; waits for the device."""
-        return self._compare(self._counts.rest())
+        self._queue()
+        return self._read(self._faults.rest())
 
-    def _compare(self, counts: Iterable[int]) -> int | None:
-        """Compare each count with the number of updates made by then."""
-        for count in counts:
-            self._read += 1
-            if count < self._read and self._first_fault is None:
-                self._first_fault = count
+    def _queue(self) -> None:
+        """Queue the number of finite updates if a later one was not finite, or -1."""
+        self._faults.add(torch.where(torch.isfinite(self._fault), -1, self._count))
+
+    def _read(self, faults: Iterable[int]) -> int | None:
+        for fault in faults:
+            if fault >= 0 and self._first_fault is None:
+                self._first_fault = fault
         return self._first_fault

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gan_lightning.penalties import Regularizer
-from gan_lightning.training.checkpoints import check_fits, describe
+from gan_lightning.training.checkpoints import check_fits, describe, forget_foreign_paths
 from gan_lightning.training.divergence import FiniteChecks, StopOnDivergence
 from gan_lightning.training.iteration import (
     CapturedIteration,
@@ -68,13 +68,16 @@ class TrainingModule(pl.LightningModule):
         self._loaded_updates = 0
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """Exact resume and the stop on divergence; an override adds to them."""
+        """Exact resume and the stop on divergence; a fit has them also if this is overridden."""
         return [ExactResume(), StopOnDivergence()]
 
     def setup(self, stage: str) -> None:
         """Forget an earlier checkpoint, and prepare DDP."""
         if stage == "fit":
             self._loaded_updates = 0
+            for needed in (ExactResume, StopOnDivergence):
+                if not any(isinstance(each, needed) for each in self.trainer.callbacks):  # type: ignore[attr-defined]
+                    self.trainer.callbacks.insert(0, needed())  # type: ignore[attr-defined]
         accept_unused_parameters(self.trainer.strategy)
 
     def on_fit_start(self) -> None:
@@ -228,11 +231,14 @@ class TrainingModule(pl.LightningModule):
                 callback.check_all(self.trainer, self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the number of updates done.
+        """Keep the number of updates done, and drop paths of other file systems.
+
+        Lightning deletes the files that a checkpoint names as earlier ones.
 
         Raises:
             WrongFileError: a trainer reads it, and it does not fit this model or cannot be resumed.
         """
+        forget_foreign_paths(checkpoint)
         if (trainer := trainer_of(self)) is not None:
             check_fits(checkpoint, self, resumed=trainer.state.fn == TrainerFn.FITTING)
         self._loaded_updates = checkpoint["global_step"]

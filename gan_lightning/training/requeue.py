@@ -15,6 +15,9 @@ from gan_lightning.training.checkpoints import newest_checkpoint
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import whole_file
 
+#: The fits that this process has begun: each has a run of its own.
+_fits = 0
+
 
 class Run(NamedTuple):
     """The folder of a run, and its newest checkpoint."""
@@ -28,6 +31,12 @@ def job() -> str | None:
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
     return os.environ.get("SLURM_JOB_ID") or None
+
+
+def begin_fit(*, first: bool = False) -> None:
+    """Count a fit of this process, or start to count."""
+    global _fits
+    _fits = 0 if first else _fits + 1
 
 
 def remember(root: Path, run: Path, checkpoints: Path) -> None:
@@ -72,6 +81,8 @@ def requeue() -> None:
 
 
 def _path(root: Path, name: str) -> Path:
-    """One file for each command: a job may run several, in turn or in parallel."""
+    """One file for each fit of each command: a job may run several, in turn or in parallel."""
     command = hashlib.sha256(repr(sys.argv[1:]).encode()).hexdigest()[:12]
-    return root / ".slurm" / f"{''.join(c for c in name if c.isalnum() or c == '_')}-{command}.json"
+    safe_name = "".join(c for c in name if c.isalnum() or c == "_")
+    fit = f"-{_fits}" if _fits > 1 else ""
+    return root / ".slurm" / f"{safe_name}-{command}{fit}.json"

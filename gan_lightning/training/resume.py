@@ -10,7 +10,6 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.distributed import all_gather_object, get_world_size
 
-from gan_lightning.training.checkpoints import forget_foreign_paths
 from gan_lightning.training.iteration import lay_out_as_parameters, uncaptured
 from gan_lightning.training.lightning_internals import without_empty_hooks
 from gan_lightning.utils.errors import WrongFileError
@@ -47,12 +46,7 @@ class ExactResume(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the random states until training starts, and correct the counters.
-
-        Paths of other checkpoints are kept only if they are of this file system: Lightning deletes
-        the files that they name.
-        """
-        forget_foreign_paths(checkpoint)
+        """Keep the random states until training starts, and correct the counters."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         self._rng_states = checkpoint.get("rng_states")

@@ -9,7 +9,7 @@ from helpers import IMAGE, SILENT, batches, every_kind, tiny, train
 from program import checkpoints, rows, run_of
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from gan_lightning import load
+from gan_lightning import DCGAN, load
 from gan_lightning.training.deferred import DeferredReads
 from gan_lightning.training.divergence import DivergedError
 
@@ -192,3 +192,43 @@ def test_the_command_line_reports_divergence_and_exits(program, tmp_path, device
     assert checkpoints(tmp_path) == [10]
     assert_good(good)
     assert rows(folder)[-1]["step"] == "13"
+
+
+def test_a_callback_cannot_save_the_update_that_diverged(tmp_path):
+    class Save(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            trainer.save_checkpoint(tmp_path / f"{trainer.global_step}.ckpt")
+
+    class Poisoned(DCGAN):
+        def generator_loss(self, fake):
+            loss = super().generator_loss(fake)
+            return loss * (math.nan if self.global_step == 2 else 1)
+
+    model = Poisoned(IMAGE, generator_width=4, critic_width=4)
+    with pytest.raises(DivergedError, match="at update 3:"):
+        train(model, batches(IMAGE), 5, callbacks=[Save()])
+    assert {path.name for path in tmp_path.iterdir()} == {"1.ckpt", "2.ckpt"}
+    assert_good(tmp_path / "2.ckpt")
+
+
+def test_a_step_that_skips_its_batch_has_not_diverged():
+    class Skipping(DCGAN):
+        def training_step(self, batch, batch_idx):
+            if batch_idx % 2:
+                super().training_step(batch, batch_idx)
+
+    trainer = train(Skipping(IMAGE, generator_width=4, critic_width=4), batches(IMAGE), 3)
+    assert trainer.global_step == 3
+
+
+def test_a_module_with_callbacks_of_its_own_keeps_those_of_every_gan(tmp_path):
+    class Own(DCGAN):
+        def configure_callbacks(self):
+            return [pl.callbacks.LambdaCallback()]
+
+    model = Own(IMAGE, generator_width=4, critic_width=4)
+    trainer = train(model, batches(IMAGE), 2, callbacks=[Spoil("critic", math.inf, update=5)])
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["rng_states"]
+    with pytest.raises(DivergedError):
+        train(model, batches(IMAGE), 9, callbacks=[Spoil("critic", math.inf, update=2)])
