@@ -68,6 +68,9 @@ def main(args: Sequence[str] | None = None) -> None:
     look_for_gpus_once()
     end_with_parent()
     requeue.begin_fit(first=True)
+    if os.getcwd() not in sys.path:
+        # Modules of the working folder, as python -m finds them, but after all installed ones.
+        sys.path.append(os.getcwd())
     try:
         _Parser.given = args = with_saved_config(args)
         if args[:1] == ["score"]:

@@ -632,17 +632,38 @@ def test_too_few_samples_give_a_one_line_message(error_line):
 # Entry points
 
 
-@pytest.mark.slow
-def test_the_program_can_be_started_under_three_names():
+@pytest.fixture
+def programs():
+    """The three ways to start the program."""
     scripts = [Path(sys.executable).with_name(name) for name in ("gan-lightning", "lightning")]
     if missing := [script.name for script in scripts if not script.is_file()]:
         pytest.skip(f"{' and '.join(missing)}: not beside the interpreter, so NOT tested")
     names = [[sys.executable, "-m", "gan_lightning"], *([str(script)] for script in scripts)]
-    running = [
-        subprocess.Popen([*name, "--help"], stdout=subprocess.PIPE, text=True) for name in names
-    ]
-    for process in running:
-        out, _ = process.communicate(timeout=200)
-        assert process.returncode == 0
+
+    def outputs(*arguments):
+        running = [
+            subprocess.Popen([*name, *arguments], stdout=subprocess.PIPE, text=True)
+            for name in names
+        ]
+        for process in running:
+            out, _ = process.communicate(timeout=200)
+            assert process.returncode == 0
+            yield out
+
+    return outputs
+
+
+@pytest.mark.slow
+def test_the_program_can_be_started_under_three_names(programs):
+    for out in programs("--help"):
         assert "usage: gan-lightning" in out
         assert [command for command in COMMANDS if f"    {command} " not in out] == []
+
+
+@pytest.mark.slow
+def test_a_class_in_the_working_folder_is_found_under_each_name(programs):
+    text = "from gan_lightning import DCGAN\nclass Mine(DCGAN):\n    strength: float = 0.25\n"
+    Path("my_technique.py").write_text(text)
+    for out in programs("fit", "--model.help", "my_technique.Mine"):
+        assert "--model.strength" in out
+        assert "default: 0.25" in out
