@@ -1,17 +1,18 @@
-"""Integers that a device computes and the host reads later, so that neither waits for the other."""
+"""Numbers that a device computes and the host reads later, so that neither waits for the other."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
 class DeferredReads:
-    """A queue of integers: those of a GPU are read some calls later, those of a CPU at once.
+    """A queue of numbers: those of a GPU are read some calls later, those of a CPU at once.
 
     Args:
-        device: where the integers are computed.
+        device: where the numbers are computed.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -20,7 +21,7 @@ class DeferredReads:
         self._pending: deque[tuple[Tensor, Callable[[], None]]] = deque()
 
     def add(self, number: Tensor) -> None:
-        """Queue an integer of shape (); the tensor may change afterwards."""
+        """Queue a number of shape (); the tensor may change afterwards."""
         if number.device.type != "cuda":
             self._pending.append((number.to("cpu", copy=True), _do_nothing))
             return
@@ -30,21 +31,21 @@ class DeferredReads:
         copied.record()
         self._pending.append((copy, copied.synchronize))
 
-    def due(self) -> Iterator[int]:
-        """The integers that have waited long enough, in order."""
+    def due(self) -> Iterator[Any]:
+        """The numbers that have waited long enough, in order."""
         while len(self._pending) > self.delay:
             yield self._read()
 
-    def rest(self) -> Iterator[int]:
-        """All integers that are left, in order; waits for the device."""
+    def rest(self) -> Iterator[Any]:
+        """All numbers that are left, in order; waits for the device."""
         while self._pending:
             yield self._read()
 
-    def _read(self) -> int:
+    def _read(self) -> Any:  # noqa: ANN401
         copy, wait = self._pending.popleft()
         wait()
         # Through NumPy: a tensor's item() is what a step must never call, and tests forbid it.
-        return int(copy.numpy())
+        return copy.numpy().item()
 
 
 def _do_nothing() -> None:

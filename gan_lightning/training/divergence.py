@@ -1,5 +1,6 @@
 """Stopping a run that has diverged, without waiting for the device that it runs on."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
@@ -109,20 +110,17 @@ class FiniteChecks:
 
     def first_fault(self) -> int | None:
         """The first update, from 0, that was not finite, if known by now; call it after each."""
-        self._queue()
+        self._faults.add(self._fault)
         return self._read(self._faults.due())
 
     def first_fault_of_all(self) -> int | None:
         """The first of all updates so far that was not finite; waits for the device."""
-        self._queue()
+        self._faults.add(self._fault)
         return self._read(self._faults.rest())
 
-    def _queue(self) -> None:
-        """Queue the number of finite updates if a later one was not finite, or -1."""
-        self._faults.add(torch.where(torch.isfinite(self._fault), -1, self._count))
-
-    def _read(self, faults: Iterable[int]) -> int | None:
+    def _read(self, faults: Iterable[float]) -> int | None:
         for fault in faults:
-            if fault >= 0 and self._first_fault is None:
-                self._first_fault = fault
+            if math.isnan(fault) and self._first_fault is None:
+                # The count has not changed since.
+                self._first_fault = int(self._count)
         return self._first_fault
