@@ -38,6 +38,8 @@ from gan_lightning.utils.files import real_path
 
 #: Words that Lightning takes for a checkpoint of its own choice.
 CHOSEN_BY_LIGHTNING = ("best", "last", "hpc", "registry")
+#: Arguments of ``ModelCheckpoint``. A run has a folder of its own, and continues in it.
+CHECKPOINT_DEFAULTS = {"filename": "{step}", "save_last": "link", "enable_version_counter": False}
 #: What libraries warn of, and what does not apply here.
 NOT_APPLICABLE = (
     "LeafSpec",
@@ -152,45 +154,27 @@ class Trainer(pl.Trainer):
             self._refuse_to_overwrite(ckpt_path)
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
 
-    def validate(
-        self,
-        model: pl.LightningModule | None = None,
-        dataloaders: Any = None,  # noqa: ANN401
-        *args: Any,
-        **options: Any,
-    ) -> Any:  # noqa: ANN401
+    def validate(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Score samples against the validation loop's, the training samples of our data modules."""
-        with self._evaluating(model, dataloaders, *args, *options.values()):
-            return super().validate(model, dataloaders, *args, **options)
+        with self._evaluating(*args, *options.values()):
+            return super().validate(*args, **options)
 
-    def test(
-        self,
-        model: pl.LightningModule | None = None,
-        dataloaders: Any = None,  # noqa: ANN401
-        *args: Any,
-        **options: Any,
-    ) -> Any:  # noqa: ANN401
+    def test(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Score samples against the test loop's."""
-        with self._evaluating(model, dataloaders, *args, *options.values()):
-            return super().test(model, dataloaders, *args, **options)
+        with self._evaluating(*args, *options.values()):
+            return super().test(*args, **options)
 
-    def predict(
-        self,
-        model: pl.LightningModule | None = None,
-        dataloaders: Any = None,  # noqa: ANN401
-        *args: Any,
-        **options: Any,
-    ) -> Any:  # noqa: ANN401
+    def predict(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Draw samples, as many as the loader's numbers say."""
-        with self._evaluating(model, dataloaders, *args, *options.values()):
-            return super().predict(model, dataloaders, *args, **options)
+        with self._evaluating(*args, *options.values()):
+            return super().predict(*args, **options)
 
     @contextmanager
-    def _evaluating(self, model: pl.LightningModule | None, *given: object) -> Iterator[None]:
-        model = model or self.lightning_module
-        if model is not None:
-            modules = (each for each in given if isinstance(each, pl.LightningDataModule))
-            self._start_log(model, next(modules, None))
+    def _evaluating(self, *given: object) -> Iterator[None]:
+        models = [each for each in given if isinstance(each, pl.LightningModule)]
+        data = [each for each in given if isinstance(each, pl.LightningDataModule)]
+        if model := next(iter(models), self.lightning_module):
+            self._start_log(model, next(iter(data), None))
         with warnings.catch_warnings():
             # A checkpoint's best scores matter to a fit that resumes from it alone.
             warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
@@ -258,9 +242,7 @@ def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:
         first.append(StepProgressBar())
     last: list[Callback] = [Diversity(), StopOnSignal()]
     if options.get("enable_checkpointing") is not False:
-        last.append(
-            ModelCheckpoint(filename="{step}", save_last="link", enable_version_counter=False)
-        )
+        last.append(ModelCheckpoint(**CHECKPOINT_DEFAULTS))  # type: ignore[arg-type]
     options["callbacks"] = [
         *(each for each in first if not _has_kind(callbacks, each)),
         *callbacks,

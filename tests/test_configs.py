@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from gan_lightning import TECHNIQUES, Trainer
 from gan_lightning import data as data_modules
 from gan_lightning.callbacks import Evaluate, SampleWriter
+from gan_lightning.trainer import CHECKPOINT_DEFAULTS
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.rglob("*.yaml"))
@@ -77,7 +78,7 @@ def test_a_config_repeats_no_default(path):
         "data": defaults(data_set(path)),
         "trainer": defaults(Trainer),
         "evaluate": defaults(Evaluate),
-        "checkpoint": defaults(ModelCheckpoint, filename="{step}", save_last="link"),
+        "checkpoint": defaults(ModelCheckpoint, **CHECKPOINT_DEFAULTS),
         "samples": defaults(SampleWriter),
     }
     repeated = [

@@ -32,7 +32,12 @@ from gan_lightning.cli.saved_config import (
 from gan_lightning.data import GANDataModule
 from gan_lightning.gan import GAN
 from gan_lightning.techniques import TECHNIQUES  # noqa: F401  (the classes that --model knows)
-from gan_lightning.trainer import CHOSEN_BY_LIGHTNING, Trainer, quiet_libraries
+from gan_lightning.trainer import (
+    CHECKPOINT_DEFAULTS,
+    CHOSEN_BY_LIGHTNING,
+    Trainer,
+    quiet_libraries,
+)
 from gan_lightning.training import requeue
 from gan_lightning.training.iteration import look_for_gpus_once
 from gan_lightning.training.lightning_internals import ignore_config_in_checkpoint
@@ -141,14 +146,7 @@ class GANCLI(LightningCLI):
         """``--evaluate.*``, ``--checkpoint.*``, ``--samples.*``, ``--diversity.*``: callbacks'."""
         parser.add_lightning_class_args(Evaluate, "evaluate")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "{step}",
-                "checkpoint.save_last": "link",
-                # A run has a folder of its own, and continues in it.
-                "checkpoint.enable_version_counter": False,
-            }
-        )
+        parser.set_defaults({f"checkpoint.{n}": x for n, x in CHECKPOINT_DEFAULTS.items()})
         parser.add_lightning_class_args(SampleWriter, "samples")
         parser.add_lightning_class_args(Diversity, "diversity")
         for name in ("shape", "num_classes"):

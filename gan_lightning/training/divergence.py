@@ -100,7 +100,6 @@ class FiniteChecks:
         self._fault = torch.zeros((), device=device)
         self._count = torch.zeros((), dtype=torch.int64, device=device)
         self._faults = DeferredReads(device)
-        self._first_fault: int | None = None
 
     def add(self, losses: Sequence[Tensor]) -> None:
         """One update's losses, scalars; computed on the device, which is not waited for."""
@@ -119,8 +118,5 @@ class FiniteChecks:
         return self._read(self._faults.rest())
 
     def _read(self, faults: Iterable[float]) -> int | None:
-        for fault in faults:
-            if math.isnan(fault) and self._first_fault is None:
-                # The count has not changed since.
-                self._first_fault = int(self._count)
-        return self._first_fault
+        # The count stays where it is from the first fault on.
+        return int(self._count) if any(map(math.isnan, faults)) else None
