@@ -60,6 +60,11 @@ EXPERIMENTS = {
         "a run that logs to CSV and Weights & Biases is stopped or killed, and both logs continue",
         ("test_resume.py", "test_all_logs"),
     ),
+    "loaders": Experiment(
+        "a run is resumed under each flag that shortens, repeats or makes loaders anew; then its "
+        "batches and weights are those of an uninterrupted run",
+        ("test_loaders.py", "test_"),
+    ),
     "signals": Experiment(
         "SIGTERM, SIGINT, and a job that SLURM requeues: stopped, saved, resumed exactly",
         ("test_signals.py", "test_"),

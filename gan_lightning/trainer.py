@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, Checkpoint, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins import CheckpointIO, LayerSync
 
 from gan_lightning.callbacks import (
     ContinueLogs,
     Diversity,
+    LastUpdate,
+    RunCheckpoint,
     SampleGrid,
     StepProgressBar,
     StopOnSignal,
@@ -38,12 +40,12 @@ from gan_lightning.utils.files import real_path
 
 #: Words that Lightning takes for a checkpoint of its own choice.
 CHOSEN_BY_LIGHTNING = ("best", "last", "hpc", "registry")
-#: Arguments of ``ModelCheckpoint``. A run has a folder of its own, and continues in it.
-CHECKPOINT_DEFAULTS = {"filename": "{step}", "save_last": "link", "enable_version_counter": False}
 #: What libraries warn of, and what does not apply here.
 NOT_APPLICABLE = (
     "LeafSpec",
     "smaller than the logging interval",
+    # Checkpoints are of the state after an update.
+    "no pre-optimization state was saved",
     "does not have many workers",
     # Every rank logs the same values.
     r"It is recommended to use .self.log.*sync_dist=True",
@@ -58,6 +60,7 @@ class Trainer(pl.Trainer):
 
     - checkpoints ``step=N.ckpt`` and ``last.ckpt`` at every validation, written whole or not at
       all; a run does not write over the checkpoints of another;
+    - a validation and a checkpoint of the last update, whatever the intervals are;
     - a log ``metrics.csv`` in ``<default_root_dir>/<data>-<model>/version_N``. A fit that resumes
       the newest checkpoint of such a folder continues in it, and so does a requeued job of SLURM;
       runs of Weights & Biases continue too;
@@ -72,7 +75,7 @@ class Trainer(pl.Trainer):
         default_root_dir: the folder of all runs.
         max_steps: generator updates.
         max_epochs: passes through the data; -1 does not limit them.
-        val_check_interval: generator updates between two validations, at most ``max_steps``.
+        val_check_interval: generator updates between two validations.
         check_val_every_n_epoch: None counts ``val_check_interval`` over all epochs.
         num_sanity_val_steps: validation batches before training; -1 runs the whole validation, so
             that the untrained generator is scored too.
@@ -98,8 +101,6 @@ class Trainer(pl.Trainer):
         quiet_libraries()
         if isinstance(val_check_interval, int | float) and val_check_interval <= 0:
             raise ValueError(f"val_check_interval must be above 0, got {val_check_interval}")
-        if isinstance(val_check_interval, int) and 0 < max_steps < val_check_interval:
-            val_check_interval = max_steps
         _complete(options, sync_batchnorm)
         self._keeps_own_log = options.get("logger") in (None, True)
         if self._keeps_own_log:
@@ -240,9 +241,9 @@ def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:
     first: list[Callback] = [SampleGrid(), TrainingClock(), ContinueLogs()]
     if options.get("enable_progress_bar") is not False:
         first.append(StepProgressBar())
-    last: list[Callback] = [Diversity(), StopOnSignal()]
+    last: list[Callback] = [Diversity(), LastUpdate(), StopOnSignal()]
     if options.get("enable_checkpointing") is not False:
-        last.append(ModelCheckpoint(**CHECKPOINT_DEFAULTS))  # type: ignore[arg-type]
+        last.append(RunCheckpoint())
     options["callbacks"] = [
         *(each for each in first if not _has_kind(callbacks, each)),
         *callbacks,

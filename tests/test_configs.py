@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from pytorch_lightning.callbacks import ModelCheckpoint
 
 from gan_lightning import TECHNIQUES, Trainer
 from gan_lightning import data as data_modules
-from gan_lightning.callbacks import Evaluate, SampleWriter
-from gan_lightning.trainer import CHECKPOINT_DEFAULTS
+from gan_lightning.callbacks import Evaluate, RunCheckpoint, SampleWriter
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.rglob("*.yaml"))
@@ -78,7 +76,7 @@ def test_a_config_repeats_no_default(path):
         "data": defaults(data_set(path)),
         "trainer": defaults(Trainer),
         "evaluate": defaults(Evaluate),
-        "checkpoint": defaults(ModelCheckpoint, **CHECKPOINT_DEFAULTS),
+        "checkpoint": defaults(RunCheckpoint),
         "samples": defaults(SampleWriter),
     }
     repeated = [

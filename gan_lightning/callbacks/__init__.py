@@ -1,5 +1,6 @@
-"""Callbacks for scores, sample images, progress, logs and signals."""
+"""Callbacks for scores, sample images, checkpoints, progress, logs and signals."""
 
+from gan_lightning.callbacks.checkpoint import LastUpdate, RunCheckpoint
 from gan_lightning.callbacks.clock import TrainingClock
 from gan_lightning.callbacks.diversity import Diversity
 from gan_lightning.callbacks.evaluate import Evaluate
@@ -14,6 +15,8 @@ __all__ = [
     "ContinueLogs",
     "Diversity",
     "Evaluate",
+    "LastUpdate",
+    "RunCheckpoint",
     "SampleGrid",
     "SampleWriter",
     "SingularValues",

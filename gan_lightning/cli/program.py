@@ -13,11 +13,10 @@ from typing import Any, ClassVar, NoReturn
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
-from gan_lightning.callbacks import Diversity, Evaluate, SampleWriter
+from gan_lightning.callbacks import Diversity, Evaluate, RunCheckpoint, SampleWriter
 from gan_lightning.cli import (
     score,
     yaml_reader,  # noqa: F401  (how jsonargparse reads YAML)
@@ -33,7 +32,6 @@ from gan_lightning.data import GANDataModule
 from gan_lightning.gan import GAN
 from gan_lightning.techniques import TECHNIQUES  # noqa: F401  (the classes that --model knows)
 from gan_lightning.trainer import (
-    CHECKPOINT_DEFAULTS,
     CHOSEN_BY_LIGHTNING,
     Trainer,
     quiet_libraries,
@@ -145,8 +143,7 @@ class GANCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """``--evaluate.*``, ``--checkpoint.*``, ``--samples.*``, ``--diversity.*``: callbacks'."""
         parser.add_lightning_class_args(Evaluate, "evaluate")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.set_defaults({f"checkpoint.{n}": x for n, x in CHECKPOINT_DEFAULTS.items()})
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(SampleWriter, "samples")
         parser.add_lightning_class_args(Diversity, "diversity")
         for name in ("shape", "num_classes"):

@@ -115,7 +115,13 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         """Shuffled training samples, with the samples of ``n_critic`` updates in each batch."""
         model = self.trainer.lightning_module if self.trainer else None
         n_critic = getattr(model, "n_critic", 1)
-        return self._loader("train", n_critic * self.batch_size, seed=self._seed, flip=self.flip)
+        return self._loader(
+            "train",
+            n_critic * self.batch_size,
+            seed=self._seed,
+            flip=self.flip,
+            repeat=getattr(self.trainer, "overfit_batches", 0) > 0,
+        )
 
     def val_dataloader(self) -> Loader:
         """The training samples in order."""

@@ -25,9 +25,12 @@ class Loader(ABC):
 
     With a ``seed``, each epoch is a permutation that depends only on (seed, epoch), every rank
     takes its own share of each batch, and the samples that do not fill a batch on every rank are
-    dropped; ``flip`` mirrors half of the images, drawn with the permutation. Without a seed, the
-    samples come in order and none is dropped. ``state_dict`` contains the position, so that a
-    resumed run continues with the next batch.
+    dropped; ``flip`` mirrors half of the images, drawn with the permutation; ``repeat`` makes all
+    epochs the same. Without a seed, the samples come in order and none is dropped.
+
+    The epoch is the trainer's, which may cut epochs short or make loaders anew; outside of a
+    trainer it is counted. ``state_dict`` contains the position, so that a resumed run continues
+    with the next batch.
 
     Raises:
         TooFewSamplesError: there is a seed, and too few samples for one batch on every rank.
@@ -41,6 +44,7 @@ class Loader(ABC):
         *,
         seed: int | None = None,
         flip: bool = False,
+        repeat: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -53,6 +57,9 @@ class Loader(ABC):
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
+        self.repeat = repeat
+        #: Where Lightning sets the number of the next epoch.
+        self.batch_sampler = _NextEpoch()
         self.rank, self.world_size = rank, world_size
         self._epoch = -1
         self._position = 0
@@ -72,12 +79,14 @@ class Loader(ABC):
     def __iter__(self) -> Iterator[Batch]:
         """Start the next epoch, or resume the one that was loaded."""
         # As a generator, this runs when the first batch is requested, after the trainer has loaded
-        # the state.
-        if not (self._resumed and self._epoch >= 0 and self._position < len(self)):
-            self._epoch += 1
+        # the state and set the epoch.
+        epoch = self.batch_sampler.take()
+        in_epoch = self._resumed and self._epoch >= 0 and self._position < len(self)
+        if not in_epoch or epoch not in (None, self._epoch):
+            self._epoch = self._epoch + 1 if epoch is None else epoch
             self._position = 0
         self._resumed = False
-        order, mirrored = self._draw_order(self._epoch)
+        order, mirrored = self._draw_order(0 if self.repeat else self._epoch)
         shares = (self._rank_share(order, i) for i in range(self._position, len(self)))
         for share, x, y in self._gather_batches(shares):
             self._position += 1
@@ -116,6 +125,25 @@ class Loader(ABC):
     def _rank_share(self, order: Tensor, position: int) -> Tensor:
         size = self.batch_size * self.world_size
         return order[position * size : (position + 1) * size][self.rank :: self.world_size]
+
+
+class _NextEpoch:
+    """The number of the next epoch, on a loader's ``batch_sampler.sampler``: a trainer sets it."""
+
+    def __init__(self) -> None:
+        self._epoch: int | None = None
+
+    @property
+    def sampler(self) -> "_NextEpoch":
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def take(self) -> int | None:
+        """The number, once."""
+        epoch, self._epoch = self._epoch, None
+        return epoch
 
 
 class TensorLoader(Loader):

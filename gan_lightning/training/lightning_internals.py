@@ -64,6 +64,38 @@ def validation_is_due(trainer: pl.Trainer) -> bool:
     return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
 
 
+def is_last_update(trainer: pl.Trainer) -> bool:
+    """Whether a fit ends after the training batch that has just ended, as far as is known now."""
+    fit, epoch = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    # An epoch is counted as ready, but not as processed until its last validation is over.
+    in_last_epoch = fit.max_epochs not in (None, -1) and (
+        fit.epoch_progress.current.ready >= fit.max_epochs
+    )
+    return (
+        0 <= epoch.max_steps <= trainer.global_step
+        or (in_last_epoch and epoch._num_ready_batches_reached())
+        or (trainer.should_stop and fit._can_stop_early)
+    )
+
+
+def validate_last_update(trainer: pl.Trainer) -> None:
+    """Have a validation follow the last update too, whatever the interval is."""
+    loop = trainer.fit_loop.epoch_loop
+
+    def is_due(fetcher: Any) -> bool:  # noqa: ANN401
+        due = type(loop)._should_check_val_fx(loop, fetcher)
+        return due or (trainer.enable_validation and is_last_update(trainer))
+
+    loop._should_check_val_fx = is_due  # type: ignore[method-assign, assignment]
+
+
+def validate_now(trainer: pl.Trainer) -> None:
+    """Run the validation loop of a fit, between two updates or after the last one."""
+    trainer.validating = True
+    trainer.fit_loop.epoch_loop.val_loop.run()
+    trainer.training = True
+
+
 def save_now(trainer: pl.Trainer) -> None:
     """Have every ``ModelCheckpoint`` write a checkpoint that a fit can resume from."""
     for callback in trainer.checkpoint_callbacks:
@@ -80,6 +112,23 @@ def save_now(trainer: pl.Trainer) -> None:
             else:
                 callback._save_checkpoint(trainer, callback.format_checkpoint_name(found))
             callback._save_last_checkpoint(trainer, found)
+
+
+def save_last_update(trainer: pl.Trainer, callback: ModelCheckpoint, *, best: bool = True) -> None:
+    """Have a ``ModelCheckpoint`` save as if it were due: among the ``best``, and as the last."""
+    found = callback._monitor_candidates(trainer)
+    if best and (callback.monitor is None or callback.monitor in found):
+        callback._save_topk_checkpoint(trainer, found)
+    asked = callback.save_last
+    if asked and saved_step(callback) != trainer.global_step:
+        callback.save_last = True  # a link would lead to an earlier one
+    callback._save_last_checkpoint(trainer, found)
+    callback.save_last = asked
+
+
+def saved_step(callback: ModelCheckpoint) -> int:
+    """The update of the last checkpoint that a ``ModelCheckpoint`` has written."""
+    return callback._last_global_step_saved
 
 
 def last_saved(callback: Checkpoint) -> str:

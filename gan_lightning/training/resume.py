@@ -53,8 +53,8 @@ class ExactResume(pl.Callback):
         with isolate_rng():  # whether they can be restored, before anything is written
             self._restore_or_spread(trainer)
         loop = checkpoint["loops"]["fit_loop"]
-        rewind_to_batch_end(loop)
         self._validated = repeat_validation(loop)
+        rewind_to_batch_end(loop)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what was kept."""
@@ -76,15 +76,21 @@ class ExactResume(pl.Callback):
 
 
 def rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
-    """Turn the counters of a finished epoch into those at the end of its last batch.
+    """Turn the counters after the last batch of an epoch into those at the end of that batch.
 
-    Resumed from a finished epoch, Lightning first runs one batch of the next epoch in the old one,
-    and the rest of the next epoch is lost; resumed from the end of a batch it continues exactly.
+    Resumed from the end of an epoch, Lightning first runs one batch of the next epoch in the old
+    one, and the rest of the next epoch is lost; resumed from the end of a batch it continues
+    exactly. A fit that stops in the middle of an epoch ends it too.
     """
     batches, epochs = fit_loop["epoch_loop.batch_progress"], fit_loop["epoch_progress"]
-    if batches["is_last_batch"] and epochs["total"]["processed"] == epochs["total"]["ready"]:
-        for count in ("total", "current"):
+    ended = epochs["total"]["processed"] == epochs["total"]["ready"] > 0
+    validated = batches["is_last_batch"] and (
+        batches["total"]["completed"] == batches["total"]["ready"]
+    )
+    for count in ("total", "current"):
+        if ended or validated:
             batches[count]["completed"] = batches[count]["ready"] - 1
+        if ended:
             epochs[count]["processed"] = epochs[count]["completed"] = epochs[count]["ready"] - 1
 
 

@@ -31,7 +31,7 @@ from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT
 from benchmarks.records import Record, read_record, record_path
 from gan_lightning import TECHNIQUES
 from gan_lightning import data as data_modules
-from gan_lightning.callbacks import Evaluate, SampleWriter
+from gan_lightning.callbacks import Evaluate, RunCheckpoint, SampleWriter
 from gan_lightning.cli.program import main
 from gan_lightning.data import cache as cache_module
 from gan_lightning.data import workers as workers_module
@@ -424,7 +424,7 @@ GROUPS = {
     "data": MODULES[len(TECHNIQUES) :],
     "trainer": [pl.Trainer],
     "evaluate": [Evaluate],
-    "checkpoint": [ModelCheckpoint],
+    "checkpoint": [ModelCheckpoint, RunCheckpoint],
     "samples": [SampleWriter],
 }
 #: All options of the classes, with the parameters they set.

@@ -188,6 +188,91 @@ def test_save_now(options, tmp_path):
     assert torch.load(path, weights_only=True)["optimizer_states"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "last"),
+    [({"max_steps": 3}, 3), ({"max_steps": -1, "max_epochs": 2}, 8), ({"max_steps": 99}, 6)],
+    ids=str,
+)
+def test_is_last_update_and_validate_last_update(limits, last):
+    seen, validated = [], []
+
+    class Watch(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            internals.validate_last_update(trainer)
+
+        def on_train_batch_end(self, trainer, *_):
+            trainer.should_stop = trainer.global_step == 6 and limits == {"max_steps": 99}
+            seen.append(internals.is_last_update(trainer))
+
+        def on_validation_end(self, trainer, pl_module):
+            validated.append((trainer.global_step, internals.is_last_update(trainer)))
+
+    trainer = pl.Trainer(
+        val_check_interval=5,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        callbacks=[Watch()],
+        **limits,
+        **SILENT,
+    )
+    trainer.fit(tiny("dcgan"), batches(VECTOR), batches(VECTOR))
+    assert seen == [False] * (last - 1) + [True]
+    assert validated == [(5, False), (last, True)][last < 5 :]
+
+
+def test_validate_now():
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_train_end(self, trainer, pl_module):
+            internals.validate_now(trainer)
+            assert trainer.training
+
+        def on_validation_batch_end(self, trainer, *_):
+            seen.append(trainer.validating)
+
+    trainer = pl.Trainer(
+        max_steps=1, num_sanity_val_steps=0, callbacks=[Watch()], val_check_interval=2, **SILENT
+    )
+    trainer.fit(tiny("dcgan"), batches(VECTOR), batches(VECTOR))
+    assert seen == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, {"step=2.ckpt"}),
+        ({"save_last": "link"}, {"step=2.ckpt", "last.ckpt"}),
+        ({"save_last": True}, {"step=2.ckpt", "last.ckpt"}),
+        ({"save_last": "link", "monitor": "missing"}, {"last.ckpt"}),
+        ({"save_last": "link", "save_top_k": 0}, {"last.ckpt"}),
+        ({"monitor": "loss/critic"}, {"step=2.ckpt"}),
+    ],
+    ids=str,
+)
+def test_save_last_update_and_saved_step(options, names, tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=100, **options)
+    steps = []
+
+    class Save(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 2:
+                steps.append(internals.saved_step(checkpoint))
+                internals.save_last_update(trainer, checkpoint)
+                steps.append(internals.saved_step(checkpoint))
+                written.update(path.name for path in tmp_path.iterdir())
+
+    written = set()
+    arguments = SILENT | {"enable_checkpointing": True, "log_every_n_steps": 1}
+    pl.Trainer(max_steps=2, callbacks=[Save(), checkpoint], **arguments).fit(
+        tiny("dcgan"), batches(VECTOR)
+    )
+    assert written == names
+    assert steps == [0, 2]
+    for name in names:
+        assert torch.load(tmp_path / name, weights_only=True)["global_step"] == 2
+
+
 def test_last_saved_without_a_checkpoint():
     assert internals.last_saved(ModelCheckpoint()) == ""
     assert internals.last_saved(pl.callbacks.Checkpoint()) == ""
