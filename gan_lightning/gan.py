@@ -14,11 +14,13 @@ from torch.optim import Optimizer
 from gan_lightning.networks import Norm, family_for, mixes_samples
 from gan_lightning.penalties import Regularizer, regularization
 from gan_lightning.sampling import Sampling
+from gan_lightning.training.batches import Batch
 from gan_lightning.training.ema import update_average
 from gan_lightning.training.hyperparameters import Hyperparameters
 from gan_lightning.training.iteration import Kind, Objective, Update
-from gan_lightning.training.module import Batch, Terms, TrainingModule
+from gan_lightning.training.module import Terms, TrainingModule
 from gan_lightning.utils.checks import at_least, checked_shape, one_of
+from gan_lightning.utils.errors import ArgumentError
 
 __all__ = ["GAN", "Batch", "Regularizer", "Scores", "Terms"]
 
@@ -289,6 +291,10 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """``n_critic`` critic updates, each on its share of the batch, and a generator update."""
         x, y = self.unpack(batch)
+        if len(x) < self.n_critic:
+            raise ArgumentError(
+                f"a batch feeds {self.n_critic} critic updates and holds only {len(x)} samples"
+            )
         update = self.global_step
         self.on_update(update)
         terms = self.iteration(x, y, self.kind(update))

@@ -34,13 +34,15 @@ class Sampling(pl.LightningModule):
         Images are in [-1, 1]. Gradients pass; the generator is in eval mode.
         """
         with _in_eval_mode(self.sampled) as generator:
-            x = generator(z, y)
+            # Outside of a fit, torch makes float32 whatever the trainer's precision is.
+            x = generator(z.to(self.dtype), y)
         return x.clamp(-1, 1) if self.is_image else x
 
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """``forward`` without gradients: the samples that ``sample`` and scores see."""
-        return self(z, y)
+        """``forward`` without gradients, in float32 at least: what ``sample`` and scores see."""
+        x = self(z, y)
+        return x.to(torch.promote_types(x.dtype, torch.float32))
 
     def sample(
         self,

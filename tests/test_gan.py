@@ -33,6 +33,7 @@ from torch import nn
 from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import TensorLoader
 from gan_lightning.networks import FAMILIES
+from gan_lightning.utils.errors import ArgumentError
 
 # Values that a technique logs in addition to losses and scores.
 WATCHED = {
@@ -623,19 +624,18 @@ X, Y = samples()
 
 
 @pytest.mark.parametrize(
-    ("batch", "error", "message"),
+    ("batch", "message"),
     [
-        (X, TypeError, r"a batch must be a pair \(x, y\)"),
-        ((X,), TypeError, r"a batch must be a pair \(x, y\)"),
-        ({"x": X, "y": Y}, TypeError, r"a batch must be a pair \(x, y\)"),
-        ((X[:, :1], Y), ValueError, r"of shape \(2,\), the batch holds \(1,\)"),
-        ((X[:, None], Y), ValueError, r"of shape \(2,\), the batch holds \(1, 2\)"),
-        ((X[:3], Y[:3]), ValueError, "feeds 4 critic updates and holds only 3 samples"),
+        ((X, Y, Y), r"a batch must be a pair \(x, y\)"),
+        ({"x": X, "y": Y}, r"a batch must be a pair \(x, y\)"),
+        ((X[:, :1], Y), r"of shape \(2,\), the batch holds \(1,\)"),
+        ((X[:, None], Y), r"of shape \(2,\), the batch holds \(1, 2\)"),
+        ((X[:3], Y[:3]), "feeds 4 critic updates and holds only 3 samples"),
     ],
 )
 @every_kind
-def test_a_wrong_batch_is_refused(name, batch, error, message):
-    with pytest.raises(error, match=message):
+def test_a_wrong_batch_is_refused(name, batch, message):
+    with pytest.raises(ArgumentError, match=message):
         train(tiny(name, n_critic=4), given(batch), 1)
 
 

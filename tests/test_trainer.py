@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import VECTOR, batches, state
+from helpers import VECTOR, batches, every_technique, state, tiny
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
@@ -159,6 +159,30 @@ def test_a_fast_dev_run_writes_no_files(tmp_path, monkeypatch):
 def test_no_interval_is_zero():
     with pytest.raises(ValueError, match="val_check_interval must be above 0, got 0"):
         Trainer(val_check_interval=0)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
+@every_technique
+def test_each_precision_trains_scores_draws_and_samples(name, precision, tmp_path):
+    trainer = Trainer(
+        max_steps=2,
+        default_root_dir=tmp_path,
+        precision=precision,
+        callbacks=[callbacks.Evaluate(metrics="swd", num_samples=50), callbacks.SampleWriter()],
+        **QUIET,
+    )
+    model, data = tiny(name, VECTOR, ema_decay=0.5), Ring(200, batch_size=8, predict_samples=3)
+    trainer.fit(model, datamodule=data)
+    dtype = {"64": torch.float64, "bf": torch.bfloat16}[precision[:2]]
+    assert model.dtype == (torch.float32 if precision == "bf16-mixed" else dtype)
+    (scores,) = trainer.validate(model, datamodule=data, verbose=False)
+    logged = rows(tmp_path / f"Ring-{type(model).__name__}" / "version_0")
+    assert str(scores["swd50_train"]) in {
+        row["swd50_train"] for row in logged if row["step"] == "2"
+    }
+    (predicted,) = trainer.predict(model, datamodule=data)
+    assert predicted.shape == model.sample(3).shape == (3, 2)
+    assert load(trainer.checkpoint_callback.last_model_path).sample(3).dtype == torch.float32
 
 
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])

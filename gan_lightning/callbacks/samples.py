@@ -52,7 +52,7 @@ class SampleGrid(pl.Callback):
         """Collect some real vectors to plot."""
         if batch[0].dim() == 2 and (self._real is None or len(self._real) < POINTS):
             parts = [batch[0]] if self._real is None else [self._real, batch[0]]
-            self._real = torch.cat(parts)[:POINTS]
+            self._real = torch.cat(parts)[:POINTS].float()
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

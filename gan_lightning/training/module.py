@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gan_lightning.penalties import Regularizer
+from gan_lightning.training.batches import Batch, converted, look
 from gan_lightning.training.checkpoints import check_fits, describe, forget_foreign_paths
 from gan_lightning.training.divergence import FiniteChecks, StopOnDivergence
 from gan_lightning.training.iteration import (
@@ -31,8 +32,6 @@ from gan_lightning.training.lightning_internals import (
 from gan_lightning.training.resume import ExactResume
 from gan_lightning.utils.errors import ArgumentError
 
-#: Samples, and their labels or None.
-Batch = tuple[Tensor, Tensor | None]
 #: Scalars to log, by name.
 Terms = dict[str, Tensor]
 
@@ -66,13 +65,15 @@ class TrainingModule(pl.LightningModule):
         self.finite_checks: FiniteChecks | None = None
         self._iteration: Iteration | None = None
         self._loaded_updates = 0
+        self._looked_at: set[object] = set()
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Exact resume and the stop on divergence; a fit has them also if this is overridden."""
         return [ExactResume(), StopOnDivergence()]
 
     def setup(self, stage: str) -> None:
-        """Forget an earlier checkpoint, and prepare DDP."""
+        """Forget an earlier checkpoint and earlier loaders, and prepare DDP."""
+        self._looked_at = set()
         if stage == "fit":
             self._loaded_updates = 0
             for needed in (ExactResume, StopOnDivergence):
@@ -153,30 +154,23 @@ class TrainingModule(pl.LightningModule):
         )
         return Kind(self.critic_updates(update), critic_due, generator_due, self.level)
 
-    def unpack(self, batch: Batch) -> Batch:
-        """The samples ``(N, *shape)`` and labels ``(N,)`` of a batch, checked; None for no classes.
+    def unpack(self, batch: object) -> Batch:
+        """The samples ``(N, *shape)`` and labels ``(N,)`` of a batch; None for no classes.
+
+        What is unambiguous is converted. The values of the first batch of each loop are looked at.
 
         Raises:
-            TypeError: the batch is not a pair.
-            ValueError: it does not fit the model.
+            ArgumentError: it does not fit the model.
         """
-        if not isinstance(batch, list | tuple) or len(batch) != 2:
-            raise TypeError(f"a batch must be a pair (x, y), y possibly None; got {type(batch)}")
-        x, y = batch
-        if x.shape[1:] != self.shape:
-            raise ValueError(
-                f"the model is built for samples of shape {self.shape}, "
-                f"the batch holds {tuple(x.shape[1:])}"
-            )
-        if len(x) < self.n_critic:
-            raise ValueError(
-                f"a batch feeds {self.n_critic} critic updates and holds only {len(x)} samples"
-            )
-        if self.num_classes and y is None:
-            raise ValueError(f"the model has {self.num_classes} classes, the batch has no labels")
+        x, y = converted(batch, self.shape, self.num_classes, cast("torch.dtype", self.dtype))
+        trainer = trainer_of(self)
+        stage = None if trainer is None else trainer.state.stage
+        if stage not in self._looked_at:
+            look(batch, (x, y), self.num_classes)
+            self._looked_at.add(stage)
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        return x, y if self.num_classes else None
+        return x, y
 
     # Logs.
 
