@@ -1,20 +1,27 @@
 """Scores of features and logits, computed in float64, which do not depend on batches.
 
 Features are ``(N, D)`` and logits ``(N, K)``, in the order of their samples, of any float dtype and
-on any device. torchmetrics computes the Frechet distance, and torch-fidelity the other scores, with
-fixed draws and shuffles; density and coverage, which neither library has, are computed here.
+on any device. torchmetrics computes the Frechet and kernel distances and the Inception score, with
+the draws and the shuffle of torch-fidelity, which are always the same; torch-fidelity computes
+precision and recall; density and coverage, which neither library has, are computed here.
 """
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
 
+import numpy as np
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch_fidelity.metric_isc import isc_features_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore
+from torchmetrics.image.kid import KernelInceptionDistance
 
 #: torch-fidelity's seed, so that both give the same scores.
 SEED = 2020
@@ -90,19 +97,27 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
 def inception_score(logits: Tensor) -> float:
     """exp of the mean KL divergence of p(y|x) from p(y), the mean over 10 parts.
 
-    The logits are shuffled and split as in torch-fidelity, with a fixed seed. Salimans et al. 2016,
-    arXiv:1606.03498. nan if a logit is not finite.
+    The logits are shuffled and split as in torch-fidelity, with a fixed seed; torchmetrics scores
+    each part. Salimans et al. 2016, arXiv:1606.03498. nan if a logit is not finite.
 
     Raises:
         ValueError: there are fewer than 10 samples.
     """
-    if len(logits) < SPLITS:
-        raise ValueError(f"an Inception score needs at least {SPLITS} samples, got {len(logits)}")
+    count = len(logits)
+    if count < SPLITS:
+        raise ValueError(f"an Inception score needs at least {SPLITS} samples, got {count}")
     if not torch.isfinite(logits).all():
         return math.nan
-    return isc_features_to_metric(logits.cpu(), SPLITS, shuffle=True, rng_seed=SEED)[
-        "inception_score_mean"
-    ]
+    shuffled = logits.cpu().double()[np.random.RandomState(SEED).permutation(count)]
+    bounds = [i * count // SPLITS for i in range(SPLITS + 1)]
+    scores = []
+    with _seeded_torchmetrics():
+        metric = InceptionScore(nn.Identity(), splits=1, sync_on_compute=False)
+        for start, end in pairwise(bounds):
+            metric.reset()
+            metric.update(shuffled[start:end])
+            scores.append(metric.compute()[0].item())
+    return fmean(scores)
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> float:
@@ -117,16 +132,30 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
     _check_counts(len(real), len(fake), 2, "a distance")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan
+    real, fake = real.cpu().double(), fake.cpu().double()
     size = min(SUBSET_SIZE, len(real), len(fake))
-    scores = kid_features_to_metric(
-        fake.cpu().double(),
-        real.cpu().double(),
-        kid_subsets=SUBSETS if size < max(len(real), len(fake)) else 1,
-        kid_subset_size=size,
-        rng_seed=SEED,
-        verbose=False,
-    )
-    return scores["kernel_inception_distance_mean"]
+    draws = np.random.RandomState(SEED)
+    scores = []
+    with _seeded_torchmetrics():
+        metric = KernelInceptionDistance(
+            nn.Identity(), subsets=1, subset_size=size, sync_on_compute=False
+        )
+        for _ in range(SUBSETS if size < max(len(real), len(fake)) else 1):
+            metric.reset()
+            metric.update(fake[draws.choice(len(fake), size, replace=False)], real=False)
+            metric.update(real[draws.choice(len(real), size, replace=False)], real=True)
+            scores.append(metric.compute()[0].item())
+    return fmean(scores)
+
+
+@contextmanager
+def _seeded_torchmetrics() -> Iterator[None]:
+    """The order in which torchmetrics sums is always the same, and its hints are silenced."""
+    with isolate_rng(), warnings.catch_warnings():
+        torch.manual_seed(SEED)
+        # Of the memory that features take, and of the deviation over a single part.
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[float, float]:

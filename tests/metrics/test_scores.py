@@ -10,6 +10,9 @@ import scipy.linalg
 import scipy.special
 import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -115,11 +118,61 @@ def test_the_inception_score_matches_its_formula(digits, n):
 
 def test_the_inception_score_matches_torchmetrics_on_the_same_shuffle(digits, monkeypatch):
     logits = digits[0][1][:1000]
+    score = inception_score(logits)
     shuffle = np.random.RandomState(2020).permutation(len(logits))
     monkeypatch.setattr(torch, "randperm", lambda n, **options: torch.from_numpy(shuffle))
     metric = InceptionScore(feature=torch.nn.Identity(), splits=10)
     metric.update(logits.double())
-    assert inception_score(logits) == pytest.approx(metric.compute()[0].item(), rel=1e-9)
+    assert score == pytest.approx(metric.compute()[0].item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [10, 11, 101, 1797])
+def test_the_inception_score_is_torch_fidelitys_to_the_rounding(digits, n):
+    logits = digits[0][1][:n]
+    reference = isc_features_to_metric(logits, 10, shuffle=True, rng_seed=2020)
+    assert inception_score(logits) == pytest.approx(
+        reference["inception_score_mean"], rel=1e-13, abs=0
+    )
+
+
+@pytest.mark.parametrize(("n", "m"), [(1797, 1797), (300, 1100), (200, 200)])
+def test_the_kernel_distance_is_torch_fidelitys_to_the_rounding(digits, n, m):
+    real, fake = digits[0][0][:n].double(), digits[1][0][:m].double()
+    reference = kid_features_to_metric(
+        fake,
+        real,
+        kid_subsets=1 if n == m == 200 else 100,
+        kid_subset_size=min(n, m, 1000),
+        rng_seed=2020,
+        verbose=False,
+    )
+    assert kernel_distance(real, fake) == pytest.approx(
+        reference["kernel_inception_distance_mean"], rel=1e-12, abs=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "score"),
+    [
+        (
+            FrechetInceptionDistance,
+            lambda x: frechet_distance(Moments.from_features(x), Moments.from_features(x)),
+        ),
+        (InceptionScore, inception_score),
+        (KernelInceptionDistance, lambda x: kernel_distance(x, x)),
+    ],
+)
+def test_the_arithmetic_is_that_of_torchmetrics(monkeypatch, metric, score):
+    computed, compute = [], metric.compute
+    monkeypatch.setattr(metric, "compute", lambda self: computed.append(1) or compute(self))
+    score(normal(50, 8))
+    assert computed
+
+
+def test_scoring_warns_of_nothing(recwarn):
+    inception_score(normal(11, 8))
+    kernel_distance(normal(11, 8), normal(12, 8))
+    assert not recwarn.list
 
 
 def test_the_inception_score_is_the_number_of_evenly_used_classes():
