@@ -57,7 +57,7 @@ class Sampling(pl.LightningModule):
 
         Args:
             n: how many; by default as many as ``z``, or ``y``, has.
-            y: ``n`` labels; by default a class-conditional model draws them uniformly.
+            y: ``n`` labels; by default a class-conditional model draws from all classes uniformly.
             z: ``(n, latent_dim)`` latents; by default they are drawn.
             truncation: from 0 to 1, a factor of the latents. Below 1 samples are less varied and,
                 mostly, better (Brock et al. 2019, arXiv:1809.11096, section 3.1).

@@ -15,6 +15,7 @@ from torch.utils.data import DistributedSampler
 from gan_lightning.data.base import GANDataModule
 from gan_lightning.gan import GAN, Batch
 from gan_lightning.metrics import Extractor, Features, Pool, extract, load_extractor
+from gan_lightning.metrics.labels import count_labels, labels_in_proportion
 from gan_lightning.metrics.measures import (
     MEASURES,
     Measure,
@@ -31,7 +32,7 @@ from gan_lightning.metrics.statistics import read_statistics, statistics_path, w
 from gan_lightning.utils.checks import at_least, checked_seed
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import user_path
-from gan_lightning.utils.ranks import from_first, share_buffers
+from gan_lightning.utils.ranks import from_first, share_buffers, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class Evaluate(pl.Callback):
     Real and generated images are rounded to uint8 once; features are computed in true float32, sums
     and distances in float64. All latents are drawn at once from their own seed and shared among
     ranks, so that a score does not depend on batches or ranks, and training's random state is not
-    changed. The features of a data module's real images are computed once and cached on disk for
-    other runs. If the sanity check covers the whole loop (``num_sanity_val_steps: -1``), the
-    untrained generator is scored too. If a sample is not finite, distances are nan and ``diverged``
-    is 1.
+    changed. A class-conditional model generates each class in proportion to the real samples. The
+    features of a data module's real images are computed once and cached on disk for other runs. If
+    the sanity check covers the whole loop (``num_sanity_val_steps: -1``), the untrained generator
+    is scored too. If a sample is not finite, distances are nan and ``diverged`` is 1.
 
     Args:
         extractor: a name that ``load_extractor`` knows, ``none`` for no scores, or ``auto`` for the
@@ -122,11 +123,14 @@ class Evaluate(pl.Callback):
         self._path: Path | None = None
         # The features on the first rank; an empty placeholder on the others.
         self._real: Features | None = None
+        # The real samples of each class: those of this rank so far, then those of all ranks.
+        self._counting = False
+        self._class_counts = torch.zeros(0, dtype=torch.int64)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Load the extractor, so that missing weights stop a run before it starts."""
         self._plan = self._pool = self._real = None
-        self._diverged = False
+        self._diverged = self._counting = False
         if stage == "predict" or self.extractor == "none":
             return
         gan = _checked_gan(pl_module)
@@ -162,10 +166,13 @@ class Evaluate(pl.Callback):
         return _Plan(metrics, select_measures(MEASURES, metrics), extractor.num_features, extractor)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look up the features of the real samples."""
+        """Look up the features of the real samples; their labels are always counted."""
         plan = self._plan
         if plan is None or self._real is not None or _is_partial_check(trainer):
             return
+        self._class_counts = torch.zeros(_checked_gan(pl_module).num_classes, dtype=torch.int64)
+        self._counting = len(self._class_counts) > 0
+        self._seen = 0
         empty = Features(torch.zeros(0, plan.num_features))
         if self.num_samples is not None and not plan.needs_real:
             self._real = empty
@@ -174,7 +181,7 @@ class Evaluate(pl.Callback):
         if from_first(lambda: self._load_cached(trainer, plan)):
             self._real = self._real or empty
             return
-        self._pool, self._seen = Pool(plan.num_features, plan.keeps_real_features), 0
+        self._pool = Pool(plan.num_features, plan.keeps_real_features)
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -208,18 +215,22 @@ class Evaluate(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Collect the features of real samples, the first time."""
-        if self._plan is None or self._pool is None:
+        """Collect the features and labels of real samples, the first time."""
+        if self._plan is None or (self._pool is None and not self._counting):
             return
         # Ranks take samples in turn.
         indices = torch.arange(self._seen, self._seen + len(batch[0])) * trainer.world_size
         indices += trainer.global_rank
         self._seen += len(indices)
         unpadded = indices < _count_unpadded(_loader(trainer))
-        features, _ = self._plan.features(
-            batch[0] if unpadded.all() else batch[0][unpadded.to(batch[0].device)]
-        )
-        self._pool.add(features, None, indices[unpadded])
+        if self._counting and batch[1] is not None:
+            labels = batch[1].cpu()[unpadded]
+            self._class_counts += count_labels(labels, len(self._class_counts))
+        if self._pool is not None:
+            features, _ = self._plan.features(
+                batch[0] if unpadded.all() else batch[0][unpadded.to(batch[0].device)]
+            )
+            self._pool.add(features, None, indices[unpadded])
 
     on_test_batch_end = on_validation_batch_end
 
@@ -231,6 +242,11 @@ class Evaluate(pl.Callback):
         if self._pool is not None:
             self._real, self._pool = self._pool.gather(), None
             from_first(self._cache_real)
+        if self._counting:
+            self._counting = False
+            self._class_counts = sum_over_ranks(self._class_counts.to(pl_module.device)).cpu()
+            if not _is_limited(trainer):
+                _warn_of_absent_classes(self._class_counts)
         plan, real, gan = self._plan, self._real, _checked_gan(pl_module)
         assert real is not None
         num_real = from_first(lambda: len(real))
@@ -269,11 +285,28 @@ class Evaluate(pl.Callback):
         with isolate_rng():
             torch.manual_seed(self.seed)
             z, y = gan.draw_inputs(count)
+            if y is not None and self._class_counts.any():
+                y = labels_in_proportion(self._class_counts, count).to(y.device)
             for start in range(rank * each, count, world_size * each):
                 part = slice(start, start + each)
                 x = gan.generate(z[part], None if y is None else y[part])
                 pool.add(*plan.features(x), torch.arange(start, start + len(x)))
         return pool.gather()
+
+
+def _warn_of_absent_classes(counts: Tensor) -> None:
+    """Warn if the real samples, ``counts`` of each class, have no labels or not all of them."""
+    if not counts.any():
+        rank_zero_warn(
+            "the real samples have no labels: generated ones are of all classes alike; pass a "
+            "validation loader with the labels"
+        )
+    elif absent := (counts == 0).nonzero().flatten().tolist():
+        names = ", ".join(map(str, absent[:5])) + ", ..." * (len(absent) > 5)
+        rank_zero_warn(
+            f"{len(absent)} of {len(counts)} classes have no real samples ({names}): they are not "
+            "scored, but sample() and the grids draw them; number the classes without gaps"
+        )
 
 
 def _is_partial_check(trainer: pl.Trainer) -> bool:

@@ -229,6 +229,84 @@ def test_the_same_weights_score_the_same_throughout_a_fit(logged_fit):
     assert rows[0] == rows[1] == rows[2]
 
 
+# Labels
+
+
+@pytest.fixture
+def uneven(digits):
+    """A data module of 263 labelled digits, most of them ones, and a perfect model of them."""
+    counts = [6, 182, 10, 9, 16, 10, 7, 7, 7, 9]
+    _, labels = Digits().load("train")
+    chosen = [(labels == c).nonzero().flatten()[:n] for c, n in enumerate(counts)]
+    order = torch.randperm(sum(counts), generator=torch.Generator().manual_seed(0))
+    x, y = (each[torch.cat(chosen)[order]] for each in (digits[1], labels))
+
+    class Uneven(_Images):
+        classes = 10
+
+        def load(self, split):
+            return x, y
+
+    class Perfect(_Known):
+        """Returns the real images of the class that is asked for in turn."""
+
+        def generate(self, z, labels):
+            own = [self.images[y == c] for c in range(10)]
+            return torch.stack(
+                [own[c][i % len(own[c])] for i, c in zip(z[:, 0], labels, strict=True)]
+            )
+
+    data, model = Uneven(x), Perfect(digits[0][torch.cat(chosen)[order]])
+    data.conditional, model.num_classes = True, 10
+    return data, model
+
+
+def test_a_perfect_conditional_model_has_distance_zero_on_uneven_classes(uneven, scores):
+    data, model = uneven
+    assert abs(scores(model, data)["fd263_digits_cnn"]) < 1e-6
+
+
+@pytest.mark.parametrize("metrics", ["fd,is", "is"])
+@pytest.mark.parametrize("count", [100, 500])
+def test_other_numbers_of_samples_have_the_proportions_of_the_classes(
+    uneven, scores, metrics, count
+):
+    data, model = uneven
+    drawn = []
+    generate = model.generate
+    model.generate = lambda z, y: drawn.append(y) or generate(z, y)
+    scores(model, data, Evaluate(num_samples=count, metrics=metrics))
+    shares = torch.cat(drawn).bincount(minlength=10) / count
+    expected = torch.tensor([6, 182, 10, 9, 16, 10, 7, 7, 7, 9]) / 263
+    assert (shares - expected).abs().max() < 1 / count
+
+
+def test_labels_are_counted_where_features_are_cached_too(uneven, scores, tmp_path, extracted):
+    data, model = uneven
+    evaluate = {"cache_dir": str(tmp_path / "cache")}
+    scores(tiny("wgan_gp", IMAGE), data, Evaluate(**evaluate))
+    extracted.clear()
+    assert abs(scores(model, data, Evaluate(**evaluate))["fd263_digits_cnn"]) < 1e-6
+    assert sum(extracted) == 263  # the generated ones
+
+
+def test_classes_without_real_samples_are_reported(make_trainer, digits, recwarn):
+    loader = TensorLoader(digits[1][:100], torch.arange(100) % 4, 50)
+    for num_classes in (4, 12):
+        model = tiny("wgan_gp", IMAGE, num_classes=num_classes)
+        make_trainer(Evaluate("digits_cnn")).validate(model, loader, verbose=False)
+    (message,) = (str(w.message) for w in recwarn if "classes" in str(w.message))
+    assert message.startswith("8 of 12 classes have no real samples (4, 5, 6, 7, 8, ...): ")
+
+
+def test_real_samples_without_labels_are_reported(make_trainer, digits):
+    loader = TensorLoader(digits[1][:100], None, 50)
+    with pytest.warns(UserWarning, match="the real samples have no labels"):
+        make_trainer(Evaluate("digits_cnn")).validate(
+            tiny("wgan_gp", IMAGE, num_classes=3), loader, verbose=False
+        )
+
+
 # Side effects
 
 

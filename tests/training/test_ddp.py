@@ -10,7 +10,7 @@ import torch
 from helpers import SILENT
 from torch.utils.data import DataLoader, TensorDataset
 
-from gan_lightning import BEGAN
+from gan_lightning import DCGAN
 from gan_lightning.callbacks import Evaluate
 from gan_lightning.data import Digits
 
@@ -105,21 +105,24 @@ def test_an_error_in_the_first_process_stops_the_others(command):
     assert "Traceback" not in error
 
 
-def padded_scores(devices):
+def padded_scores(devices, num_classes):
     """The scores on a data set that torch's sampler pads, so that ranks have equal shares."""
     pl.seed_everything(0)
     images = Digits().load("train")[0][:101] / 127.5 - 1
     trainer = pl.Trainer(
         devices=devices, callbacks=[Evaluate("digits_cnn", cache_dir=None)], **SILENT
     )
-    loader = DataLoader(TensorDataset(images, images), 10)
-    model = BEGAN((1, 8, 8), generator_width=8, critic_width=8)
+    # Most images are of the last class; the one that is repeated is of the first.
+    labels = torch.arange(101).clamp(max=2)
+    loader = DataLoader(TensorDataset(images, labels), 10)
+    model = DCGAN((1, 8, 8), num_classes, generator_width=8, critic_width=8)
     (scores,) = trainer.validate(model, loader, verbose=False)
     return scores
 
 
-def test_samples_that_the_sampler_repeats_count_once(ranks):
-    two, _ = ranks(padded_scores, 2)
-    one = padded_scores(1)
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_samples_that_the_sampler_repeats_count_once(ranks, num_classes):
+    two, _ = ranks(padded_scores, 2, num_classes)
+    one = padded_scores(1, num_classes)
     assert sorted(one) == sorted(two) == ["fd101_digits_cnn_val", "is101_digits_cnn", "step"]
     assert one == pytest.approx(two, rel=1e-6)
