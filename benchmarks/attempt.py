@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,15 @@ from PIL import Image
 
 from benchmarks.environment import changes_checksum, commit, processor, versions
 from benchmarks.protocol import ROOT, Protocol
-from benchmarks.records import Record, Scores, Status, record_path, write_atomically, write_record
+from benchmarks.records import (
+    DIVERSITY,
+    Record,
+    Scores,
+    Status,
+    record_path,
+    write_atomically,
+    write_record,
+)
 from gan_lightning import load
 from gan_lightning.metrics.measures import is_full_name
 from gan_lightning.training.divergence import DivergedError
@@ -350,7 +358,7 @@ class Attempt:
     def _record(self, history: _History, code: int, message: str) -> Record:
         run, config = self.run, _resolved_config(self.folder, self.options.paths)
         distance, score, curve = _learning_curve(self.folder, config, run.protocol)
-        names = (distance, score)
+        names = (distance, score, *DIVERSITY)
         last = _scores(curve[-1], names) if curve else {}
         updates = int(curve[-1]["update"]) if curve else 0
         status: Status = "finished"
@@ -364,7 +372,7 @@ class Attempt:
             status, message = "failed", f"ended after {updates} of {run.updates} updates"
         elif not last or not all(map(math.isfinite, last.values())):
             status, message = "diverged", "the last scores are not finite"
-        finite = [point for point in curve if math.isfinite(point[distance])]
+        finite = [point for point in curve if all(map(math.isfinite, point.values()))]
         return replace(
             self._failed_record(history, message),
             status=status,
@@ -473,14 +481,18 @@ def _learning_curve(
         score,
         [
             {"update": step, "images": step * images}
-            | {name: row[name] for name in ("train_seconds", distance, score) if name in row}
+            | {
+                name: row[name]
+                for name in ("train_seconds", distance, score, *DIVERSITY)
+                if name in row
+            }
             for step, row in rows.items()
             if distance in row
         ],
     )
 
 
-def _scores(point: Scores, names: tuple[str, str]) -> Scores:
+def _scores(point: Scores, names: Iterable[str]) -> Scores:
     return {name: point[name] for name in names if name in point}
 
 

@@ -89,7 +89,9 @@ def page(protocols: list[tuple[Protocol, list[Row]]], reported: Reported) -> str
         f"<title>GAN leaderboard</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         "<h1>GAN leaderboard</h1>\n"
         "<p>One row for each technique: mean and standard deviation over seeds. The last generator "
-        "of a run ranks; the best one on the way is beside it. A click on a head sorts.</p>\n"
+        "of a run ranks; the best one on the way is beside it. Diversity is the mean "
+        "distance of its samples to their nearest neighbours, as a share of that of real ones; a "
+        "technique with a run that has collapsed does not rank. A click on a head sorts.</p>\n"
         f"<nav>{links}</nav>\n{sections}\n"
         "<footer>Written by <code>python -m benchmarks.render</code> from the records of "
         "<code>python -m benchmarks.run</code>.</footer>\n"
@@ -112,7 +114,7 @@ def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> str:
         f'<section id="{protocol.name}"><h2>{escape(protocol.title)}</h2>',
         f"<p>{_code_spans(protocol.description)}</p>",
         f'<div class="scroll">{_table(protocol, rows)}</div>',
-        f'<p class="warn">Not finished, or stale:</p><ul>{"".join(problems)}</ul>'
+        f'<p class="warn">Not finished, collapsed, or stale:</p><ul>{"".join(problems)}</ul>'
         if problems
         else "",
         "<h3>Learning curves</h3>",

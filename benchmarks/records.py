@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.protocol import Protocol
+from gan_lightning.metrics.diversity import has_collapsed
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import whole_file
 
 Scores = dict[str, float]
 Status = Literal["finished", "diverged", "failed"]
+
+#: The logged distances of generated and of real samples to their nearest neighbours.
+DIVERSITY = ("diversity/fake", "diversity/real")
+#: An Inception score below this is 1.0: the classifier sees no difference between samples.
+ALL_ALIKE = 1.05
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,11 @@ class Record:
         message: the last line of a failed run's output.
         distance: the name of the Frechet distance among the scores; lower is better.
         score: the name of the Inception-like score; higher is better.
-        untrained: scores before the first update.
-        last: scores after the last update, which determine the rank.
-        best: scores at the update with the smallest distance.
-        curve: scores at every evaluation, with ``update``, real ``images`` seen and
+        untrained: scores before the first update, and the diversities of samples.
+        last: the same after the last update, which determine the rank; records made before
+            diversities were recorded have none.
+        best: the same at the update with the smallest distance.
+        curve: the same at every evaluation, with ``update``, real ``images`` seen and
             ``train_seconds``, which exclude evaluations.
         budget: ``generator_updates``, ``critic_updates`` and real ``images`` seen.
         wall_seconds: the time of the whole process, with its start and evaluations; for an
@@ -65,6 +72,23 @@ class Record:
     versions: dict[str, str]
     commit: str
     config: dict[str, Any]
+
+    @property
+    def diversity(self) -> float | None:
+        """The diversity of the last samples as a share of that of real ones; None if unknown."""
+        fake, real = (self.last.get(name) for name in DIVERSITY)
+        return fake / real if fake is not None and real else None
+
+    @property
+    def collapse(self) -> str | None:
+        """The reason why the last samples count as collapsed; None if they do not."""
+        fake, real = (self.last.get(name) for name in DIVERSITY)
+        if fake is not None and real and has_collapsed(fake, real):
+            return f"its samples have {fake / real:.0%} of the diversity of real ones"
+        score = self.last.get(self.score)
+        if score is not None and score < ALL_ALIKE:
+            return f"its {self.score} is {score:.2f}, that of samples which are all alike"
+        return None
 
 
 def record_path(results: Path, protocol: str, technique: str, seed: int) -> Path:

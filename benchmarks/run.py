@@ -256,8 +256,9 @@ class Grid:
     def _report_result(self, run: Run, record: Record) -> None:
         self._current.pop(run.name, None)
         scores = ", ".join(f"{name} {value:.2f}" for name, value in record.last.items())
+        outcome = "finished, but collapsed" if record.collapse else record.status
         print(
-            f"{run.name} {record.status} in {record.wall_seconds:.0f} s: "
+            f"{run.name} {outcome} in {record.wall_seconds:.0f} s: "
             f"{scores or record.message} ({self._progress()})",
             flush=True,
         )

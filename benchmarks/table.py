@@ -38,8 +38,11 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The name, marked if there are runs of an older version of the protocol."""
-        return f"{self.name} (stale)" if self.stale else self.name
+        """The name, marked if runs are of an older version of the protocol, or have collapsed."""
+        marks = ["stale"] * bool(self.stale)
+        if self.collapsed:
+            marks.append(f"{len(self.collapsed)} of {len(self.finished)} collapsed")
+        return f"{self.name} ({', '.join(marks)})" if marks else self.name
 
     @property
     def stale(self) -> list[Record]:
@@ -51,6 +54,15 @@ class Row:
         """The runs with scores."""
         return [run for run in self.runs if run.status == "finished"]
 
+    @property
+    def collapsed(self) -> list[Record]:
+        """The finished runs whose last samples have collapsed; a row with one does not rank."""
+        return [run for run in self.finished if run.collapse]
+
+    def rank(self, place: int) -> str:
+        """The rank at a place of the table; ``-`` if the row does not rank."""
+        return "-" if self.collapsed else str(place)
+
     def values(self, which: str, kind: str = "distance") -> list[float]:
         """One value per finished run.
 
@@ -60,10 +72,12 @@ class Row:
         return [value for value in values if value is not None]
 
     def problems(self) -> Iterator[str]:
-        """Descriptions of unfinished, stale and missing runs."""
+        """Descriptions of unfinished, collapsed, stale and missing runs."""
         for run in self.runs:
             if run.status != "finished":
                 yield f"seed {run.seed} {run.status}: {one_line(run.message)}"
+        for run in self.collapsed:
+            yield f"seed {run.seed} collapsed: {one_line(run.collapse or '')}"
         for run in self.stale:
             yield (
                 f"seed {run.seed} stale: from version {run.protocol_version} of the protocol, "
@@ -74,7 +88,7 @@ class Row:
 
 
 def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
-    """One row for each technique of the protocol, the best mean distance first."""
+    """One row for each technique, the best mean distance first, those that do not rank last."""
     table = []
     for technique in protocol.techniques:
         runs = [record for record in records if record.technique == technique]
@@ -89,7 +103,10 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
             for end in (".png", ".webp")
         )
         table.append(Row(technique, runs, missing, picture, animation, protocol.version))
-    return sorted(table, key=lambda row: mean(row.values("last") or [float("inf")]))
+    return sorted(
+        table,
+        key=lambda row: (bool(row.collapsed), mean(row.values("last") or [float("inf")])),
+    )
 
 
 def score_name(protocol: Protocol, rows: Sequence[Row], kind: str) -> str:
@@ -114,11 +131,11 @@ def headers(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
     """The names of the columns; only the second, the technique, holds text."""
     distance, score = (score_name(protocol, rows, kind) for kind in ("distance", "score"))
     names = ["#", "technique", f"{distance} last", "best", "untrained"]
-    return [*names, score, "updates", "real images", "minutes", "seeds"]
+    return [*names, score, "diversity", "updates", "real images", "minutes", "seeds"]
 
 
-def cells(rank: int, row: Row) -> list[Cell]:
-    """A row's cells in the order of ``headers``."""
+def cells(place: int, row: Row) -> list[Cell]:
+    """A row's cells in the order of ``headers``, at a place of the table from 1."""
 
     def cell(values: Sequence[float], text: Callable[[float], str]) -> Cell:
         return Cell(text(mean(values)), mean(values)) if values else Cell("-", SORTED_LAST)
@@ -128,11 +145,15 @@ def cells(rank: int, row: Row) -> list[Cell]:
         return cell(values, lambda _: mean_and_deviation(values))
 
     done = row.finished
+    diversities = [run.diversity for run in done if run.diversity is not None]
     return [
-        Cell(str(rank), rank),
+        Cell(row.rank(place), place),
         Cell(row.label, None),
         *(with_spread(which) for which in ("last", "best", "untrained")),
         with_spread("last", "score"),
+        cell(diversities, lambda share: f"{share:.0%}")
+        if diversities or not done
+        else Cell("not measured", SORTED_LAST),
         cell([run.budget["generator_updates"] for run in done], thousands),
         cell([run.budget["images"] for run in done], thousands),
         cell([run.wall_seconds for run in done], lambda seconds: short(seconds / 60)),
@@ -140,9 +161,9 @@ def cells(rank: int, row: Row) -> list[Cell]:
     ]
 
 
-def cell_texts(rank: int, row: Row) -> list[str]:
+def cell_texts(place: int, row: Row) -> list[str]:
     """The texts of a row's cells."""
-    return [cell.text for cell in cells(rank, row)]
+    return [cell.text for cell in cells(place, row)]
 
 
 def mean_and_deviation(values: list[float]) -> str:

@@ -25,20 +25,23 @@ def technique_page(
 def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path) -> str:
     technique, parts = path.stem, []
     for protocol, table in tables:
-        for rank, row in enumerate(table, start=1):
+        for place, row in enumerate(table, start=1):
             if row.technique != technique:
                 continue
             command = (
                 f"python -m benchmarks.run --protocol {protocol.name} --techniques {technique}"
             )
             command += "".join(f" {PATH_OPTIONS[option]} PATH" for option in protocol.needs)
+            rank = f"rank {place} of {len(table)}"
+            if row.collapsed:
+                rank = f"not ranked, {len(row.collapsed)} of {len(row.finished)} runs collapsed"
             parts += [
-                f"{protocol.title}, rank {rank} of {len(table)} "
+                f"{protocol.title}, {rank} "
                 f"([what is measured]({relative_link(leaderboard, path.parent)})):",
                 f"```\n{command}\n```",
                 markdown_table(
                     [*map(escape_markdown, headers(protocol, table)[2:])],
-                    [cell_texts(rank, row)[2:]],
+                    [cell_texts(place, row)[2:]],
                     text_columns=[],
                 ),
             ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_lightning.callbacks.samples import count_in_grid, grid_samples
 from gan_lightning.gan import GAN, Batch
-from gan_lightning.metrics.diversity import nearest_distance
+from gan_lightning.metrics.diversity import COLLAPSED, has_collapsed, nearest_distance
 from gan_lightning.utils.checks import checked_seed
 from gan_lightning.utils.ranks import from_first
 
@@ -28,7 +28,7 @@ class Diversity(pl.Callback):
         seed: the seed of the latents.
     """
 
-    def __init__(self, least: float = 0.5, seed: int = 0) -> None:
+    def __init__(self, least: float = COLLAPSED, seed: int = 0) -> None:
         self.least = least
         self.seed = checked_seed(seed)
         self._real: float | None = None
@@ -74,7 +74,7 @@ class Diversity(pl.Callback):
         pl_module.log_scalars({"diversity/real": real, "diversity/fake": fake})
         if not pl_module.updates:
             return  # the untrained generator is not expected to be diverse
-        collapsed = fake < self.least * real
+        collapsed = has_collapsed(fake, real, self.least)
         if collapsed and not self._warned:
             rank_zero_warn(
                 f"{type(pl_module).__name__} may have collapsed at update {pl_module.updates:,}: "

@@ -1,7 +1,15 @@
-"""Distances between samples."""
+"""Distances between samples, and when they are so small that a generator has collapsed."""
 
 import torch
 from torch import Tensor
+
+#: Generated samples have collapsed if their diversity is below this share of that of real ones.
+COLLAPSED = 0.5
+
+
+def has_collapsed(fake: float, real: float, least: float = COLLAPSED) -> bool:
+    """Whether generated samples of diversity ``fake`` have collapsed, beside real ones."""
+    return fake < least * real
 
 
 def nearest_distance(x: Tensor) -> float:

@@ -193,7 +193,7 @@ def test_a_custom_folder_is_recorded_with_its_own_scores(tmp_path, data_files, m
     assert record.status == "finished"
     assert record.distance == "fd30_mobilenet_v2"
     assert record.score == ""
-    assert record.last.keys() == {"fd30_mobilenet_v2"}
+    assert record.last.keys() == {"fd30_mobilenet_v2", "diversity/fake", "diversity/real"}
     assert str(tmp_path) not in json.dumps(dataclasses.asdict(record))
 
 

@@ -86,6 +86,35 @@ def test_an_old_record_without_names_of_scores_is_read_and_shown(tmp_path, recor
     assert page([(DIGITS, [row])], read_reported()).count("DCGAN (stale)") == 1
 
 
+@pytest.mark.parametrize(
+    ("fake", "score", "diversity", "collapse"),
+    [
+        (2.4, 7.0, 0.8, None),
+        (1.5, 7.0, 0.5, None),
+        (1.4, 7.0, 1.4 / 3, "its samples have 47% of the diversity of real ones"),
+        (0.0, 7.0, 0.0, "its samples have 0% of the diversity of real ones"),
+        (2.4, 1.02, 0.8, "its is1797_digits_cnn is 1.02, that of samples which are all alike"),
+        (None, 7.0, None, None),
+        (None, 1.0, None, "its is1797_digits_cnn is 1.00, that of samples which are all alike"),
+    ],
+)
+def test_a_record_tells_whether_its_last_samples_have_collapsed(
+    tmp_path, record, fake, score, diversity, collapse
+):
+    last = {"fd1797_digits_cnn": 9.0, "is1797_digits_cnn": score}
+    if fake is not None:
+        last |= {"diversity/fake": fake, "diversity/real": 3.0}
+    read = read_record(write_record(dataclasses.replace(record, last=last), tmp_path))
+    assert read.diversity == pytest.approx(diversity)
+    assert read.collapse == collapse
+
+
+def test_a_single_real_sample_gives_no_diversity(record):
+    last = {"fd1797_digits_cnn": 9.0, "diversity/fake": 1.0, "diversity/real": 0.0}
+    read = dataclasses.replace(record, last=last)
+    assert (read.diversity, read.collapse) == (None, None)
+
+
 def test_records_of_every_version_are_read(tmp_path, record):
     old = dataclasses.replace(record, protocol_version=0)
     write_record(old, tmp_path)

@@ -67,6 +67,24 @@ def test_rows_of_an_older_version_are_shown_and_marked(results, tmp_path, record
     assert "SNGAN (stale)" in (tmp_path / "leaderboard.html").read_text()
 
 
+def test_a_technique_with_a_collapsed_run_is_shown_but_does_not_rank(results, tmp_path, record):
+    alike = {"fd1797_digits_cnn": 4.0, "is1797_digits_cnn": 1.0}
+    diverse = {"diversity/fake": 3.2, "diversity/real": 4.0}
+    write_record(dataclasses.replace(record, technique="began", last=alike), results)
+    other = dataclasses.replace(record, technique="began", seed=1, protocol_version=1)
+    write_record(dataclasses.replace(other, last=other.last | diverse), results)
+    _render(results, tmp_path)
+    lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
+    table = [line.split(" | ") for line in lines if re.match(r"\| [\d-] ", line)]
+    ranks = {row[1]: row[0] for row in table}
+    assert list(ranks)[:2] == ["LSGAN", "DCGAN"]
+    assert table[-1][:3] == ["| -", "BEGAN (stale, 1 of 2 collapsed)", "6.50 ± 3.54"]
+    assert [row[6] for row in (table[0], table[-1], table[-2])] == ["not measured", "80%", "-"]
+    reason = "its is1797_digits_cnn is 1.00, that of samples which are all alike"
+    assert f"- BEGAN, seed 0 collapsed: {reason}" in lines
+    assert f"BEGAN, seed 0 collapsed: {reason}" in (tmp_path / "leaderboard.html").read_text()
+
+
 def test_an_animation_is_shown_where_there_is_one(results, tmp_path):
     _render(results, tmp_path)
     page = tmp_path / "leaderboard.html"

@@ -59,9 +59,14 @@ def test_a_run_writes_a_record_and_is_not_repeated(tiny, tmp_path, capfd):
     assert path.with_suffix(".png").is_file()
     # The record holds what the run logged.
     logged = tmp_path / "work" / "digits" / "wgan" / "seed5" / "metrics.csv"
+    last = {}
     with logged.open() as file:
-        last = [row for row in csv.DictReader(file) if row["fd1797_digits_cnn"]][-1]
-    assert float(last["fd1797_digits_cnn"]) == record.last["fd1797_digits_cnn"]
+        for row in csv.DictReader(file):
+            last |= {name: float(value) for name, value in row.items() if value}
+    names = ("fd1797_digits_cnn", "is1797_digits_cnn", "diversity/fake", "diversity/real")
+    assert record.last == {name: last[name] for name in names}
+    assert record.last.items() <= record.curve[-1].items()
+    assert record.curve[0]["diversity/real"] == record.last["diversity/real"] > 0
 
     before = path.stat().st_mtime_ns
     _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
