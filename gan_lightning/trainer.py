@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, Checkpoint, ModelSummary, ProgressBar
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins import CheckpointIO, LayerSync
 
@@ -18,6 +18,7 @@ from gan_lightning.callbacks import (
     ContinueLogs,
     Diversity,
     LastUpdate,
+    NetworkSummary,
     RunCheckpoint,
     SampleGrid,
     StepProgressBar,
@@ -66,8 +67,8 @@ class Trainer(pl.Trainer):
       runs of Weights & Biases continue too;
     - a stop with a checkpoint on SIGINT, SIGTERM and SLURM's SIGUSR1;
     - batch normalisation over the samples of all devices, on CPUs too;
-    - sample grids, the time of training, a warning of mode collapse, and a progress bar in
-      generator updates.
+    - a table of the networks, sample grids, the time of training, a warning of mode collapse, and
+      a progress bar in generator updates.
 
     Scores need ``callbacks=[Evaluate()]``.
 
@@ -241,6 +242,9 @@ def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:
     first: list[Callback] = [SampleGrid(), TrainingClock(), ContinueLogs()]
     if options.get("enable_progress_bar") is not False:
         first.append(StepProgressBar())
+    if options.get("enable_model_summary") is not False:
+        first.append(NetworkSummary())
+        options["enable_model_summary"] = False  # Lightning's own
     last: list[Callback] = [Diversity(), LastUpdate(), StopOnSignal()]
     if options.get("enable_checkpointing") is not False:
         last.append(RunCheckpoint())
@@ -270,7 +274,7 @@ def _listed(given: Any) -> list[Any]:  # noqa: ANN401
 
 def _has_kind(callbacks: Iterable[Callback], default: Callback) -> bool:
     """Whether one of the callbacks takes the place of a default one."""
-    kinds = (ProgressBar, Checkpoint)
+    kinds = (ProgressBar, Checkpoint, ModelSummary)
     kind = next((each for each in kinds if isinstance(default, each)), type(default))
     return any(isinstance(callback, kind) for callback in callbacks)
 

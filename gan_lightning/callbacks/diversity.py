@@ -14,6 +14,9 @@ from gan_lightning.metrics.diversity import COLLAPSED, has_collapsed, nearest_di
 from gan_lightning.utils.checks import checked_seed
 from gan_lightning.utils.ranks import from_first
 
+#: The generator updates that count as the start of training.
+START = 1000
+
 
 class Diversity(pl.Callback):
     """Logs ``diversity/fake`` and ``diversity/real`` at each validation of a fit.
@@ -21,7 +24,9 @@ class Diversity(pl.Callback):
     ``diversity/fake`` is the mean distance, in the samples' own units, of the samples in the grid
     of ``SampleGrid`` to their nearest neighbours; ``diversity/real`` that of as many real samples
     from all over the validation loop. If the first falls below a share of the second, the callback
-    warns of mode collapse: once, until it has risen again.
+    warns of mode collapse: once, until it has risen again. At the start of training, samples are
+    not yet diverse: as long as they never were, the callback does not warn in the first ``START``
+    updates, nor in the first validation that follows an update.
 
     Args:
         least: the share; sixteen digits or fewer, drawn again and again, are below 0.2.
@@ -31,9 +36,19 @@ class Diversity(pl.Callback):
     def __init__(self, least: float = COLLAPSED, seed: int = 0) -> None:
         self.least = least
         self.seed = checked_seed(seed)
-        self._real: float | None = None
         self._collected: list[Tensor] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._real: float | None = None
         self._warned = False
+        # Whether a validation followed an update, and whether samples were diverse in one.
+        self._validated = self._was_diverse = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forget an earlier fit, which may have been on other data."""
+        if stage == "fit":
+            self._forget()
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start collecting real samples."""
@@ -75,13 +90,15 @@ class Diversity(pl.Callback):
         if not pl_module.updates:
             return  # the untrained generator is not expected to be diverse
         collapsed = has_collapsed(fake, real, self.least)
-        if collapsed and not self._warned:
+        started = self._was_diverse or (self._validated and pl_module.updates >= START)
+        if collapsed and started and not self._warned:
             rank_zero_warn(
                 f"{type(pl_module).__name__} may have collapsed at update {pl_module.updates:,}: "
                 f"the mean distance of its samples to their nearest neighbour is {fake / real:.0%} "
                 f"of that of real samples, below the threshold of {self.least:.0%}"
             )
-        self._warned = collapsed
+        self._warned = collapsed and started
+        self._validated, self._was_diverse = True, self._was_diverse or not collapsed
 
     def _real_diversity(self) -> float | None:
         collected = [x for x in self._collected if len(x)]

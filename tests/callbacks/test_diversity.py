@@ -74,15 +74,41 @@ def test_it_warns_once_until_samples_are_diverse_again(make_trainer, monkeypatch
     assert "0% of that of real samples, below the threshold of 50%" in messages[0]
 
 
-@pytest.mark.parametrize(("threshold", "warned"), [(0.0, False), (0.5, False), (1.5, True)])
-def test_the_threshold_is_configurable(make_trainer, monkeypatch, threshold, warned):
-    script = Scripted(monkeypatch, False, False)
+@pytest.mark.parametrize(("start", "updates"), [(1000, None), (4, "4"), (1, "2")])
+def test_samples_that_never_were_diverse_have_not_collapsed_at_the_start(
+    make_trainer, monkeypatch, start, updates
+):
+    monkeypatch.setattr("gan_lightning.callbacks.diversity.START", start)
+    script = Scripted(monkeypatch, *[True] * 7)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        logged = fit(make_trainer, script.model, Diversity(threshold), 1)
+        fit(make_trainer, script.model, Diversity(), 6)
+    messages = [str(w.message) for w in caught if COLLAPSED in str(w.message)]
+    expected = [] if updates is None else [f"DCGAN may have collapsed at update {updates}"]
+    assert [message.split(":")[0] for message in messages] == expected
+
+
+@pytest.mark.parametrize(("threshold", "warned"), [(0.0, False), (0.5, False), (1.5, True)])
+def test_the_threshold_is_configurable(make_trainer, monkeypatch, threshold, warned):
+    monkeypatch.setattr("gan_lightning.callbacks.diversity.START", 2)
+    script = Scripted(monkeypatch, False, False, False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        logged = fit(make_trainer, script.model, Diversity(threshold), 2)
     assert any(COLLAPSED in str(w.message) for w in caught) == warned
     # Two draws of 64 samples have slightly different distances.
     assert float(logged["diversity/fake"] / logged["diversity/real"]) == pytest.approx(1, abs=0.2)
+
+
+def test_another_fit_measures_its_own_real_samples(make_trainer):
+    callback, model = Diversity(), tiny("dcgan", IMAGE)
+    real = []
+    for scale in (1.0, 0.5):
+        x, y = samples(IMAGE, 640)
+        trainer = make_trainer(callback, max_steps=1, val_check_interval=1)
+        trainer.fit(model, batches(IMAGE), DataLoader(TensorDataset(scale * x, y), 64))
+        real.append(float(trainer.callback_metrics["diversity/real"]))
+    assert real[1] == pytest.approx(real[0] / 2)
 
 
 def test_the_callback_does_not_change_training(make_trainer):
