@@ -17,6 +17,7 @@ from pytorch_lightning.plugins import CheckpointIO, LayerSync
 from gan_lightning.callbacks import (
     ContinueLogs,
     Diversity,
+    Evaluate,
     LastUpdate,
     NetworkSummary,
     RunCheckpoint,
@@ -154,16 +155,17 @@ class Trainer(pl.Trainer):
             self._continue_wandb(Path(ckpt_path))
         if model is not self.lightning_module:
             self._refuse_to_overwrite(ckpt_path)
+        self._prepare_scores(model, datamodule or train_dataloaders)
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
 
     def validate(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Score samples against the validation loop's, the training samples of our data modules."""
-        with self._evaluating(*args, *options.values()):
+        with self._evaluating(*args, *options.values(), scored=True):
             return super().validate(*args, **options)
 
     def test(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Score samples against the test loop's."""
-        with self._evaluating(*args, *options.values()):
+        with self._evaluating(*args, *options.values(), scored=True):
             return super().test(*args, **options)
 
     def predict(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -172,11 +174,13 @@ class Trainer(pl.Trainer):
             return super().predict(*args, **options)
 
     @contextmanager
-    def _evaluating(self, *given: object) -> Iterator[None]:
+    def _evaluating(self, *given: object, scored: bool = False) -> Iterator[None]:
         models = [each for each in given if isinstance(each, pl.LightningModule)]
         data = [each for each in given if isinstance(each, pl.LightningDataModule)]
         if model := next(iter(models), self.lightning_module):
             self._start_log(model, next(iter(data), None))
+            if scored:
+                self._prepare_scores(model, next(iter(data), None))
         with warnings.catch_warnings():
             # A checkpoint's best scores matter to a fit that resumes from it alone.
             warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
@@ -197,6 +201,13 @@ class Trainer(pl.Trainer):
             found = re.fullmatch(r"version_(\d+)", folder.name)
             version = int(found[1]) if found else None
         self.loggers = [ContinuedCSVLogger(root, name, version)]
+
+    def _prepare_scores(self, model: pl.LightningModule, data: object) -> None:
+        """Load what scores need before data is downloaded and decoded, which may take hours."""
+        for callback in self.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Evaluate):
+                known = data if isinstance(data, pl.LightningDataModule) else None
+                callback.prepare(model, known)
 
     def _continue_wandb(self, checkpoint: Path) -> None:
         """Have the loggers of Weights & Biases continue the runs that a checkpoint is of."""

@@ -12,11 +12,12 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 
 from gan_lightning import DCGAN, LSGAN, Trainer, callbacks, load
-from gan_lightning.data import Ring
+from gan_lightning.callbacks import evaluate
+from gan_lightning.data import Digits, Ring
 from gan_lightning.training import requeue
 from gan_lightning.training.checkpoints import AtomicCheckpointIO
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
-from gan_lightning.utils.errors import ArgumentError
+from gan_lightning.utils.errors import ArgumentError, MissingFileError
 
 OFTEN = {"val_check_interval": 2, "log_every_n_steps": 1, "accelerator": "cpu"}
 QUIET = {**OFTEN, "enable_progress_bar": False, "enable_model_summary": False}
@@ -29,6 +30,38 @@ def small(**options):
 def rows(folder):
     with (folder / "metrics.csv").open() as file:
         return [{**row, "train_seconds": None} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_missing_weights_are_reported_before_data_is_prepared(command):
+    class Slow(Digits):
+        def prepare_data(self):
+            raise AssertionError("decoded")
+
+    data, model = Slow(), DCGAN((1, 8, 8), generator_width=8, critic_width=8)
+    evaluate = callbacks.Evaluate("inception", weights="nowhere.pth")
+    with pytest.raises(MissingFileError, match=r"Inception weights .*nowhere\.pth do not exist"):
+        getattr(Trainer(callbacks=[evaluate], **QUIET), command)(model, datamodule=data)
+    # With weights, the data is next; nothing is loaded for predict.
+    with pytest.raises(AssertionError, match="decoded"):
+        getattr(Trainer(callbacks=[callbacks.Evaluate()], **QUIET), command)(model, datamodule=data)
+    with pytest.raises(AssertionError, match="decoded"):
+        Trainer(callbacks=[evaluate], **QUIET).predict(model, datamodule=data)
+
+
+def test_an_extractor_is_loaded_once_for_each_loop(monkeypatch):
+    loaded = []
+    load_extractor = evaluate.load_extractor
+    monkeypatch.setattr(
+        evaluate, "load_extractor", lambda *args: loaded.append(1) or load_extractor(*args)
+    )
+    data, model = Digits(), DCGAN((1, 8, 8), generator_width=8, critic_width=8)
+    trainer = Trainer(max_steps=2, callbacks=[callbacks.Evaluate(num_samples=20)], **QUIET)
+    trainer.fit(model, data)
+    assert len(loaded) == 1
+    trainer.validate(model, datamodule=data, verbose=False)
+    trainer.test(model, datamodule=data, verbose=False)
+    assert len(loaded) == 3
 
 
 def test_a_script_and_the_command_line_give_the_same_run(fit):

@@ -117,6 +117,8 @@ class Evaluate(pl.Callback):
         self.seed = checked_seed(seed)
         self.cache_dir = None if cache_dir is None else user_path(cache_dir)
         self._plan: _Plan | None = None
+        # The module and the data that the plan was made for before ``setup``.
+        self._prepared: tuple[object, object] = (None, None)
         self._diverged = False
         self._pool: Pool | None = None
         self._seen = 0
@@ -127,17 +129,32 @@ class Evaluate(pl.Callback):
         self._counting = False
         self._class_counts = torch.zeros(0, dtype=torch.int64)
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Load the extractor, so that missing weights stop a run before it starts."""
-        self._plan = self._pool = self._real = None
-        self._diverged = self._counting = False
-        if stage == "predict" or self.extractor == "none":
-            return
-        gan = _checked_gan(pl_module)
-        plan = self._plan_for_points if len(gan.shape) == 1 else self._plan_for_images
-        self._plan = plan(gan, trainer.datamodule)  # type: ignore[attr-defined]
+    def prepare(self, pl_module: pl.LightningModule, data: object) -> None:
+        """Load the extractor, so that missing weights stop a run before it starts.
+
+        ``gan_lightning.Trainer`` calls this before the data is downloaded and decoded; with another
+        trainer ``setup`` does, when that is done.
+        """
+        self._prepared = (None, None)
+        self._plan = None
+        if self.extractor != "none":
+            gan = _checked_gan(pl_module)
+            plan = self._plan_for_points if len(gan.shape) == 1 else self._plan_for_images
+            self._plan = plan(gan, data)
         if self._plan is not None and self.num_samples is not None:
             check_counts(self._plan.measures, generated=self.num_samples)
+        self._prepared = (pl_module, data)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Prepare, unless the trainer has, and forget what an earlier loop was compared with."""
+        self._pool = self._real = None
+        self._diverged = self._counting = False
+        module, data = self._prepared
+        if stage == "predict":
+            self._plan = None
+        elif module is not pl_module or data is not trainer.datamodule:  # type: ignore[attr-defined]
+            self.prepare(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
+        self._prepared = (None, None)
 
     def _plan_for_points(self, gan: GAN, data: object) -> _Plan:
         if self.extractor != "auto":
