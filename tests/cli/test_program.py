@@ -551,7 +551,8 @@ def test_a_file_that_is_not_a_checkpoint_is_named(error_line, tmp_path):
 @pytest.mark.parametrize("data", ["FashionMNIST", "CIFAR10"])
 def test_missing_data_offline_gives_a_one_line_message(error_line, data, tmp_path):
     code, line = error_line(
-        "fit", MODEL, f"--data={data}", *TINY, f"--data.data_dir={tmp_path / 'no'}"
+        *("fit", MODEL, f"--data={data}", *TINY, f"--data.data_dir={tmp_path / 'no'}"),
+        "--evaluate.extractor=none",  # whose weights would be missed first
     )
     assert code == 1
     assert f"{data} is not in {tmp_path / 'no'}" in line
