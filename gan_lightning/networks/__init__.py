@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gan_lightning.networks.autoencoder import AUTOENCODER, set_carry
-from gan_lightning.networks.dcgan import DCGAN, SNDCGAN
+from gan_lightning.networks.dcgan import DCGAN, SNDCGAN, SNDCGAN_WIDE
 from gan_lightning.networks.family import Family, Norm, mixes_samples
 from gan_lightning.networks.mlp import MLP
 from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
@@ -18,6 +18,7 @@ FAMILIES = {
     "wgan_gp_resnet": WGAN_GP_RESNET,
     "sagan": SAGAN,
     "autoencoder": AUTOENCODER,
+    "sndcgan_wide": SNDCGAN_WIDE,
 }
 
 

@@ -6,6 +6,7 @@ arXiv:1802.05957, table 3, at 32 pixels.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -106,10 +107,14 @@ class SNDCGANFeatures(Features):
 
     At every size, a 3 x 3 convolution is followed by a 4 x 4 convolution that halves the size, down
     to 4 to 7 pixels, where a last 3 x 3 convolution follows. The first map has ``width`` channels;
-    they double with each halving, up to 8 times ``width``. ``norm`` is on all maps but the first.
+    they double with each halving, up to 8 times ``width``: in the 3 x 3 convolution after it, as in
+    table 3, or with ``wide`` in the 4 x 4 convolution itself, as in the published code
+    (chainer-gan-lib, compare_gan). ``norm`` is on all maps but the first.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64, norm: Norm = "none") -> None:
+    def __init__(
+        self, shape: Sequence[int], width: int = 64, norm: Norm = "none", wide: bool = False
+    ) -> None:
         super().__init__()
         channels, size, _ = shape
         sizes = halvings(size, 4)
@@ -120,11 +125,12 @@ class SNDCGANFeatures(Features):
             nn.LeakyReLU(0.1),
         ]
         for before, after, this_size in zip(widths, widths[1:], sizes, strict=False):
+            halved = after if wide else before
             layers += [
-                _down(before, before, this_size, bias),
-                make_norm(norm, before),
+                _down(before, halved, this_size, bias),
+                make_norm(norm, halved),
                 nn.LeakyReLU(0.1),
-                nn.Conv2d(before, after, 3, padding=1, bias=bias),
+                nn.Conv2d(halved, after, 3, padding=1, bias=bias),
                 make_norm(norm, after),
                 nn.LeakyReLU(0.1),
             ]
@@ -147,3 +153,6 @@ def _down(before: int, after: int, size: int, bias: bool = True) -> nn.Conv2d:
 
 DCGAN = Family(DCGANGenerator, DCGANFeatures, init=init_normal, widths=(128, 64))
 SNDCGAN = Family(SNDCGANGenerator, SNDCGANFeatures, init=init_normal, widths=(64, 64))
+SNDCGAN_WIDE = Family(
+    SNDCGANGenerator, partial(SNDCGANFeatures, wide=True), init=init_normal, widths=(64, 64)
+)

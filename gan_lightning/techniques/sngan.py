@@ -26,7 +26,8 @@ class SNGAN(GAN):
     Defaults are those of the CIFAR-10 ResNet, section 4 and appendix B.4: hinge loss, Adam at 2e-4
     with betas 0 and 0.9, 5 critic updates, 128 latents, 256 channels in the generator and 128 in
     the critic. The doubled batch in the generator's update and the noise on real images follow the
-    authors' code. ``network="sndcgan"`` is the CNN of table 3.
+    authors' code. ``network="sndcgan"`` is the CNN of table 3, ``"sndcgan_wide"`` that of published
+    code, whose critic has twice as many parameters.
 
     Args:
         objective: ``hinge`` (eq. 16 and 17), or ``softplus``, the cross-entropy on logits (eq. 15).

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan_lightning import TECHNIQUES
 from gan_lightning.networks import FAMILIES, MLP, set_carry, spectral_normalize
 from gan_lightning.networks.attention import SelfAttention2d
 from gan_lightning.networks.autoencoder import Decoder, TwoConvs
@@ -178,19 +177,24 @@ def test_dcgan_at_64_pixels_has_the_channels_of_the_paper():
     assert sum(isinstance(m, nn.ReLU) for m in generator.modules()) == 4
 
 
-def test_the_cnn_of_sngan_has_the_channels_of_the_paper():
-    generator, critic = published("sndcgan", 32)
+# The channels of the maps that the CNN's 4 x 4 convolutions halve: in the paper's table 3, and in
+# chainer-gan-lib (common/net.py), compare_gan and pytorch-gan-collections.
+@pytest.mark.parametrize(
+    ("name", "halved"), [("sndcgan", (64, 128, 256)), ("sndcgan_wide", (128, 256, 512))]
+)
+def test_the_cnn_of_sngan_has_the_channels_of_the_paper_or_of_published_code(name, halved):
+    generator, critic = published(name, 32)
     assert generator.project[0].out_features == 512 * 4 * 4
     assert channels(generator, nn.ConvTranspose2d) == [(512, 256), (256, 128), (128, 64)]
     assert channels(generator, nn.Conv2d) == [(64, 3)]
     layers = [m for m in critic.modules() if isinstance(m, nn.Conv2d)]
     assert [(m.out_channels, m.kernel_size[0], m.stride[0]) for m in layers] == [
         (64, 3, 1),
-        (64, 4, 2),
+        (halved[0], 4, 2),
         (128, 3, 1),
-        (128, 4, 2),
+        (halved[1], 4, 2),
         (256, 3, 1),
-        (256, 4, 2),
+        (halved[2], 4, 2),
         (512, 3, 1),
     ]
     assert critic.head.linear.in_features == 512 * 4 * 4
@@ -284,45 +288,6 @@ def test_families_can_be_pickled(name):
     copied = pickle.loads(pickle.dumps(FAMILIES[name]))
     assert copied.widths == FAMILIES[name].widths
     assert copied.init is FAMILIES[name].init
-
-
-# Parameters of generator and critic: from the layers' shapes, and as published where known.
-COUNTS = {
-    # pytorch/examples (width 64, no biases in convolutions): 3,576,704 and 2,765,568. Ours have
-    # biases where no batch normalisation follows: 3 in the generator, 64 + 1 in the critic.
-    ("dcgan", 64, "narrow"): (3_576_707, 2_765_633),
-    ("dcgan", 64, ""): (12_658_435, 2_765_633),
-    ("wgan", 64, ""): (12_658_435, 2_765_633),
-    ("lsgan", 64, ""): (27_797_251, 2_765_633),
-    ("sngan", 32, "sndcgan"): (3_804_739, 2_935_873),
-    ("sngan", 32, ""): (4_276_739, 1_053_825),
-    ("sngan", 128, ""): (32_150_787, 29_017_857),
-    ("wgan_gp", 32, ""): (1_204_483, 1_053_825),
-    ("wgan_gp", 64, "layer"): (8_541_443, 7_492_801),
-    ("sagan", 32, ""): (4_358_660, 1_074_306),
-    ("sagan", 64, ""): (8_561_924, 9_583_810),
-    ("sagan", 128, ""): (32_232_708, 38_439_618),
-    ("began", 32, ""): (489_539, 2_310_979),
-    ("began", 64, ""): (563_395, 4_011_651),
-    ("began", 64, "skips"): (673_987, 4_122_243),
-}
-VARIANTS = {
-    "": {},
-    "narrow": {"generator_width": 64},
-    "sndcgan": {"network": "sndcgan"},
-    "layer": {"critic_norm": "layer"},
-    "skips": {"skip_connections": True},
-}
-
-
-@pytest.mark.parametrize(("technique", "size", "variant"), COUNTS)
-def test_parameter_counts(technique, size, variant):
-    with torch.device("meta"):
-        model = TECHNIQUES[technique]((3, size, size), **VARIANTS[variant])
-    counts = tuple(
-        sum(p.numel() for p in network.parameters()) for network in (model.generator, model.critic)
-    )
-    assert counts == COUNTS[technique, size, variant]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,197 @@
+"""The networks have as many parameters as published ones, or the table says by what they differ."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from benchmarks.published import read_reported
+from gan_lightning import TECHNIQUES
+
+
+class Published(NamedTuple):
+    """Published networks for RGB images, their parameters counted from the layers of the code.
+
+    ``options`` build ours; ``generator`` and ``critic`` say what ours have more of, or below 0
+    fewer.
+    """
+
+    source: str
+    technique: str
+    size: int
+    options: Mapping[str, object]
+    counts: tuple[int, int]
+    generator: Mapping[str, int] = MappingProxyType({})
+    critic: Mapping[str, int] = MappingProxyType({})
+    num_classes: int = 0
+
+
+KERNELS = "4 x 4 kernels, not 5 x 5"
+BY_CHANNEL = "batch normalisation of the projected map by channel, not feature by feature"
+NO_BIAS = "no bias before batch normalisation, which would remove it"
+BIAS = "a bias where no normalisation follows"
+BIAS_TOO = "a bias also where a normalisation follows"
+
+# The CNN of table 3 and that of the code have the same generator.
+CNN_GENERATOR = 3_828_739
+CNN_DIFFERENCES = {BY_CHANNEL: -2 * (512 * 16 - 512), NO_BIAS: -(512 * 16 + 256 + 128 + 64)}
+
+PUBLISHED = [
+    Published(
+        "Newmu/dcgan_code, faces/train_uncond_dcgan.py",
+        "dcgan",
+        64,
+        {"critic_width": 128},
+        (18_885_760, 17_232_768),
+        {
+            KERNELS: -(5**2 - 4**2) * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3),
+            BY_CHANNEL: -2 * (1024 * 16 - 1024),
+            BIAS: 3,
+        },
+        {
+            KERNELS: -(5**2 - 4**2) * (3 * 128 + 128 * 256 + 256 * 512 + 512 * 1024),
+            BIAS: 128 + 1,
+        },
+    ),
+    Published(
+        "pytorch/examples, dcgan/main.py",
+        "dcgan",
+        64,
+        {"generator_width": 64},
+        (3_576_704, 2_765_568),
+        {BIAS: 3},
+        {BIAS: 64 + 1},
+    ),
+    Published(
+        "martinarjovsky/WassersteinGAN, models/dcgan.py",
+        "wgan",
+        64,
+        {"generator_width": 64},
+        (3_576_704, 2_765_568),
+        {BIAS: 3},
+        {BIAS: 64 + 1},
+    ),
+    Published(
+        "igul222/improved_wgan_training, gan_cifar_resnet.py, unconditional",
+        "wgan_gp",
+        32,
+        {},
+        (1_204_483, 1_053_825),
+    ),
+    Published(
+        "igul222/improved_wgan_training, gan_64x64.py, GoodGenerator and GoodDiscriminator",
+        "wgan_gp",
+        64,
+        {"critic_norm": "layer"},
+        (8_540_483, 7_491_841),
+        {BIAS_TOO: 512 + 256 + 128 + 64},
+        {BIAS_TOO: 64 + 128 + 256 + 512},
+    ),
+    Published(
+        "carpedm20/BEGAN-tensorflow, models.py, 64 filters",
+        "began",
+        32,
+        {},
+        (489_539, 2_310_979),
+    ),
+    Published(
+        "carpedm20/BEGAN-tensorflow, models.py, 64 filters",
+        "began",
+        64,
+        {},
+        (563_395, 4_011_651),
+    ),
+    Published(
+        "carpedm20/BEGAN-tensorflow, models.py, 128 filters",
+        "began",
+        128,
+        {"generator_width": 128, "critic_width": 128},
+        (2_011_779, 23_221_443),
+    ),
+    Published(
+        "pfnet-research/chainer-gan-lib, common/net.py; the critic of arXiv:1802.05957, table 3",
+        "sngan",
+        32,
+        {"network": "sndcgan"},
+        (CNN_GENERATOR, 2_935_873),
+        CNN_DIFFERENCES,
+    ),
+    Published(
+        "pfnet-research/chainer-gan-lib, common/net.py",
+        "sngan",
+        32,
+        {"network": "sndcgan_wide"},
+        (CNN_GENERATOR, 5_860_865),
+        CNN_DIFFERENCES,
+    ),
+    Published(
+        "pfnet-research/sngan_projection, resnet_32.py and snresnet_32.py",
+        "sngan",
+        32,
+        {},
+        (4_276_739, 1_053_824),
+        critic={BIAS: 1},
+    ),
+    Published(
+        "pfnet-research/sngan_projection, resnet.py and snresnet.py, unconditional",
+        "sngan",
+        128,
+        {},
+        (32_150_787, 29_017_857),
+    ),
+    Published(
+        "brain-research/self-attention-gan, generator_test and discriminator_test",
+        "sagan",
+        128,
+        {},
+        (42_078_852, 39_463_618),
+        num_classes=1000,
+    ),
+]
+
+# Ours where nothing is published, from the shapes of the layers.
+OURS = [
+    ("dcgan", 64, {}, (12_658_435, 2_765_633)),
+    ("wgan", 64, {}, (12_658_435, 2_765_633)),
+    ("lsgan", 64, {}, (27_797_251, 2_765_633)),
+    ("sagan", 32, {}, (4_358_660, 1_074_306)),
+    ("sagan", 64, {}, (8_561_924, 9_583_810)),
+    ("sagan", 128, {}, (32_232_708, 38_439_618)),
+    ("began", 64, {"skip_connections": True}, (673_987, 4_122_243)),
+]
+
+
+def count(technique, size, num_classes=0, **options):
+    with torch.device("meta"):
+        model = TECHNIQUES[technique]((3, size, size), num_classes, **options)
+    return tuple(
+        sum(p.numel() for p in network.parameters()) for network in (model.generator, model.critic)
+    )
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.technique} {row.source}")
+def test_ours_have_the_published_number_of_parameters_but_for_what_the_table_says(row):
+    ours = count(row.technique, row.size, row.num_classes, **row.options)
+    for name, published, mine in zip(("generator", "critic"), row.counts, ours, strict=True):
+        reasons = dict(getattr(row, name))
+        assert mine == published + sum(reasons.values()), f"{name}, which has {reasons} of its own"
+
+
+@pytest.mark.parametrize(("technique", "size", "options", "expected"), OURS)
+def test_networks_that_nobody_published_have_the_parameters_of_their_layers(
+    technique, size, options, expected
+):
+    assert count(technique, size, **options) == expected
+
+
+def test_the_pages_name_the_published_counts_of_this_table():
+    table = [(row.technique, row.size, row.options, row.counts) for row in PUBLISHED]
+    named = [
+        (row["technique"], row["size"], row.get("options", {}), (row["generator"], row["critic"]))
+        for row in read_reported().parameters
+        if "generator" in row
+    ]
+    assert named
+    assert [row for row in named if row not in table] == []
