@@ -597,3 +597,16 @@ def test_power_iteration_runs_in_train_mode_only():
         assert torch.equal(vectors._v, before)
         critic.train()(x)
         assert not torch.equal(vectors._v, before)
+
+
+def test_a_pass_makes_one_power_iteration_which_updates_u_before_v():
+    # Algorithm 1 of arXiv:1802.05957 on the transposed matrix, as the page of SNGAN says.
+    layer = spectral_normalize(nn.Linear(5, 3))
+    weight = layer.parametrizations.weight.original.detach().normal_()
+    vectors = layer.parametrizations.weight[0]
+    u = F.normalize(weight @ vectors._v.clone(), dim=0)
+    v = F.normalize(weight.T @ u, dim=0)
+    x = torch.randn(4, 5)
+    torch.testing.assert_close(layer(x), F.linear(x, weight / (u @ weight @ v), layer.bias))
+    torch.testing.assert_close(vectors._u, u)
+    torch.testing.assert_close(vectors._v, v)
