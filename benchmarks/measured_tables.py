@@ -22,6 +22,11 @@ def training_tables(folder: Path) -> str:
     return _join_tables(_training_table, sorted(folder.glob("train-*.json")))
 
 
+def shared_batch_tables(folder: Path) -> str:
+    """What one generated batch for both updates saves, one table for each device."""
+    return _join_tables(_shared_batch_table, sorted(folder.glob("shared-batch-*.json")))
+
+
 def profile_tables(folder: Path) -> str:
     """The host's time per iteration, two tables for each technique."""
     return _join_tables(_profile_tables, sorted(folder.glob("profile-*.json")))
@@ -128,6 +133,33 @@ def _training_rows(
             cells.append(f"{row['peak_memory_bytes'] / 1e6:,.0f}")
         yield cells
         first_cells = ["", ""]
+
+
+def _shared_batch_table(stem: str, result: dict[str, Any]) -> str:
+    first = result["cases"][0]
+    intro = (
+        f"Batches of {first['batch_size']}; {escape_markdown(result['device'])}, "
+        f"{result['cores']} cores, {result['threads']} torch thread(s); medians of "
+        f"{result['rounds']} rounds of {first['updates']} updates, with minimum and maximum:"
+    )
+    headers = ["technique", "samples", "widths of generator and critic"]
+    headers += ["ours, GFLOP", "ours, processor ms"]
+    headers += ["relative operations", "relative processor time"]
+    rows = []
+    for case in result["cases"]:
+        ratio = case["relative_processor_time"]
+        rows.append(
+            [
+                escape_markdown(case["technique"]),
+                " x ".join(map(str, case["shape"])),
+                f"{case['generator_width']} and {case['critic_width']}",
+                f"{case['flops']['ours'] / 1e9:.3g}",
+                f"{case['processor_milliseconds']['ours']['median']:,.0f}",
+                f"{case['relative_flops']:.2f}",
+                f"{ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})",
+            ]
+        )
+    return f"{intro}\n\n{markdown_table(headers, rows, text_columns=[0, 1, 2])}"
 
 
 def _profile_tables(stem: str, result: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from benchmarks.measured_tables import (
     profile_tables,
     reliability_table,
     sensitivity_tables,
+    shared_batch_tables,
     training_tables,
 )
 from benchmarks.page import page
@@ -92,6 +93,7 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
         files[readme] = fill(readme.read_text(), "leaderboard", _in_readme(tables, output))
     blocks = {
         "speed": {
+            "shared batch": shared_batch_tables(THROUGHPUT),
             "training throughput": training_tables(THROUGHPUT),
             "host profile": profile_tables(THROUGHPUT),
         },

@@ -1,8 +1,8 @@
 """Measure the speed of each part: ``python -m benchmarks.throughput --train``.
 
-``--profile``, ``--data`` and ``--eval`` measure the other parts. Each writes one JSON file for
-each device, from which ``benchmarks.render`` fills the tables in the docs. A reported time is the
-median of its rounds.
+``--shared-batch``, ``--profile``, ``--data`` and ``--eval`` measure the other parts. Each writes
+one JSON file for each device, from which ``benchmarks.render`` fills the tables in the docs. A
+reported time is the median of its rounds.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from benchmarks.records import write_atomically
 from benchmarks.speed.evaluation import measure_evaluation
 from benchmarks.speed.loaders import build_loaders, folder_start_times, stopwatch
 from benchmarks.speed.profiling import measure_host_profile
+from benchmarks.speed.shared_batch import SETTINGS, measure_shared_batch
 from benchmarks.speed.timing import median_and_range, run_interleaved
 from benchmarks.speed.training import MODES, PRECISIONS, Case, measure_training, peak_flops
 from gan_lightning import TECHNIQUES
@@ -37,7 +38,8 @@ def main(args: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(args)
     torch.set_num_threads(options.threads)
     look_for_gpus_once()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    on_gpu = torch.cuda.is_available() and not options.shared_batch
+    device = torch.device("cuda" if on_gpu else "cpu")
     measure = next(measure for part, measure in MEASUREMENTS.items() if getattr(options, part))
     name, result = measure(options, device)
     result = {
@@ -56,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--train", action="store_true", help="time an iteration of each technique")
+    what.add_argument(
+        "--shared-batch",
+        action="store_true",
+        help="measure what one generated batch for both updates saves on a CPU",
+    )
     what.add_argument("--profile", action="store_true", help="profile the host during an iteration")
     what.add_argument("--data", action="store_true", help="time the data loaders")
     what.add_argument("--eval", action="store_true", help="time the evaluation of generated images")
@@ -63,7 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="torch's CPU threads")
     parser.add_argument("--output", type=Path, default=THROUGHPUT)
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="the batch size in --train and --data"
+        "--batch-size", type=int, default=64, help="the batch size in all but --eval"
+    )
+    parser.add_argument(
+        "--updates",
+        type=int,
+        default=50,
+        help="generator updates per round in --train, --shared-batch and --profile",
     )
     parser.add_argument("--size", type=int, default=32, help="the image size in --train and --eval")
     steps = parser.add_argument_group("options of --train and --profile")
@@ -77,7 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     steps.add_argument(
         "--network", choices=FAMILIES, help="the network family (default: the technique's)"
     )
-    steps.add_argument("--updates", type=int, default=50, help="generator updates per round")
     steps.add_argument("--modes", nargs="+", choices=MODES, metavar="MODE", default=list(MODES))
     steps.add_argument("--name", default="all", help="the NAME in train-NAME-DEVICE.json")
     data = parser.add_argument_group("options of --data")
@@ -108,6 +120,20 @@ def _measure_training(
                 "{:60} {median:10.3f}  {low:.3f} to {high:.3f}".format(name, **row["milliseconds"])
             )
     return f"train-{options.name}", {"peak_flops_per_second": peaks, "cases": results}
+
+
+def _measure_shared_batch(
+    options: argparse.Namespace, device: torch.device
+) -> tuple[str, dict[str, Any]]:
+    results = []
+    print("relative processor time of an update with one generated batch:")
+    for technique, size, width in SETTINGS:
+        case = Case(technique, (3, size, size), options.batch_size, width)
+        results.append(measure_shared_batch(case, options.updates, options.rounds))
+        label = f"{results[-1]['technique']}, {size} px, width {width or 'as published'}"
+        row = results[-1]["relative_processor_time"]
+        print("{:60} {median:10.3f}  {low:.3f} to {high:.3f}".format(label, **row))
+    return "shared-batch", {"cases": results}
 
 
 def _measure_profile(
@@ -199,6 +225,7 @@ def _measure_evaluation(
 #: The measurement of each option.
 MEASUREMENTS = {
     "train": _measure_training,
+    "shared_batch": _measure_shared_batch,
     "profile": _measure_profile,
     "data": _measure_data,
     "eval": _measure_evaluation,

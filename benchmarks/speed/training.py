@@ -195,15 +195,19 @@ class BareLoop:
         _step(self.generator_optimizer, loss)
         gan.critic.requires_grad_(True)
 
+    def update(self) -> None:
+        """One iteration on the next batch."""
+        self._iterate(next(self._batches)[0])
+
     def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
         """The average time of one of ``updates`` updates, which run ``inside`` a context."""
         for _ in range(WARM_UP_UPDATES):
-            self._iterate(next(self._batches)[0])
+            self.update()
         synchronize(self.device)
         with inside or nullcontext():
             started = time.perf_counter()
             for _ in range(updates):
-                self._iterate(next(self._batches)[0])
+                self.update()
             synchronize(self.device)
             return (time.perf_counter() - started) / updates
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 
 import pytest
 import torch
@@ -9,9 +10,17 @@ from formats import TEST, TRAIN
 from torchvision import models
 
 from benchmarks import throughput
-from benchmarks.measured_tables import data_tables, evaluation_tables, training_tables
-from benchmarks.speed import loaders, timing, training
+from benchmarks.measured_tables import (
+    data_tables,
+    evaluation_tables,
+    shared_batch_tables,
+    training_tables,
+)
+from benchmarks.speed import loaders, shared_batch, timing, training
+from gan_lightning import TECHNIQUES
 from gan_lightning.data import PrefetchLoader, TensorLoader
+
+ONE_CRITIC_UPDATE = [name for name, technique in TECHNIQUES.items() if technique.n_critic == 1]
 
 
 def test_cases_run_in_turn_and_the_first_round_does_not_count():
@@ -167,6 +176,88 @@ def test_operations_match_a_count_by_hand():
         - first
     )
     assert bare.counts()[0] == expected
+
+
+def test_every_technique_with_one_critic_update_is_measured_with_a_shared_batch():
+    assert sorted({technique for technique, _, _ in shared_batch.SETTINGS}) == sorted(
+        ONE_CRITIC_UPDATE
+    )
+
+
+@pytest.mark.parametrize("technique", ONE_CRITIC_UPDATE)
+def test_on_the_same_latents_a_shared_batch_gives_the_same_gradients(technique):
+    loops = shared_batch.build_loops(training.Case(technique, (3, 16, 16), 4, width=8))
+    ours, shared = (loop.gan for loop in loops)
+    with torch.no_grad():  # a new critic cannot separate these from others: no hinge is flat
+        x, z = ours.generator(ours.draw_latents(4), None), ours.draw_latents(4)
+    shared.generator.generator.load_state_dict(ours.generator.state_dict())
+    shared.critic.load_state_dict(ours.critic.state_dict())
+    for loop in loops:
+        loop.gan.draw_latents = lambda n: z
+        for name, module in loop.gan.named_modules():
+            # Our second pass would make one more power iteration.
+            if name.startswith("generator") and name.endswith("parametrizations.weight.0"):
+                module.eval()
+        loop.iterate(x)
+    for network in ("generator", "critic"):
+        gradients = [
+            [parameter.grad for parameter in getattr(gan, network).parameters()]
+            for gan in (ours, shared)
+        ]
+        assert any(gradient.count_nonzero() for gradient in gradients[0])
+        torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+def test_a_batch_is_shared_once():
+    generator = shared_batch.SharedBatch(torch.nn.Linear(2, 2))
+    generator.generator.forward = lambda z, y: generator.generator.weight * z
+    with torch.no_grad():
+        generated = generator(torch.ones(2))
+    again = generator(torch.zeros(2))
+    assert torch.equal(again, generated)
+    assert [again.requires_grad, generated.requires_grad] == [True, False]
+    with pytest.raises(RuntimeError, match="needs a critic's update before it"):
+        generator(torch.ones(2))
+
+
+def test_a_shared_batch_saves_one_pass_of_the_generator():
+    ours, shared = shared_batch.build_loops(training.Case("dcgan", (3, 32, 32), 4, width=16))
+    before, after = ours.counts()[0], shared.counts()[0]
+    # Multiplications of one sample in each layer of the generator and of the critic.
+    generator = [100 * 64 * 4**2, 64 * 32 * 4**4, 32 * 16 * 4**5, 16 * 3 * 4**6]
+    critic = [3 * 16 * 4**6, 16 * 32 * 4**5, 32 * 64 * 4**4, 64 * 4**2]
+    # As in the count by hand above.
+    ours_by_hand = 4 * sum(generator) - generator[0] + 8 * sum(critic) - 2 * critic[0]
+    assert before == 4 * 2 * ours_by_hand
+    assert before - after == 4 * 2 * sum(generator)
+    assert after / before == pytest.approx(0.9093, abs=1e-4)
+
+
+def test_a_shared_batch_is_measured_written_and_shown(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(throughput, "SETTINGS", [("dcgan", 16, 8), ("began", 16, 8)])
+    arguments = ["--shared-batch", "--rounds", "3", "--updates", "2", "--batch-size", "4"]
+    throughput.main([*arguments, "--output", str(tmp_path / "figures")])
+    (path,) = (tmp_path / "figures").iterdir()
+    assert path.name == "shared-batch-cpu.json"
+    result = json.loads(path.read_text())
+    assert [case["technique"] for case in result["cases"]] == ["DCGAN", "BEGAN"]
+    output, page = capsys.readouterr().out, shared_batch_tables(tmp_path / "figures")
+    assert "Batches of 4;" in page
+    assert "medians of 3 rounds of 2 updates" in page
+    for case in result["cases"]:
+        times, ratio = case["processor_milliseconds"], case["relative_processor_time"]
+        assert 0 < times["ours"]["low"] <= times["ours"]["median"] <= times["ours"]["high"]
+        assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
+        assert case["relative_flops"] == case["flops"]["shared batch"] / case["flops"]["ours"] < 1
+        assert f"| {case['technique']} | 3 x 16 x 16 | 8 and 8 |" in page
+        assert f"| {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |" in page
+        assert f"{case['technique']}, 16 px, width 8" in output
+
+
+def test_time_that_a_process_waits_is_not_processor_time(monkeypatch):
+    monkeypatch.setattr(training.BareLoop, "update", lambda loop: time.sleep(0.1))
+    result = shared_batch.measure_shared_batch(training.Case("dcgan", (2,), 4, width=8), 1, 1)
+    assert 0 < result["processor_milliseconds"]["ours"]["high"] < 50
 
 
 def test_one_thing_is_measured_at_a_time(capsys):
