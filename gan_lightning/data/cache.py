@@ -32,8 +32,8 @@ from gan_lightning.utils.errors import (
     WrongFileError,
 )
 
-#: Version of the files below; other versions are not read.
-VERSION = 1
+#: Version of the files below and of how images are decoded; other versions are not read.
+VERSION = 2
 IMAGES, CHUNKS, META = "images.u8", "chunks.jsonl", "meta.json"
 #: Errors that parsing an invalid line of ``CHUNKS`` raises.
 CHUNK_LINE_ERRORS = (ValueError, TypeError, OverflowError, RecursionError)

@@ -1,7 +1,9 @@
 """Decoding images of any kind, and resizing them to one shape."""
 
 import errno
+import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,8 @@ Colour = tuple[int, int, int]
 
 #: Limit for an image, about 9,500 x 9,500: a small file can decode to more than the memory.
 MAX_PIXELS = 90_000_000
+#: Pixels that are converted together, so that an image is in memory only once.
+STRIP_PIXELS = 2**20
 #: Errors of the disk, the network or the system, which no decoder raises for a broken file.
 DISK_ERRORS = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV),
@@ -63,10 +67,12 @@ class ImageTransform:
 def decode(image: Image.Image, background: Colour) -> Tensor:
     """The first frame of an opened image, upright and opaque: uint8 ``(1 or 3, H, W)``.
 
-    Transparent images are drawn over ``background``; 16-bit grey is rounded to 8 bits.
+    Transparent images are drawn over ``background``; grey of more than 8 bits is rounded to 8.
+    Beside the image itself, it takes little more memory than the result.
 
     Raises:
-        UnreadableImageError: the image cannot be decoded, or has more than ``MAX_PIXELS``.
+        UnreadableImageError: the image cannot be decoded, has more than ``MAX_PIXELS``, or its
+            levels do not fit its white.
         OSError: the image cannot be read from the disk.
     """
     width, height = image.size
@@ -77,9 +83,11 @@ def decode(image: Image.Image, background: Colour) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _to_tensor(
-                _remove_transparency(_to_8_bit_grey(ImageOps.exif_transpose(image)), background)
-            )
+            white = _white(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            if white is not None:
+                _check_levels(image, white)
+            return _to_tensor(image, white, background)
     except MemoryError:
         raise
     except Exception as error:
@@ -95,13 +103,50 @@ def convert_decoder_error(error: Exception) -> Exception:
     return UnreadableImageError(message or type(error).__name__)
 
 
-def _to_8_bit_grey(image: Image.Image) -> Image.Image:
-    """Convert grey of more bits, from 0 to 65535 or, for floats, from 0 to 1, to 8-bit grey."""
-    if image.mode[0] not in "IF":
-        return image
+def _white(image: Image.Image) -> float | None:
+    """The level of white of an image of more than 8 bits that is not loaded yet, or None.
+
+    Its format fixes the level, but many programs write other levels: of a camera's 12 bits, or of 8
+    bits as floats.
+    """
+    stored = [str(tile[3]) for tile in getattr(image, "tile", ())]
+    if image.mode[0] == "F":
+        return 1
+    if image.mode[0] == "I":
+        return 4095 if any("I;12" in each for each in stored) else 65535
+    # Pillow keeps the upper 8 of 16 bits of colours.
+    return 255 if any(re.search(r"\w;16[BLN]", each) for each in stored) else None
+
+
+def _check_levels(image: Image.Image, white: float) -> None:
+    """Raise UnreadableImageError if levels exceed 0 and ``white``, or fill less than a quarter.
+
+    An image that is black whatever white is passes.
+    """
+    ranges = []
+    for strip in _strips(image):
+        levels = np.asarray(strip)
+        colours = levels[..., :-1] if strip.mode[-1] in "Aa" else levels
+        ranges.append((colours.min(), colours.max()))
+    low, high = np.min(ranges), np.max(ranges)
+    rounding = white / 510
+    if not (-rounding < low and high < white + rounding) or rounding < high < white / 4:
+        raise UnreadableImageError(
+            f"levels from {low:g} to {high:g}, where white must be {white}: save it with 8 bits"
+        )
+
+
+def _strips(image: Image.Image) -> Iterator[Image.Image]:
+    """The image in parts of its rows, from the top."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _to_8_bit_grey(image: Image.Image, white: float) -> Image.Image:
     levels = np.asarray(image)
-    scaled = levels * 255 if image.mode == "F" else levels / 257
-    grey = Image.fromarray(np.nan_to_num(scaled).round().clip(0, 255).astype(np.uint8))
+    scaled = levels * (255 / white)
+    grey = Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
     key = image.info.get("transparency")
     if isinstance(key, int):
         opaque = np.where(levels == key, 0, 255).astype(np.uint8)
@@ -116,7 +161,16 @@ def _remove_transparency(image: Image.Image, background: Colour) -> Image.Image:
     return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
 
 
-def _to_tensor(image: Image.Image) -> Tensor:
-    image = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    pixels = torch.from_numpy(np.array(image))
-    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+def _to_tensor(image: Image.Image, white: float | None, background: Colour) -> Tensor:
+    pixels, top = torch.empty(0), 0
+    for strip in _strips(image):
+        if white is not None and image.mode[0] in "IF":
+            strip = _to_8_bit_grey(strip, white)
+        strip = _remove_transparency(strip, background)
+        rows = np.array(strip.convert("L" if strip.mode in ("1", "L") else "RGB"))
+        rows = rows.reshape(*rows.shape[:2], -1).transpose(2, 0, 1)
+        if not top:
+            pixels = torch.empty(len(rows), image.height, image.width, dtype=torch.uint8)
+        pixels[:, top : top + strip.height] = torch.from_numpy(rows)
+        top += strip.height
+    return pixels

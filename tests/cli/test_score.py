@@ -5,10 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch_fidelity
 from formats import encoded, picture
+from PIL import Image
 from torchvision import models
 
 from gan_lightning.cli.program import main
@@ -216,6 +218,15 @@ def test_unreadable_images_are_named_and_counted(capsys, folders, classifier):
     captured = capsys.readouterr()
     assert "1 of 40 images cannot be read: 0003.png (not an image)" in captured.err
     assert "39 generated images against 60 real ones" in captured.out
+
+
+def test_images_whose_white_is_unknown_are_not_scored(capsys, folders, classifier):
+    levels = np.linspace(0, 255, 256, dtype=np.float32).reshape(16, 16)
+    Image.fromarray(levels).save(folders[1] / "0003.tif")
+    main(["score", *map(str, arguments(*folders, classifier))])
+    captured = capsys.readouterr()
+    assert "1 of 41 images cannot be read: 0003.tif (levels from 0 to 255, where" in captured.err
+    assert "40 generated images against 60 real ones" in captured.out
 
 
 def test_fewer_images_than_features_are_reported(capsys, folders, classifier):

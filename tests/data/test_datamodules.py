@@ -721,6 +721,20 @@ def test_transparent_images_show_the_background(make, tmp_path):
     assert on_blue.load("train")[0][0, :, 0, 0].tolist() == [0, 0, 255]
 
 
+def test_images_whose_white_is_unknown_are_counted_and_refused_by_strict(tmp_path):
+    levels = np.linspace(0, 65535, 64).reshape(8, 8)
+    for name, white in {"a": 65535, "b": 4095}.items():
+        image = Image.fromarray((levels * white / 65535).astype(np.uint16))
+        image.save(tmp_path / f"{name}.png")
+    options = {"data_dir": tmp_path, "size": 8, "channels": 1, "cache_dir": tmp_path / "cache"}
+    message = r"b.png \(levels from 0 to 4095, where white must be 65535: save it with 8 bits\)"
+    with pytest.warns(UserWarning, match=rf"1 of 2 images cannot be read: {message}"):
+        x, _ = ImageFolder(**options).load("train")
+    assert torch.equal(x.flatten(), torch.from_numpy((levels / 257).round().flatten()).byte())
+    with pytest.raises(WrongFileError, match=r"b.png cannot be read .*--data.strict is true"):
+        ImageFolder(**options, strict=True).load("train")
+
+
 def test_an_invalid_background_is_rejected(make):
     with pytest.raises(ValueError, match="no colour 'blu': use a name or #rrggbb"):
         make(ImageFolder, background="blu")

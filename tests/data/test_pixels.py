@@ -32,6 +32,18 @@ def grey16(values, mode="I;16"):
     return Image.fromarray(np.array(values, np.uint16 if mode == "I;16" else np.int32))
 
 
+def png_file(width, height, bits, kind, rows):
+    """A PNG of these unpacked rows, each after its filter; ``kind`` is its colour type."""
+
+    def chunk(name, content):
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
 # Kinds of images
 
 
@@ -63,13 +75,91 @@ def test_sixteen_bit_images_may_have_a_transparent_level():
 
 
 def test_thirty_two_bits_are_treated_as_sixteen():
-    image = grey16([[-5, 0, 257, 65535, 70000]], "I")
-    assert decode(image, WHITE).tolist() == [[[0, 0, 1, 255, 255]]]
+    image = grey16([[0, 257, 65535]], "I")
+    assert decode(image, WHITE).tolist() == [[[0, 1, 255]]]
+
+
+def floats(*levels):
+    return Image.fromarray(np.array([levels], np.float32))
 
 
 def test_floats_range_from_zero_to_one():
-    image = Image.fromarray(np.array([[-1, 0, 0.5, 1, 2, np.nan]], np.float32))
-    assert decode(reopened(image, "TIFF"), WHITE).tolist() == [[[0, 0, 128, 255, 255, 0]]]
+    assert decode(reopened(floats(0, 0.5, 1), "TIFF"), WHITE).tolist() == [[[0, 128, 255]]]
+    # Resizing overshoots a little.
+    assert decode(floats(-0.001, 0.5, 1.001), WHITE).tolist() == [[[0, 128, 255]]]
+
+
+def png_of_16_bits(levels):
+    """A PNG of ``levels`` ``(H, W, 2 to 4)``, which Pillow cannot write."""
+    height, width, channels = levels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in levels.astype(">u2"))
+    return png_file(width, height, 16, {2: 4, 3: 2, 4: 6}[channels], rows)
+
+
+def colours16(white, channels):
+    """A ramp from black to ``white`` in all colours; opaque, if there is alpha."""
+    levels = np.linspace(0, white, 16).reshape(4, 4, 1).repeat(channels, axis=2)
+    if channels != 3:
+        levels[..., -1] = 65535
+    return png_of_16_bits(levels)
+
+
+UNKNOWN_RANGE = {
+    "floats of 8 bits": (floats(0, 100, 255), "0 to 255, where white must be 1:"),
+    "floats of a signed range": (floats(-1, 0, 1), "-1 to 1, where white must be 1:"),
+    "floats that are almost black": (floats(0, 0.01), "0 to 0.01, where white must be 1:"),
+    "not a number": (floats(0, 0.5, np.nan), "nan to nan"),
+    "8 bits in 32": (grey16([[0, 255]], "I"), "0 to 255, where white must be 65535:"),
+    "negative": (grey16([[-900, 65535]], "I"), "-900 to 65535"),
+    "17 bits": (grey16([[0, 70000]], "I"), "0 to 70000"),
+    "12 bits in 16": (grey16([[0, 4095]]), "0 to 4095, where white must be 65535:"),
+    "14 bits in 16": (grey16([[0, 16383]]), "0 to 16383"),
+    "colours of 12 bits in 16": (colours16(4095, 3), "0 to 15, where white must be 255:"),
+    "12 bits with alpha": (colours16(4095, 4), "0 to 15"),
+    "grey of 12 bits with alpha": (colours16(4095, 2), "0 to 15"),
+}
+
+
+@pytest.mark.parametrize(("image", "message"), UNKNOWN_RANGE.values(), ids=UNKNOWN_RANGE)
+def test_levels_whose_white_is_unknown_are_refused(image, message):
+    content = image.getvalue() if isinstance(image, io.BytesIO) else encoded(image, "TIFF")
+    with pytest.raises(UnreadableImageError, match=f"^levels from .*{message}"):
+        decode(open_image(io.BytesIO(content)), WHITE)
+
+
+@pytest.mark.parametrize("image", [floats(0, 0), grey16([[0, 0]]), grey16([[0, 0]], "I")])
+def test_black_is_black_whatever_white_is(image):
+    assert decode(reopened(image, "TIFF"), WHITE).tolist() == [[[0, 0]]]
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colours_of_sixteen_bits_keep_the_upper_eight(channels):
+    ramp = np.linspace(0, 65535, 16).astype(np.uint16) >> 8
+    x = decode(open_image(colours16(65535, channels)), WHITE)
+    assert x.flatten(1).tolist() == [ramp.tolist()] * 3
+
+
+def tiff_of_12_bits(levels):
+    """An uncompressed TIFF with one row of grey, two levels in three bytes."""
+    pixels = b"".join(((a << 12) + b).to_bytes(3) for a, b in zip(*[iter(levels)] * 2, strict=True))
+    tags = {256: len(levels), 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    entries.append(struct.pack("<HHII", 279, 4, 1, len(pixels)))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory
+
+
+DECLARED = {
+    "PGM": b"P5 4 1 4095\n" + np.array([0, 1365, 2048, 4095], ">u2").tobytes(),
+    "PPM": b"P6 4 1 4095\n" + np.array([0, 1365, 2048, 4095], ">u2").repeat(3).tobytes(),
+    "TIFF": tiff_of_12_bits([0, 1365, 2048, 4095]),
+}
+
+
+@pytest.mark.parametrize("content", DECLARED.values(), ids=DECLARED)
+def test_twelve_bits_that_a_file_declares_are_scaled(content):
+    x = decode(open_image(io.BytesIO(content)), WHITE)
+    assert x[0].tolist() == [[0, 85, pytest.approx(127.5, abs=0.5), pytest.approx(255, abs=1)]]
 
 
 def test_cmyk_is_converted_to_rgb():
@@ -99,6 +189,32 @@ def test_transparent_pixels_show_the_background(mode):
 def test_half_transparent_pixels_are_blended_with_the_background():
     image = Image.new("RGBA", (1, 1), (200, 0, 0, 128))
     assert decode(image, (0, 100, 0)).flatten().tolist() == [100, 50, 0]
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"]
+)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_an_image_is_the_same_in_strips(monkeypatch, mode, orientation):
+    if mode[0] in "IF":
+        levels = np.linspace(0, 1 if mode == "F" else 65535, 7 * 9).reshape(7, 9)
+        image = Image.fromarray(
+            levels.astype({"F": np.float32, "I": np.int32}.get(mode, np.uint16))
+        )
+    else:
+        image = picture(9, 7).convert("RGBA")
+        image.putalpha(picture(9, 7, seed=1).convert("L"))
+        image = image.convert(mode)
+
+    def decoded():
+        turned = image.copy()
+        turned.getexif()[0x0112] = orientation
+        return decode(turned, WHITE)
+
+    whole = decoded()
+    monkeypatch.setattr(pixels, "STRIP_PIXELS", 20)
+    assert torch.equal(decoded(), whole)
+    assert whole.shape[1:] == ((7, 9) if orientation == 1 else (9, 7))
 
 
 TURNS = [
@@ -152,15 +268,7 @@ def test_a_png_with_a_damaged_chunk_is_unreadable():
 
 def png_of(width, height):
     """A PNG that declares this size but contains only a few zeros as pixels."""
-
-    def chunk(kind, content):
-        checksum = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    rows = zlib.compress(bytes(1000))
-    parts = chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b"")
-    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return png_file(width, height, 8, 2, bytes(1000))
 
 
 def test_a_decompression_bomb_is_rejected_before_it_is_decoded():
