@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule, colour
 from gan_lightning.data.pixels import Colour, UnreadableImageError, decode
-from gan_lightning.data.sources import Source, open_image, stat_fingerprint
+from gan_lightning.data.sources import Source, file_fingerprint, open_image
 from gan_lightning.utils.errors import (
     ArgumentError,
     MissingFileError,
@@ -161,8 +161,10 @@ class _ColumnSource(Source):
         return f"row {i}"
 
     def fingerprint(self) -> str:
-        """The fingerprint of datasets, the files that the rows refer to, and the background."""
+        """The fingerprint of datasets, of its files and of those that the rows refer to."""
         chunks = self.rows.data.column(self.column).chunks
         paths = (path for chunk in chunks for path in chunk.field("path").to_pylist())
         external = [path for path in paths if path and os.path.isabs(path)]
-        return f"{self.rows._fingerprint} {stat_fingerprint(Path('/'), external)} {self.background}"
+        files = [os.path.abspath(file["filename"]) for file in self.rows.cache_files]
+        checksum = file_fingerprint(Path("/"), [*files, *external])
+        return f"{self.rows._fingerprint} {checksum} {self.background}"

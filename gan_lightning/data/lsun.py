@@ -13,7 +13,7 @@ from torch import Tensor
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
 from gan_lightning.data.pixels import decode
-from gan_lightning.data.sources import WHITE, Source, open_image, stat_fingerprint
+from gan_lightning.data.sources import WHITE, Source, file_fingerprint, open_image
 from gan_lightning.utils.errors import (
     MissingFileError,
     MissingPackageError,
@@ -110,7 +110,7 @@ class _DatabaseSource(Source):
         return f"image {i} of {self.folder}"
 
     def fingerprint(self) -> str:
-        return stat_fingerprint(self.folder, ["data.mdb"])
+        return file_fingerprint(self.folder, ["data.mdb"])
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_opened": None}

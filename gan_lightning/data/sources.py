@@ -3,6 +3,7 @@
 import hashlib
 import os
 import posixpath
+import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -35,6 +36,8 @@ UNSUPPORTED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
 MAX_BYTES = 4 * MAX_PIXELS
 #: Errors that opening an archive raises; ValueError means that a name is not text.
 ARCHIVE_ERRORS = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
+#: The number of files of a source whose first bytes are part of its fingerprint.
+SAMPLED_FILES, SAMPLED_BYTES = 64, 2**16
 #: Sub-folders that are splits, if there are no other sub-folders.
 SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 WHITE: Colour = (255, 255, 255)
@@ -165,8 +168,8 @@ class FolderSource(FilesSource):
             ) from error
 
     def fingerprint(self) -> str:
-        """Checksum of the names, sizes and modification times of the files, and the background."""
-        return f"{stat_fingerprint(self.path, self.files)} {self.background}"
+        """The fingerprint of the files, and the background."""
+        return f"{file_fingerprint(self.path, self.files)} {self.background}"
 
 
 class ZipSource(FilesSource):
@@ -275,20 +278,38 @@ def open_image(file: Path | IO[bytes]) -> Image.Image:
         raise convert_decoder_error(error) from error
 
 
-def stat_fingerprint(folder: Path, files: Iterable[str]) -> str:
-    """Checksum of the names, sizes and modification times of files in ``folder``.
+def file_fingerprint(folder: Path, files: Sequence[str]) -> str:
+    """Checksum of the names, sizes and times of files in ``folder``, and of the content of some.
+
+    No program can set the change time, so a replaced file has another one. Files of another folder
+    that were written at the same time differ in content. Inodes are not used: some network file
+    systems assign them anew.
 
     Raises:
         SourceChangedError: a file is missing.
     """
     digest = hashlib.sha256()
+    step = max(1, -(-len(files) // SAMPLED_FILES))
     try:
-        for file in files:
-            stat = os.stat(os.path.join(folder, file))
-            digest.update(os.fsencode(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0"))
+        for i, file in enumerate(files):
+            path = os.path.join(folder, file)
+            found = os.stat(path)
+            times = f"{found.st_mtime_ns}\0{found.st_ctime_ns}"
+            digest.update(os.fsencode(f"{file}\0{found.st_size}\0{times}\0"))
+            if i % step == 0 and stat.S_ISREG(found.st_mode):
+                digest.update(_read_start(path))
     except OSError as error:
         raise SourceChangedError(f"{folder} changed while it was being read ({error})") from error
     return digest.hexdigest()
+
+
+def _read_start(path: str) -> bytes:
+    """The first bytes of a file; none if it must not be read, which decoding reports."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(SAMPLED_BYTES)
+    except PermissionError:
+        return b""
 
 
 def _walk_files(root: Path) -> Iterator[str]:
@@ -297,10 +318,10 @@ def _walk_files(root: Path) -> Iterator[str]:
     while pending:
         prefix = pending.pop()
         folder = os.path.join(root, prefix)
-        stat = os.stat(folder)
-        if (stat.st_dev, stat.st_ino) in seen:
+        found = os.stat(folder)
+        if (found.st_dev, found.st_ino) in seen:
             continue
-        seen.add((stat.st_dev, stat.st_ino))
+        seen.add((found.st_dev, found.st_ino))
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True):
             if entry.is_dir():
                 pending.append(f"{prefix}{entry.name}/")

@@ -12,7 +12,7 @@ from torchvision import datasets
 
 from gan_lightning.data.base import Split
 from gan_lightning.data.images import CachedDataModule
-from gan_lightning.data.sources import Source, stat_fingerprint
+from gan_lightning.data.sources import Source, file_fingerprint
 from gan_lightning.utils.checks import one_of
 from gan_lightning.utils.errors import MissingFileError, SourceChangedError, WrongFileError
 
@@ -114,7 +114,7 @@ class _BinarySource(Source):
         return f"image {i}"
 
     def fingerprint(self) -> str:
-        return stat_fingerprint(self.folder, self.files)
+        return file_fingerprint(self.folder, self.files)
 
 
 def _labels(path: Path) -> list[int]:

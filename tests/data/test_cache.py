@@ -300,7 +300,10 @@ def test_images_moved_during_a_build_stop_it_and_nothing_is_lost(
         case "folder":
             away.rename(images)
         case "file":
+            # The file may be another one of the same size and time.
             (images / "class0" / "moved").rename(images / FolderSource(other).files[10])
+            assert torch.equal(opened(images, parent).images, expected(images))
+            return
         case "changed":
             # It would mix old and new images, so it is deleted.
             assert list(parent.glob("*.part")) == []

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import math
+import os
 import pickle
 import shutil
 import tarfile
@@ -835,6 +836,27 @@ def test_a_fingerprint_depends_on_the_images_and_their_transform(data_files):
     others = {fingerprint("test"), fingerprint(size=16), fingerprint(channels=1)}
     others |= {fingerprint(crop=5), fingerprint(background="black")}
     assert len(others | {fingerprint()}) == 6
+
+
+@pytest.mark.parametrize(
+    ("data", "pattern"),
+    [
+        (ImageFolder, "train/cats/000.png"),
+        (STL10, "**/unlabeled_X.bin"),
+        (LSUN, "*_train_lmdb/data.mdb"),
+        (HuggingFaceImages, "train/*.arrow"),
+    ],
+)
+def test_a_file_replaced_with_its_time_kept_changes_the_fingerprint(data_files, data, pattern):
+    arguments = data_files(data.__name__)
+    before = data(**arguments).fingerprint("train")
+    assert data(**arguments).fingerprint("train") == before
+    (path,) = Path(arguments.get("data_dir") or arguments["path"]).glob(pattern)
+    content, time = path.read_bytes(), path.stat().st_mtime_ns
+    path.unlink()
+    path.write_bytes(content)
+    os.utime(path, ns=(time, time))
+    assert data(**arguments).fingerprint("train") != before
 
 
 def test_split_of_names_the_split_of_a_loader(make_trainer):

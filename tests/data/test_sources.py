@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import shutil
+import time
 import zipfile
 
 import pytest
@@ -276,6 +278,53 @@ def test_the_fingerprint_changes_with_the_content(source_of, tmp_path, change):
     assert source_of(folder).fingerprint() == before
     change(folder)
     assert source_of(folder).fingerprint() != before
+
+
+def alike(folder, *names, seed=0):
+    """A folder whose files have the sizes and times of all others that this function writes."""
+    for i, name in enumerate(names):
+        write(folder, name, content=encoded(picture(8, 8, seed + i), "BMP"))
+        os.utime(folder / name, (1e9, 1e9))
+    return folder
+
+
+NAMES = [f"{i:03}.bmp" for i in range(100)]
+
+
+def test_folders_of_the_same_names_sizes_and_times_have_different_fingerprints(source_of, tmp_path):
+    one, other = alike(tmp_path / "one", *NAMES), alike(tmp_path / "other", *NAMES, seed=100)
+    before = source_of(one).fingerprint()
+    assert source_of(other).fingerprint() != before
+    assert source_of(one).fingerprint() == before
+    one.rename(tmp_path / "away")
+    other.rename(one)
+    assert source_of(one).fingerprint() != before
+
+
+@pytest.mark.parametrize("i", range(4))  # not every file's content is read
+def test_a_file_replaced_with_its_time_kept_changes_the_fingerprint(source_of, tmp_path, i):
+    one, other = alike(tmp_path / "one", *NAMES), alike(tmp_path / "other", NAMES[i], seed=100)
+    before = source_of(one).fingerprint()
+    time.sleep(0.02)  # the clock of some file systems ticks every 10 ms
+    shutil.copy2(other / NAMES[i], one / NAMES[i])
+    assert source_of(one).fingerprint() != before
+
+
+def test_the_fingerprint_of_many_files_reads_only_some(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(sources, "_read_start", lambda path: read.append(path) or b"")
+    FolderSource(alike(tmp_path / "images", *NAMES)).fingerprint()
+    assert [os.path.basename(path) for path in read] == NAMES[::2]
+
+
+def test_a_file_without_read_permission_has_a_fingerprint(tmp_path, monkeypatch):
+    source = FolderSource(write(tmp_path, "a.png"))
+
+    def deny(*args, **kwargs):  # root can read any file
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", deny)
+    assert source.fingerprint()
 
 
 def test_a_moved_folder_has_the_same_fingerprint(tmp_path):

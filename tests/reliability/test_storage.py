@@ -10,10 +10,12 @@ import sys
 import pytest
 import torch
 import yaml
+from PIL import Image
 from program import LONG, assert_same, checkpoints, run_of
 
 from gan_lightning import load
 from gan_lightning.cli.program import main
+from gan_lightning.data import ImageFolder
 from gan_lightning.gan import GAN
 
 TINY = ("--model.generator_width=8", "--model.critic_width=8")
@@ -335,6 +337,44 @@ def test_hyperparameters_unknown_to_this_version_are_reported(trained):
     with pytest.raises(ValueError, match=r"step=4.ckpt does not fit this DCGAN: .*clip_by"):
         load(path)
     assert issubclass(type(load(trained / "checkpoints" / "step=2.ckpt")), GAN)
+
+
+# Images on disk
+
+
+@pytest.mark.parametrize("change", ["another folder", "replaced files", "replaced folder"])
+def test_other_images_of_the_same_names_sizes_and_times_are_not_taken_from_the_cache(
+    tmp_path, change
+):
+    red, blue = tmp_path / "red", tmp_path / "blue"
+    for folder in (red, blue):
+        folder.mkdir()
+        for i in range(3):
+            Image.new("RGB", (8, 8), folder.name).save(folder / f"{i}.bmp")
+            os.utime(folder / f"{i}.bmp", (1e9, 1e9))  # as an archive keeps them
+
+    def loaded(folder):
+        data = ImageFolder(folder, size=8, cache_dir=tmp_path / "cache")
+        # Statistics of real images are kept under the fingerprint.
+        return data.load("train")[0].float().mean((0, 2, 3)).tolist(), data.fingerprint("train")
+
+    before = loaded(red)
+    assert loaded(red) == before
+    assert before[0] == [255, 0, 0]
+    match change:
+        case "another folder":
+            now = loaded(blue)
+        case "replaced files":
+            for i in range(3):
+                shutil.copy2(blue / f"{i}.bmp", red / f"{i}.bmp")
+            now = loaded(red)
+        case "replaced folder":
+            red.rename(tmp_path / "old")
+            blue.rename(red)
+            now = loaded(red)
+            assert loaded(tmp_path / "old") == before
+    assert now[0] == [0, 0, 255]
+    assert now[1] != before[1]
 
 
 @pytest.mark.parametrize(
