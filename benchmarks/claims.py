@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gan_lightning.utils.files import file_system_time
+
 #: Seconds without a touch of its claim after which a worker counts as dead.
 LEASE = 60.0
 
@@ -98,14 +100,10 @@ def _is_alive(path: Path, lease: float) -> bool:
             return False
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         pass  # not written yet, or already gone: its age decides
-    clock = path.parent / f".{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}.clock"
     try:
-        clock.touch()
-        return clock.stat().st_mtime - path.stat().st_mtime < lease
+        return file_system_time(path.parent) - path.stat().st_mtime < lease
     except FileNotFoundError:
         return True  # released a moment ago; the next attempt finds no claim
-    finally:
-        clock.unlink(missing_ok=True)
 
 
 def _machine() -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from gan_lightning.cli.program import main
+from gan_lightning.utils.files import whole_file
 
 #: The rank of this process; the process with rank 0 starts the others.
 RANK = int(os.environ.get("LOCAL_RANK", "0"))
@@ -37,9 +38,8 @@ def _write_report() -> None:
         }
     else:
         report = {"gpu": "", "peak_memory_bytes": _peak_resident_bytes()}
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(report))
-    part.replace(path)
+    with whole_file(Path(path), "w") as file:
+        json.dump(report, file)
 
 
 def _peak_resident_bytes() -> int:

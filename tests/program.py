@@ -22,7 +22,7 @@ LONG = (
     *("--trainer.log_every_n_steps=1", "--evaluate.cache_dir=null"),
 )
 #: Extra files of a killed run: the checkpoint it resumed from, and a file it was writing.
-LEFT = re.compile(r"(step=\d+\.ckpt|\.\d+\.part)$")
+LEFT = re.compile(r"(step=\d+\.ckpt|\.[0-9a-f]{16}\.part)$")
 
 
 class Program:

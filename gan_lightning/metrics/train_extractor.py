@@ -7,6 +7,7 @@ every time.
 """
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,7 @@ def _writable_path(path: Path) -> Path:
         raise ValueError(f"--output {path} is a folder: pass the path of a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".part").touch()
-        path.with_suffix(".part").unlink()
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise ValueError(f"--output {path} cannot be written ({error.strerror})") from error
     return path

@@ -2,7 +2,8 @@
 
 import os
 import re
-import time
+import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,10 +38,10 @@ def whole_file(
     Raises:
         StorageError: it cannot be written; the old file stays.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # Process numbers repeat: each container may have its own.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     with _storage_errors(path, "what was there before stays"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
         try:
             # A new file: a link in its place is not followed.
             with part.open(mode.replace("w", "x"), **options) as file:
@@ -57,12 +58,27 @@ def whole_file(
 
 def remove_abandoned(folder: Path, kind: str = "") -> None:
     """Remove what killed processes left of files whose names end in ``kind``."""
-    for part in folder.glob(f"*{kind}.*.part"):
-        if not re.search(rf"{re.escape(kind)}\.\d+\.part$", part.name):
-            continue  # ``whole_file`` has not written it
-        with suppress(OSError):  # another process has removed it
-            if time.time() - part.stat().st_mtime > ABANDONED:
-                part.unlink()
+    # Names that ``whole_file`` gives, and that it gave in version 0.1.
+    name = re.compile(rf"{re.escape(kind)}\.([0-9a-f]{{16}}|\d+)\.part$")
+    parts = [part for part in folder.glob(f"*{kind}.*.part") if name.search(part.name)]
+    if not parts:
+        return
+    with suppress(OSError):  # the folder cannot be written to
+        now = file_system_time(folder)
+        for part in parts:
+            with suppress(OSError):  # another process has removed it
+                if now - part.stat().st_mtime > ABANDONED:
+                    part.unlink()
+
+
+def file_system_time(folder: Path) -> float:
+    """The time of the file system's clock, which may be another machine's.
+
+    Raises:
+        OSError: the folder does not exist or cannot be written to.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime
 
 
 @contextmanager

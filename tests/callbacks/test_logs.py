@@ -37,8 +37,9 @@ def test_a_resumed_run_continues_its_log(log, tmp_path):
     checkpoints = tmp_path / "resumed" / "one" / "checkpoints"
     # Stopped after update 4, resumed from 2; two files were being written when it was killed.
     run = checkpoints.parent
-    abandoned = [run / "metrics.csv.77.part", run / "grids" / "step_000004.png.77.part"]
-    others = [run / "ubuntu-22.04.iso.part", run / "mine.part"]
+    names = ["metrics.csv.77.part", "grids/step_000004.png.0123456789abcdef.part"]
+    abandoned = [run / name for name in names]
+    others = [run / "ubuntu-22.04.iso.part", run / "mine.part", run / "song.aac.part"]
     for part in [*abandoned, *others]:
         part.write_bytes(b"half")
         os.utime(part, (0, 0))

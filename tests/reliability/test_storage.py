@@ -6,6 +6,8 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from gan_lightning import load
 from gan_lightning.cli.program import main
 from gan_lightning.data import ImageFolder
 from gan_lightning.gan import GAN
+from gan_lightning.utils.files import remove_abandoned, whole_file
 
 TINY = ("--model.generator_width=8", "--model.critic_width=8")
 ARGUMENTS = ("--model=DCGAN", *LONG)
@@ -337,6 +340,62 @@ def test_hyperparameters_unknown_to_this_version_are_reported(trained):
     with pytest.raises(ValueError, match=r"step=4.ckpt does not fit this DCGAN: .*clip_by"):
         load(path)
     assert issubclass(type(load(trained / "checkpoints" / "step=2.ckpt")), GAN)
+
+
+# Files that several processes write
+
+
+WHOLE = {letter * 100_000 for letter in "ABC"}
+
+
+def test_writers_with_one_process_number_do_not_share_an_unfinished_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.getpid", lambda: 1)  # as in two containers
+    path = tmp_path / "shared"
+    with whole_file(path, "w") as first:
+        first.write("A" * 50_000)
+        with whole_file(path, "w") as second:
+            second.write("B" * 50_000)
+            first.write("A" * 50_000)
+            second.write("B" * 50_000)
+        assert path.read_text() == "B" * 100_000
+    assert path.read_text() == "A" * 100_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_read_is_torn_while_writers_with_one_process_number_write(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    path = tmp_path / "shared"
+
+    def write(content):
+        for _ in range(50):
+            with whole_file(path, "w", flushed=False) as file:
+                for i in range(0, len(content), 10_000):
+                    file.write(content[i : i + 10_000])
+                    file.flush()
+
+    path.write_text(min(WHOLE))
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write, content) for content in WHOLE]
+        reads = []
+        while not all(writer.done() for writer in writers):
+            reads.append(path.read_text())
+    for writer in writers:
+        writer.result()
+    assert len(reads) > 10
+    assert set(reads) <= WHOLE
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_unfinished_file_of_a_writer_elsewhere_is_not_removed(tmp_path, monkeypatch):
+    ahead = time.time() + 7200
+    path = tmp_path / "step=1.ckpt"
+    with whole_file(path, "w") as file:
+        file.write("half")
+        file.flush()
+        monkeypatch.setattr("time.time", lambda: ahead)  # this machine's clock is wrong
+        remove_abandoned(tmp_path, ".ckpt")
+        file.write(" and half")
+    assert path.read_text() == "half and half"
 
 
 # Images on disk

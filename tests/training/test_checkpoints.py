@@ -33,8 +33,9 @@ def test_a_failed_write_leaves_the_earlier_checkpoint(tmp_path, monkeypatch, ste
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_old_partial_files_of_a_killed_process_are_removed(tmp_path):
-    old, new = tmp_path / "step=1.ckpt.77.part", tmp_path / "step=2.ckpt.78.part"
+@pytest.mark.parametrize("unique", ["77", "0123456789abcdef"])  # in version 0.1, and now
+def test_old_partial_files_of_a_killed_process_are_removed(tmp_path, unique):
+    old, new = tmp_path / f"step=1.ckpt.{unique}.part", tmp_path / f"step=2.ckpt.{unique}.part"
     for part in (old, new):
         part.write_bytes(b"half")
     os.utime(old, (0, 0))
