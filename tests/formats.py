@@ -38,7 +38,7 @@ def write_cifar10(folder, patch):
 
 
 def write_cifar100(folder, patch):
-    """A folder of two pickled files, 40 images each."""
+    """A folder of two pickled files, 100 images each: one of each class."""
     batches = folder / "cifar-100-python"
     names = "fine_labels", "fine_label_names", "meta"
     _write_cifar(datasets.CIFAR100, batches, ["train"], ["test"], *names, patch)
@@ -155,12 +155,12 @@ def encoded(image, kind, **options):
 def _write_cifar(cls, folder, train, test, labels, names, meta, patch):
     folder.mkdir()
     rng = np.random.default_rng(0)
-    classes = 10 if cls is datasets.CIFAR10 else 100
+    classes, count = (10, 40) if cls is datasets.CIFAR10 else (100, 100)
     for attribute, files in {"train_list": train, "test_list": test}.items():
         sums = []
         for name in files:
-            pixels = rng.integers(0, 256, (40, 3072), np.uint8)
-            batch = {"data": pixels, labels: [i * 7 % classes for i in range(40)]}
+            pixels = rng.integers(0, 256, (count, 3072), np.uint8)
+            batch = {"data": pixels, labels: [i * 7 % classes for i in range(count)]}
             sums.append([name, _write_pickle(folder / name, batch)])
         # torchvision verifies checksums, so patch in those of these files.
         patch.setattr(cls, attribute, sums)

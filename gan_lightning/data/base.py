@@ -14,6 +14,7 @@ from torch import Tensor
 from gan_lightning.data.loader import Loader, PrefetchLoader, TensorLoader
 from gan_lightning.training.hyperparameters import Hyperparameters
 from gan_lightning.utils.checks import at_least, one_of
+from gan_lightning.utils.errors import WrongFileError
 
 Split = Literal["train", "test"]
 Placement = Literal["auto", "device", "host"]
@@ -32,7 +33,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
     To add a data set, subclass this with a ``load`` method and options as annotated attributes.
     Attributes without an annotation are not options: the ``shape`` of a sample, the number of
     ``classes`` (0 without labels), the feature ``extractor`` for scores (None for no scores), and
-    whether to ``flip`` half of the training images.
+    whether to ``flip`` half of the training images. Every class must have training samples.
 
     Args:
         batch_size: real samples per critic update, on each device.
@@ -105,6 +106,10 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         """The number of classes that the model gets: 0 unless ``conditional``."""
         return self.classes if self.conditional else 0
 
+    def class_name(self, i: int) -> str:
+        """The name of class ``i`` in messages."""
+        return str(i)
+
     def setup(self, stage: str) -> None:
         """Use the run's seed for the order of samples, the same on every rank."""
         self._seed = torch.initial_seed()
@@ -154,6 +159,8 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         """Samples and labels, placed on the device or the host, and whether it is the device."""
         x, y = self.load(split)
         labels = y if self.conditional else None
+        if labels is not None:
+            self._check_labels(split, labels)
         on_host = self.placement == "host"
         if self.placement == "auto" and x.nbytes > (available := available_memory(device)) / 2:
             on_host = True
@@ -164,6 +171,25 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         if on_host:
             return x, labels, False
         return x.to(device), labels if labels is None else labels.to(device), True
+
+    def _check_labels(self, split: Split, y: Tensor) -> None:
+        """Raise WrongFileError unless all labels are classes and all classes have training samples.
+
+        A class without any would be generated from weights that were never trained.
+        """
+        name = type(self).__name__
+        if len(wrong := y[(y < 0) | (y >= self.classes)]):
+            raise WrongFileError(
+                f"{name} has the label {wrong[0]} in its {split} split, which must be from 0 to "
+                f"{self.classes - 1}"
+            )
+        absent = (y.bincount(minlength=self.classes) == 0).nonzero().flatten().tolist()
+        if split == "train" and absent:
+            more = f" and of {len(absent) - 1} more" if len(absent) > 1 else ""
+            raise WrongFileError(
+                f"{name} has no training samples of the class {self.class_name(absent[0])}{more}: "
+                "add some, or set conditional to false"
+            )
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

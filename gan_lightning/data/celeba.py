@@ -52,6 +52,10 @@ class CelebA(CachedDataModule):
         self.classes = 2 if self.attribute else 0
         super().__post_init__()
 
+    def class_name(self, i: int) -> str:
+        """The attribute, or that it is absent."""
+        return f"{self.attribute}" if i else f"not {self.attribute}"
+
     def download(self) -> None:
         """Download the files unless they exist."""
         lists = [PARTITION, ATTRIBUTES] if self.attribute else [PARTITION]

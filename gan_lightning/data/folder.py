@@ -45,6 +45,10 @@ class ImageFolder(CachedDataModule):
             self.classes = len(source.classes)
         super().__post_init__()
 
+    def class_name(self, i: int) -> str:
+        """The name of the sub-folder."""
+        return self._class_names[i] if self._class_names else super().class_name(i)
+
     def source(self, split: Split) -> FilesSource:
         """The images of the split.
 

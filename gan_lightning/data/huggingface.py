@@ -7,6 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from gan_lightning.data.base import Split
@@ -18,12 +19,17 @@ from gan_lightning.utils.errors import (
     MissingFileError,
     MissingPackageError,
     SourceChangedError,
+    WrongFileError,
+    one_line,
 )
 from gan_lightning.utils.files import user_path
 
 
 class HuggingFaceImages(CachedDataModule):
     """An image data set that the package datasets loads from the hub or from a folder.
+
+    The classes are those of the training images, in the order of their labels, which need not be
+    consecutive: a class without training images is left out.
 
     Args:
         path: name on the hub, a folder of files, or a folder that ``save_to_disk`` wrote.
@@ -37,6 +43,7 @@ class HuggingFaceImages(CachedDataModule):
         MissingPackageError: the package datasets is not installed.
         MissingFileError: the data set does not exist or cannot be downloaded.
         ArgumentError: a column or split does not exist.
+        WrongFileError: a test image has a class that the training images do not have.
         ValueError: the colour does not exist; the errors of the base class.
     """
 
@@ -50,19 +57,40 @@ class HuggingFaceImages(CachedDataModule):
     def __post_init__(self) -> None:
         self._background = colour(self.background)
         self._loaded_splits: dict[str, Any] | None = None
+        self._class_labels: list[int] = []
         if self.conditional:
-            self.classes = self._count_classes()
+            self._class_labels = sorted(set(self._labels("train")))
+            self.classes = len(self._class_labels)
+            if self._class_labels != list(range(self.classes)):
+                names = ", ".join(self.class_name(i) for i in range(min(self.classes, 20)))
+                more = ", ..." if self.classes > 20 else ""
+                rank_zero_info(
+                    f"{self.path} has training images of {self.classes} classes, which are "
+                    f"numbered from 0: {names}{more}"
+                )
         super().__post_init__()
+
+    def class_name(self, i: int) -> str:
+        """The declared name, or the label."""
+        label = self._class_labels[i]
+        feature = self._split_rows("train").features[self.label_column]
+        return one_line(feature.int2str(label)) if hasattr(feature, "int2str") else str(label)
 
     def source(self, split: Split) -> Source:
         """The images of the split; if there is no test split, the validation split."""
         rows = self._split_rows(split)
-        labels = self._labels(split) if self.conditional else None
+        labels = self._class_indices(split) if self.conditional else None
         return _ColumnSource(rows, self.image_column, self._background, labels)
 
-    def _count_classes(self) -> int:
-        feature = self._split_rows("train").features.get(self.label_column)
-        return getattr(feature, "num_classes", None) or max(self._labels("train")) + 1
+    def _class_indices(self, split: Split) -> list[int]:
+        indices = {label: i for i, label in enumerate(self._class_labels)}
+        labels = self._labels(split)
+        for label in labels:
+            if label not in indices:
+                raise WrongFileError(
+                    f"{self.path} has the class {label}, which the training images do not have"
+                )
+        return [indices[label] for label in labels]
 
     def _labels(self, split: Split) -> list[int]:
         rows = self._split_rows(split)

@@ -73,6 +73,13 @@ CIFAR_NAMES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test
 
 
 @pytest.fixture
+def capture_info(caplog):
+    """``capture_info(text)``: the messages that contain it."""
+    caplog.set_level("INFO", "pytorch_lightning.utilities.rank_zero")
+    return lambda text: [each for each in caplog.messages if text in each]
+
+
+@pytest.fixture
 def make(data_files):
     """``make(cls, **arguments)``: the data module, with its files on disk."""
     return lambda cls, **arguments: cls(**(data_files(cls.__name__) | arguments))
@@ -194,6 +201,60 @@ def test_conditional_without_labels_is_rejected(make, data, message):
 def test_invalid_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         Digits(**arguments)
+
+
+def test_a_class_whose_training_images_are_unreadable_is_rejected(make):
+    module = make(ImageFolder, size=8, conditional=True, batch_size=2)
+    for path in (module.folder / "train" / "dogs").iterdir():
+        path.write_bytes(b"no image")
+    message = r"no training samples of the class dogs: add some, or set conditional to false$"
+    with (
+        pytest.warns(UserWarning, match="15 of 30 images cannot be read"),
+        pytest.raises(WrongFileError, match=message),
+    ):
+        module.train_dataloader()
+    # It is needed neither for testing nor without labels.
+    assert len(module.test_dataloader().x) == TEST
+    module.conditional = False
+    assert module.train_dataloader() is not None
+
+
+def test_an_empty_class_folder_is_no_class(make):
+    module = make(ImageFolder, size=8)
+    (module.folder / "train" / "birds").mkdir()
+    again = ImageFolder(module.folder, size=8, cache_dir=module.cache_dir, conditional=True)
+    assert (again.num_classes, again.class_name(1)) == (2, "dogs")
+
+
+def test_an_attribute_that_all_training_images_have_is_rejected(make):
+    module = make(CelebA, attribute="Young", conditional=True, batch_size=2)
+    with pytest.raises(WrongFileError, match="no training samples of the class not Young: "):
+        module.train_dataloader()
+
+
+@pytest.mark.parametrize(
+    ("split", "labels", "message"),
+    [
+        ("train", range(9), "MNIST has no training samples of the class 9: "),
+        ("train", range(3), "no training samples of the class 3 and of 6 more: "),
+        ("train", range(12), "MNIST has the label 10 in its train split, .* from 0 to 9$"),
+        ("test", range(12), "MNIST has the label 10 in its test split"),
+        ("test", range(3), None),
+    ],
+)
+def test_labels_of_other_classes_than_those_of_the_data_set_are_rejected(
+    make, split, labels, message
+):
+    module = make(MNIST, conditional=True, placement="host")
+    path = module.folder / f"{IDX_NAMES[split]}-labels-idx1-ubyte.gz"
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content[:8] + bytes(i % len(labels) for i in range(100))))
+    loader = getattr(module, f"{split}_dataloader")
+    if message is None:
+        assert loader().y.unique().tolist() == [0, 1, 2]
+        return
+    with pytest.raises(WrongFileError, match=message):
+        loader()
 
 
 # Digits
@@ -569,7 +630,59 @@ def test_a_changed_file_changes_the_hugging_face_fingerprint(make, data_files):
     assert source.fingerprint() != before
 
 
-def test_hugging_face_classes_are_the_declared_ones(make, tmp_path):
+def rows_of(labels, feature):
+    """A Hugging Face data set with these labels, whose images can be told apart."""
+    files = [{"bytes": encoded(picture(8, 8, i), "PNG"), "path": None} for i in range(len(labels))]
+    features = huggingface.Features(image=huggingface.Image(), label=feature)
+    return huggingface.Dataset.from_dict({"image": files, "label": labels}, features)
+
+
+LABEL_FEATURES = [huggingface.ClassLabel(names=list("abcde")), huggingface.Value("int64")]
+
+
+@pytest.fixture
+def with_labels(make, tmp_path):
+    """``with_labels(train, test, feature)``: a data module of data sets with these labels."""
+
+    def build(train, test, feature):
+        splits = {"train": rows_of(train, feature), "test": rows_of(test, feature)}
+        huggingface.DatasetDict(splits).save_to_disk(str(tmp_path / "rows"))
+        path = str(tmp_path / "rows")
+        return make(HuggingFaceImages, path=path, size=8, conditional=True, batch_size=2)
+
+    return build
+
+
+@pytest.mark.parametrize("feature", LABEL_FEATURES)
+def test_hugging_face_classes_are_those_that_have_training_images(
+    with_labels, feature, capture_info
+):
+    data = with_labels([4, 1, 1, 3, 4], [3, 1], feature)
+    assert data.num_classes == 3
+    assert data.load("train")[1].tolist() == [2, 0, 0, 1, 2]
+    assert data.load("test")[1].tolist() == [1, 0]
+    assert set(next(iter(data.train_dataloader()))[1].tolist()) <= {0, 1, 2}
+    names = "1, 3, 4" if isinstance(feature, huggingface.Value) else "b, d, e"
+    (message,) = capture_info("numbered")
+    assert message.endswith(f"images of 3 classes, which are numbered from 0: {names}")
+
+
+def test_consecutive_hugging_face_labels_stay_as_they_are(with_labels, capture_info):
+    data = with_labels([2, 0, 1, 2], [1, 2], huggingface.ClassLabel(names=list("abc")))
+    assert data.num_classes == 3
+    assert data.load("train")[1].tolist() == [2, 0, 1, 2]
+    assert data.load("test")[1].tolist() == [1, 2]
+    assert capture_info("numbered") == []
+
+
+@pytest.mark.parametrize("feature", LABEL_FEATURES)
+def test_hugging_face_test_images_of_another_class_are_rejected(with_labels, feature):
+    data = with_labels([0, 1, 3], [3, 2], feature)
+    with pytest.raises(WrongFileError, match="has the class 2, which the training images do not"):
+        data.load("test")
+
+
+def test_a_hugging_face_data_set_without_images_is_rejected(make, tmp_path):
     rows = huggingface.Dataset.from_dict(
         {"image": [{"bytes": b"", "path": None}, None] * 2, "label": [0, 1, 1, 0]},
         huggingface.Features(
@@ -578,7 +691,7 @@ def test_hugging_face_classes_are_the_declared_ones(make, tmp_path):
     )
     rows.save_to_disk(str(tmp_path / "rows"))
     module = make(HuggingFaceImages, path=str(tmp_path / "rows"), conditional=True)
-    assert module.num_classes == 3
+    assert module.num_classes == 2
     with pytest.raises(WrongFileError, match=r"none of the 4 images .* row 0 \(there is no image"):
         module.prepare_data()
 

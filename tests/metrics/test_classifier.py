@@ -10,7 +10,7 @@ import torch
 from gan_lightning.data import Digits
 from gan_lightning.metrics import load_extractor
 from gan_lightning.metrics.classifier import load_classifier
-from gan_lightning.metrics.train_extractor import main, snake_case
+from gan_lightning.metrics.train_extractor import _writable_path, main, snake_case
 from gan_lightning.utils.errors import WrongFileError
 
 
@@ -127,3 +127,9 @@ def test_unusable_data_or_arguments_give_a_one_line_message(capsys, arguments, m
 )
 def test_scores_are_named_after_the_data(name, snake):
     assert snake_case(name) == snake
+
+
+def test_a_file_beside_the_output_stays(tmp_path):
+    (tmp_path / "a.part").write_text("mine")
+    assert _writable_path(tmp_path / "a.pt") == tmp_path / "a.pt"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
