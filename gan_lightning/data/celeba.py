@@ -76,11 +76,15 @@ class CelebA(CachedDataModule):
         indices = {file.rsplit("/", 1)[-1]: i for i, file in enumerate(files.files)}
         parts = _read_table(self._require(PARTITION), first_row=0)
         chosen = [name for name, part in parts.items() if part[0] == PARTITION_VALUES[split]]
-        absent = [name for name in chosen if name not in indices]
-        if absent or not chosen:
+        if not chosen:
+            raise WrongFileError(
+                f"{self._require(PARTITION)} lists no images of the {split} split, which have the "
+                f"value {PARTITION_VALUES[split]}"
+            )
+        if absent := [name for name in chosen if name not in indices]:
             raise MissingFileError(
                 f"{len(absent)} of the {len(chosen)} images that {PARTITION} lists for {split} "
-                f"are not in {images}: {', '.join(absent[:1])}"
+                f"are not in {images}: the first is {absent[0]}"
             )
         labels = self._labels(chosen) if self.attribute else None
         return Selection(files, [indices[name] for name in chosen], labels)
@@ -95,15 +99,20 @@ class CelebA(CachedDataModule):
                 f"CelebA has no attribute {self.attribute!r}: choose from {', '.join(attributes)}"
             )
         column = attributes.index(self.attribute)
-        try:
-            return [int(table[name][column] == "1") for name in names]
-        except (KeyError, IndexError) as error:
-            raise WrongFileError(f"{path} is incomplete: {error} is missing") from error
+        for name in names:
+            if len(row := table.get(name, [])) != len(attributes):
+                raise WrongFileError(
+                    f"{path} has {len(row)} values for {name}, not one for each of "
+                    f"{len(attributes)} attributes"
+                )
+        return [int(table[name][column] == "1") for name in names]
 
     def _require(self, name: str) -> Path:
         path = self._find(name)
         if path is None:
             raise MissingFileError(f"{name} of CelebA is not in {self.folder}")
+        if not path.is_file():
+            raise WrongFileError(f"{path} is not a file")
         return path
 
     def _images(self) -> Path | None:

@@ -1,5 +1,6 @@
 """A folder of your own images."""
 
+import os
 from dataclasses import field
 from pathlib import Path
 
@@ -56,7 +57,8 @@ class ImageFolder(CachedDataModule):
             MissingFileError: the folder or archive does not exist.
             WrongFileError: it contains no images, or a test image has an unknown class.
         """
-        if not self.folder.exists():
+        # Path's own exists raises for a name that is too long.
+        if not os.path.exists(self.folder):
             raise MissingFileError(
                 f"there is no folder {self.folder}: choose one with --data.data_dir"
             )

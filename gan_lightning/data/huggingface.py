@@ -175,8 +175,6 @@ class _ColumnSource(Source):
         if file is None or not (file["bytes"] or file["path"]):
             raise UnreadableImageError("there is no image in this row")
         content = io.BytesIO(file["bytes"]) if file["bytes"] is not None else Path(file["path"])
-        if isinstance(content, Path) and content.exists() and not content.is_file():
-            raise UnreadableImageError("a folder, a pipe or a device")  # which may never end
         try:
             with open_image(content) as image:
                 return decode(image, self.background)

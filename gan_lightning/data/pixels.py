@@ -4,6 +4,7 @@ import errno
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,9 @@ from torchvision.transforms.v2 import functional as TF
 
 Colour = tuple[int, int, int]
 
-#: Limit for an image, about 9,500 x 9,500: a small file can decode to more than the memory.
-MAX_PIXELS = 90_000_000
+#: Limit for an image, about 7,000 x 7,000: a file of a few KB can have any number of pixels, and
+#: decoding and resizing take up to 11 bytes for each.
+MAX_PIXELS = 50_000_000
 #: Pixels that are converted together, so that an image is in memory only once.
 STRIP_PIXELS = 2**20
 #: Errors of the disk, the network or the system, which no decoder raises for a broken file.
@@ -81,8 +83,7 @@ def decode(image: Image.Image, background: Colour) -> Tensor:
             f"{width} x {height} pixels, more than the limit of {MAX_PIXELS:,}"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with pixel_limit():
             white = _white(image)
             ImageOps.exif_transpose(image, in_place=True)
             if white is not None:
@@ -95,8 +96,24 @@ def decode(image: Image.Image, background: Colour) -> Tensor:
         raise convert_decoder_error(error) from error
 
 
+@contextmanager
+def pixel_limit() -> Iterator[None]:
+    """Pillow refuses more than ``MAX_PIXELS``, also in a tile or in an image inside of an icon."""
+    before = Image.MAX_IMAGE_PIXELS
+    # Pillow warns from this number on, and raises from twice as many.
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def convert_decoder_error(error: Exception) -> Exception:
     """The error itself if it comes from the disk, else an ``UnreadableImageError``."""
+    if isinstance(error, Image.DecompressionBombError):
+        return UnreadableImageError(f"more than the limit of {MAX_PIXELS:,} pixels")
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return error
     message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -1,5 +1,6 @@
 """Sources of images of any kind and size, which are read one by one."""
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -22,6 +23,7 @@ from gan_lightning.data.pixels import (
     UnreadableImageError,
     convert_decoder_error,
     decode,
+    pixel_limit,
 )
 from gan_lightning.utils.errors import (
     MissingFileError,
@@ -30,10 +32,12 @@ from gan_lightning.utils.errors import (
     one_line,
 )
 
-#: Formats that Pillow passes to another program, or can only identify.
-UNSUPPORTED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"}
+#: Formats that Pillow passes to another program, may contain those, or can only identify.
+UNSUPPORTED_FORMATS = {"EPS", "WMF", "IPTC", "BUFR", "GRIB", "HDF5", "MPEG"}
 #: Limit for an unpacked member of an archive: more than any image that is decoded.
-MAX_BYTES = 4 * MAX_PIXELS
+MAX_BYTES = 8 * MAX_PIXELS
+#: Errors of links that lead nowhere: to themselves, to paths through a file, to names too long.
+NOWHERE = {errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
 #: Errors that opening an archive raises; ValueError means that a name is not text.
 ARCHIVE_ERRORS = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
 #: The number of files of a source whose first bytes are part of its fingerprint.
@@ -266,11 +270,15 @@ def open_image(file: Path | IO[bytes]) -> Image.Image:
     """Open an image and read its header.
 
     Raises:
-        UnreadableImageError: the file is not an image.
+        UnreadableImageError: the file is not an image, has more than ``MAX_PIXELS``, or is not a
+            regular file, which might never end.
         OSError: the file cannot be read from the disk.
     """
     try:
-        return Image.open(file, formats=_image_formats())
+        if isinstance(file, Path) and not stat.S_ISREG(os.stat(file).st_mode):
+            raise UnreadableImageError("a folder, a pipe, a socket or a device")
+        with pixel_limit():
+            return Image.open(file, formats=_image_formats())
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image") from error
     except Exception as error:
@@ -323,9 +331,15 @@ def _walk_files(root: Path) -> Iterator[str]:
             continue
         seen.add((found.st_dev, found.st_ino))
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True):
-            if entry.is_dir():
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError as error:
+                if error.errno not in NOWHERE:
+                    raise
+                continue
+            if is_folder:
                 pending.append(f"{prefix}{entry.name}/")
-            elif entry.is_file():  # neither a broken link nor a pipe
+            elif is_file:  # not a pipe, a socket or a device
                 yield prefix + entry.name
 
 

@@ -21,6 +21,8 @@ from gan_lightning.utils.images import to_uint8
 
 #: The batch size on a GPU.
 GPU_BATCH = 256
+#: Limit for a batch of decoded images: large ones come in smaller batches.
+BATCH_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def _true_float32() -> Iterator[None]:
 def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iterator[Tensor]:
     """The images of a source, decoded by workers; images of one shape in a row form a batch.
 
-    Images that cannot be read are left out, and their index and the reason added to ``skipped``.
+    A batch takes at most ``BATCH_BYTES``, but holds at least one image. Images that cannot be read
+    are left out, and their index and the reason added to ``skipped``.
     """
     source.prepare()
     waiting: list[Tensor] = []
@@ -123,7 +126,8 @@ def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iter
             skipped[i] = pixels
             continue
         image = torch.from_numpy(pixels)
-        if waiting and (len(waiting) == batch_size or waiting[0].shape != image.shape):
+        full = len(waiting) >= min(batch_size, BATCH_BYTES // image.nbytes)
+        if waiting and (full or waiting[0].shape != image.shape):
             yield torch.stack(waiting)
             waiting = []
         waiting.append(image)

@@ -14,6 +14,7 @@ from PIL import Image
 from torchvision import models
 
 from gan_lightning.cli.program import main
+from gan_lightning.metrics import features
 from gan_lightning.metrics.classifier import Classifier, Description, save_classifier
 
 SHAPE = (3, 16, 16)
@@ -227,6 +228,20 @@ def test_images_whose_white_is_unknown_are_not_scored(capsys, folders, classifie
     captured = capsys.readouterr()
     assert "1 of 41 images cannot be read: 0003.tif (levels from 0 to 255, where" in captured.err
     assert "40 generated images against 60 real ones" in captured.out
+
+
+def test_scores_do_not_depend_on_how_many_images_fit_into_memory(
+    score, folders, classifier, monkeypatch
+):
+    sizes, before = [], score(*arguments(*folders, classifier))
+    whole = features.extract_uint8
+    monkeypatch.setattr(features, "BATCH_BYTES", 3 * 16 * 16 * 7)
+    monkeypatch.setattr(features, "extract_uint8", lambda e, x: sizes.append(len(x)) or whole(e, x))
+    after = score(*arguments(*folders, classifier))
+    assert after == pytest.approx(before, rel=1e-6)
+    assert sizes == [7] * 8 + [4] + [7] * 5 + [5]
+    monkeypatch.setattr(features, "BATCH_BYTES", 1)
+    assert score(*arguments(*folders, classifier)) == pytest.approx(before, rel=1e-6)
 
 
 def test_fewer_images_than_features_are_reported(capsys, folders, classifier):

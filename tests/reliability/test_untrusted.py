@@ -7,7 +7,11 @@ import io
 import json
 import os
 import pickle
+import re
+import shutil
+import socket
 import stat
+import struct
 import sys
 import tarfile
 import threading
@@ -23,7 +27,7 @@ import pytorch_lightning as pl
 import torch
 from formats import WRITERS, encoded, picture
 from helpers import SILENT, given, samples, tiny
-from PIL import Image
+from PIL import EpsImagePlugin, Image, PngImagePlugin
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 from torchvision import models
@@ -33,7 +37,7 @@ from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import Record, read_record, record_path, write_atomically, write_record
 from gan_lightning import data, load
 from gan_lightning.cli.program import main
-from gan_lightning.data import cache, mnist, sources
+from gan_lightning.data import cache, mnist, pixels, sources
 from gan_lightning.data.huggingface import _ColumnSource
 from gan_lightning.data.pixels import ImageTransform, UnreadableImageError
 from gan_lightning.data.sources import FolderSource, ZipSource
@@ -481,18 +485,117 @@ def test_links_in_a_folder_are_read_but_never_written_through(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"out", "device.png"}
 
 
+def rows_of(*paths):
+    """The images at these paths, in a Hugging Face data set."""
+    files = {"image": [{"bytes": None, "path": str(path)} for path in paths]}
+    rows = huggingface.Dataset.from_dict(files, huggingface.Features(image=huggingface.Image()))
+    return _ColumnSource(rows, "image", sources.WHITE, None)
+
+
+IRREGULAR = {
+    "pipe": os.mkfifo,
+    "socket": lambda path: socket.socket(socket.AF_UNIX).bind(path.name),
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "folder": os.mkdir,
+}
+
+
 @pytest.mark.timeout(60)
-def test_a_row_that_names_a_pipe_is_not_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    good = {"bytes": encoded(picture(8, 8), "PNG"), "path": None}
-    rows = {"image": [{"bytes": None, "path": str(tmp_path / "pipe.png")}, good]}
-    features = huggingface.Features(image=huggingface.Image())
-    source = _ColumnSource(
-        huggingface.Dataset.from_dict(rows, features), "image", sources.WHITE, None
+@pytest.mark.parametrize("make", IRREGULAR.values(), ids=IRREGULAR)
+def test_only_regular_files_are_read(tmp_path, make):
+    (tmp_path / "b.png").write_bytes(encoded(picture(8, 8), "PNG"))
+    (tmp_path / "a.png").touch()
+    listed = FolderSource(tmp_path)
+    (tmp_path / "a.png").unlink()
+    make(tmp_path / "a.png")
+    assert FolderSource(tmp_path).files == ["b.png"]
+    for source in (listed, rows_of(tmp_path / "a.png", tmp_path / "b.png")):
+        assert source.fingerprint()
+        with pytest.raises(UnreadableImageError, match="a folder, a pipe, a socket or a device"):
+            source[0]
+        assert source[1].shape == (3, 8, 8)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["list_eval_partition.txt", "list_attr_celeba.txt"])
+def test_a_list_that_is_a_pipe_is_not_read(tmp_path, monkeypatch, name):
+    WRITERS["CelebA"](tmp_path, monkeypatch)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(WrongFileError, match=f"{name} is not a file"):
+        data.CelebA(data_dir=tmp_path, attribute="Young").source("train")
+
+
+def test_links_that_lead_nowhere_are_ignored(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(picture(8, 8), "PNG"))
+    targets = ["itself.png", "other.png", "a.png/b.png", "long" * 100, "missing.png"]
+    for name, target in zip(["itself", "one", "through", "long", "gone"], targets, strict=True):
+        (tmp_path / f"{name}.png").symlink_to(tmp_path / target)
+    (tmp_path / "other.png").symlink_to(tmp_path / "one.png")
+    assert FolderSource(tmp_path).files == ["a.png"]
+
+
+def icon_of(png):
+    """An icon that declares 16 x 16 pixels and contains this PNG."""
+    entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(png), 22)
+    return struct.pack("<HHH", 0, 1, 1) + entry + png
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.ico"])
+@pytest.mark.parametrize("kind", ["folder", "zip", "rows"])
+def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path, monkeypatch, kind, name):
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 2000)
+    before = Image.MAX_IMAGE_PIXELS
+    large, small = (
+        icon_of(encoded(picture(side, 40), "PNG"))
+        if name == "a.ico"
+        else encoded(picture(side, 40), name[2:].upper())
+        for side in (51, 50)
     )
-    with pytest.raises(UnreadableImageError, match="a pipe"):
+    path = tmp_path / "images" / name
+    path.parent.mkdir()
+    path.write_bytes(large)
+    path.with_name(f"b{path.suffix}").write_bytes(small)
+    source = FolderSource(path.parent)
+    if kind == "zip":
+        source = ZipSource(Path(shutil.make_archive(str(tmp_path / "a"), "zip", path.parent)))
+    elif kind == "rows":
+        source = rows_of(path, path.with_name(f"b{path.suffix}"))
+    with monkeypatch.context() as patch:
+        patch.setattr(PngImagePlugin.PngImageFile, "load_read", lambda *_: pytest.fail("decoded"))
+        with pytest.raises(UnreadableImageError, match="more than the limit of 2,000 pixels"):
+            source[0]
+    assert source[1].shape == (3, 40, 50)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def _memory(name):
+    """Bytes of this process, by the name of the line in Linux' status."""
+    return int(re.search(rf"{name}:\s*(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux")
+@pytest.mark.parametrize(("mode", "channels"), [("1", 3), ("RGB", 3), ("RGBA", 1)])
+def test_decoding_takes_little_memory_per_pixel(tmp_path, mode, channels):
+    Image.new(mode, (4000, 4000)).save(tmp_path / "a.png", compress_level=1)
+    source = FolderSource(tmp_path)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = _memory("VmRSS")
+    ImageTransform(channels, 64)(source[0])
+    assert (_memory("VmHWM") - before) / 4000**2 < 13
+
+
+def test_a_program_is_not_run_for_an_image_inside_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("it ran"))
+    fields = {(3, 60): b"\1\0", (3, 20): b"\0\x08", (3, 30): b"\0\x08", (3, 120): b"\5"}
+    fields[8, 10] = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n\n"
+    content = (b"\x1c" + bytes(tag) + struct.pack(">H", len(x)) + x for tag, x in fields.items())
+    (tmp_path / "a.iim").write_bytes(b"".join(content))
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.iim").read_bytes())
+    source = FolderSource(tmp_path)
+    assert source.files == ["a.png"]
+    with pytest.raises(UnreadableImageError, match="not an image"):
         source[0]
-    assert source[1].shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("name", ["new\nline.png", "\x1b[2Jclear.png", "\u202eback.png"])
