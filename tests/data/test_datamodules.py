@@ -541,7 +541,12 @@ def test_the_error_for_an_unknown_celeba_attribute_lists_the_choices(make):
     [
         ("list_eval_partition.txt", None, MissingFileError, "list_eval_partition.txt of CelebA is"),
         ("list_eval_partition.txt", "", WrongFileError, "partition.txt is not a list of images"),
-        ("list_eval_partition.txt", "000099.jpg 0", MissingFileError, "1 of the 1 .*000099.jpg"),
+        (
+            "list_eval_partition.txt",
+            "000099.jpg 0",
+            MissingFileError,
+            "1 of the 1 .* is 000099.jpg",
+        ),
         (
             "list_attr_celeba.txt",
             None,
@@ -552,7 +557,19 @@ def test_the_error_for_an_unknown_celeba_attribute_lists_the_choices(make):
             "list_attr_celeba.txt",
             "1\nSmiling\na.jpg 1",
             WrongFileError,
-            "is incomplete: '000001.jpg'",
+            "celeba.txt has 0 values for 000001.jpg, not one for each of 1 attributes$",
+        ),
+        (
+            "list_attr_celeba.txt",
+            "1\nBald Smiling Young\n000001.jpg -1 1",  # nobody knows which one is missing
+            WrongFileError,
+            "celeba.txt has 2 values for 000001.jpg, not one for each of 3 attributes$",
+        ),
+        (
+            "list_eval_partition.txt",
+            "000001.jpg 2",
+            WrongFileError,
+            "partition.txt lists no images of the train split, which have the value 0$",
         ),
     ],
 )
