@@ -32,8 +32,10 @@ from benchmarks.records import (
 )
 from gan_lightning import load
 from gan_lightning.metrics.measures import is_full_name
+from gan_lightning.training.checkpoints import read_checkpoint
 from gan_lightning.training.divergence import DivergedError
 from gan_lightning.training.loggers import read_rows
+from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import whole_file
 
 #: Exit codes of a run stopped by a signal, which the next attempt resumes.
@@ -169,6 +171,9 @@ class Attempt:
         ``on_evaluation`` is called with the update and a summary of the scores.
         """
         history, (self.start_update, checkpoint) = self._load_history(), self._last_checkpoint()
+        if checkpoint is not None and not self._can_read(checkpoint):
+            self.clear()
+            history, (self.start_update, checkpoint) = self._load_history(), (0, None)
         if checkpoint is not None:
             history.seconds += max(0.0, checkpoint.stat().st_mtime - history.started)
         else:
@@ -251,6 +256,15 @@ class Attempt:
             if (step := re.fullmatch(r"step=(\d+)", path.stem)) and zipfile.is_zipfile(path)
         }
         return max(found.items(), default=(0, None))
+
+    def _can_read(self, checkpoint: Path) -> bool:
+        """Whether a checkpoint is whole; otherwise, say that its run starts again."""
+        try:
+            read_checkpoint(checkpoint)
+        except WrongFileError as error:
+            print(f"{error}: {self.run.name} starts again at update 0", flush=True)
+            return False
+        return True
 
     def _train(self, checkpoint: Path | None, on_evaluation: OnEvaluation) -> tuple[int, str]:
         """Run the process; its exit code and the last line that it printed."""

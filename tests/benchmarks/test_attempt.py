@@ -107,6 +107,29 @@ def test_a_process_that_exits_before_its_last_update_has_failed(process):
     assert (record.status, record.message) == ("failed", "it logged no fd1797_digits_cnn")
 
 
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def test_a_run_whose_checkpoint_is_damaged_starts_again(process, tmp_path, capsys):
+    folder = tmp_path / "work" / "digits" / "dcgan" / "seed0"
+    path, seen = folder / "checkpoints" / "step=10.ckpt", tmp_path / "seen.txt"
+    look = f"import os; open({str(seen)!r}, 'w').write(str(os.path.exists({str(path)!r})))"
+    process(look)
+    path.parent.mkdir()
+    torch.save({"x": torch.zeros(1000)}, path)
+    process(look)
+    assert seen.read_text() == "True"
+    assert capsys.readouterr().out == ""
+    path.write_bytes(flipped(path.read_bytes()))
+    process(look)
+    assert seen.read_text() == "False"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("step=10.ckpt is damaged: dcgan seed 0 starts again at update 0")
+    assert json.loads((folder / "history.json").read_text())["processes"] == 1
+
+
 def test_the_signal_that_kills_a_process_is_recorded(process):
     record, _ = process("import os; os.kill(os.getpid(), 9)")
     assert (record.status, record.message) == ("failed", "killed by signal 9 (out of memory?)")
