@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
 
 from gan_lightning.gan import GAN
-from gan_lightning.training.checkpoints import class_name, read_checkpoint
+from gan_lightning.training.checkpoints import check_networks, class_name, read_checkpoint
+from gan_lightning.training.saved_states import check_tensors
 from gan_lightning.utils.errors import WrongFileError
+
+#: What the names of a moving average's tensors begin with.
+AVERAGE = "generator_ema."
 
 
 def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
@@ -38,6 +43,39 @@ def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
                 ) from error
             return module.eval()
     raise WrongFileError(f"{path} holds {name or 'no technique'}, which is not imported here")
+
+
+def load_networks(model: pl.LightningModule, path: str | Path) -> None:
+    """Give a model the networks of a checkpoint, to start a new run from.
+
+    It gets the parameters, and the buffers of networks. What belongs to training stays as it is:
+    optimisers, counters, the buffers of the model itself and of its augmentation. A moving average
+    that the checkpoint lacks starts at its generator. The technique may be another one.
+
+    Raises:
+        WrongFileError: the file is not a checkpoint, or of other networks than the model's.
+    """
+    checkpoint = read_checkpoint(Path(path))
+    if "state_dict" not in checkpoint:
+        raise WrongFileError(f"{path} is not a checkpoint of a run")
+    parameters = {name for name, _ in model.named_parameters()}
+    theirs, ours = (
+        {
+            name: tensor
+            for name, tensor in state.items()
+            if name in parameters or ("." in name and not name.startswith("augment."))
+        }
+        for state in (checkpoint["state_dict"], model.state_dict())
+    )
+    averaged = {name for name in ours if name.startswith(AVERAGE)}
+    if not averaged:
+        theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith(AVERAGE)}
+    elif not any(name.startswith(AVERAGE) for name in theirs):
+        sources = {name: f"generator.{name.removeprefix(AVERAGE)}" for name in averaged}
+        theirs |= {name: theirs[source] for name, source in sources.items() if source in theirs}
+    check_networks(checkpoint, model, theirs, ours)
+    check_tensors(theirs, ours)
+    model.load_state_dict(theirs, strict=False)
 
 
 def _subclasses(cls: type[GAN]) -> Iterator[type[GAN]]:

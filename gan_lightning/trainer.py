@@ -1,9 +1,10 @@
 """A trainer whose defaults suit a GAN: Python users get what the command line gets."""
 
 import logging
+import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,9 @@ from gan_lightning.callbacks import (
     StopOnSignal,
     TrainingClock,
 )
+from gan_lightning.loading import load_networks
 from gan_lightning.training import requeue
+from gan_lightning.training.changes import changes
 from gan_lightning.training.checkpoints import AtomicCheckpointIO, is_newest, read_checkpoint
 from gan_lightning.training.lightning_internals import (
     continue_wandb_run,
@@ -126,6 +129,7 @@ class Trainer(pl.Trainer):
         datamodule: pl.LightningDataModule | None = None,
         ckpt_path: str | Path | None = None,
         weights_only: bool | None = None,
+        init_from: str | Path | None = None,
     ) -> None:
         """Train a model.
 
@@ -134,11 +138,15 @@ class Trainer(pl.Trainer):
             train_dataloaders: of batches ``(x, y)``, or a data module.
             val_dataloaders: of batches ``(x, y)``.
             datamodule: in place of loaders.
-            ckpt_path: a checkpoint to resume from.
+            ckpt_path: a checkpoint to resume from. Where its hyperparameters are others than the
+                model's, the fit continues in a new folder.
             weights_only: ignored: checkpoints are always read without running what they hold.
+            init_from: a checkpoint whose networks a new run starts from, at update 0; ignored where
+                the fit resumes.
 
         Raises:
             ArgumentError: checkpoints of another run would be overwritten, or ranks are forked.
+            WrongFileError: a checkpoint does not fit the model.
         """
         if forks_or_spawns(self.strategy):
             raise ArgumentError(
@@ -150,12 +158,21 @@ class Trainer(pl.Trainer):
             # A requeued job has gone further than the checkpoint that its command names.
             ckpt_path = run.checkpoint
         folder = run.folder if run is not None else _run_of(ckpt_path)
-        self._start_log(model, datamodule or train_dataloaders, folder)
-        if folder is not None and ckpt_path is not None:
-            self._continue_wandb(Path(ckpt_path))
+        if ckpt_path is None and init_from is not None:
+            load_networks(model, init_from)
+        data, changed = datamodule or train_dataloaders, False
+        if ckpt_path is not None and os.path.isfile(ckpt_path):
+            checkpoint = read_checkpoint(Path(ckpt_path))
+            changed = bool(changes(checkpoint, model, data, self.world_size))
+            if folder is not None and not changed:
+                self._continue_wandb(checkpoint)
+        if changed:  # the folder of a run holds one set of hyperparameters
+            folder = None
+            self.loggers = [] if self._keeps_own_log else self.loggers
+        self._start_log(model, data, folder)
         if model is not self.lightning_module:
-            self._refuse_to_overwrite(ckpt_path)
-        self._prepare_scores(model, datamodule or train_dataloaders)
+            self._refuse_to_overwrite(ckpt_path, changed)
+        self._prepare_scores(model, data)
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
 
     def validate(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -209,17 +226,19 @@ class Trainer(pl.Trainer):
                 known = data if isinstance(data, pl.LightningDataModule) else None
                 callback.prepare(model, known)
 
-    def _continue_wandb(self, checkpoint: Path) -> None:
+    def _continue_wandb(self, checkpoint: Mapping[str, Any]) -> None:
         """Have the loggers of Weights & Biases continue the runs that a checkpoint is of."""
         mine = [logger for logger in self.loggers if isinstance(logger, WandbLogger)]
         if mine:
-            states = read_checkpoint(checkpoint).get("callbacks", {})
+            states = checkpoint.get("callbacks", {})
             runs = states.get(ContinueLogs.__name__, {}).get("wandb", [])
             for logger, run in zip(mine, runs, strict=False):
                 continue_wandb_run(logger, run)
 
-    def _refuse_to_overwrite(self, ckpt_path: str | Path | None) -> None:
-        resumed = None if ckpt_path is None else real_path(Path(ckpt_path).absolute().parent)
+    def _refuse_to_overwrite(self, ckpt_path: str | Path | None, changed: bool) -> None:
+        resumed = None
+        if ckpt_path is not None and not changed:
+            resumed = real_path(Path(ckpt_path).absolute().parent)
         for callback in self.checkpoint_callbacks:
             folder = checkpoint_folder(self, callback)
             if not overwrites_its_files(callback) or real_path(folder) == resumed:
@@ -227,7 +246,8 @@ class Trainer(pl.Trainer):
             if any(folder.glob("*.ckpt")) and self.is_global_zero:
                 raise ArgumentError(
                     f"{folder} holds checkpoints of another run, which this one would overwrite: "
-                    "choose another folder (dirpath), or resume from one of them"
+                    "choose another folder (dirpath), or resume "
+                    + ("with its hyperparameters" if changed else "from one of them")
                 )
 
 

@@ -174,13 +174,16 @@ class GANCLI(LightningCLI):
         for key, value in config.items():
             if any("\0" in text for text in _texts(value)):
                 self.parser.error(f"{key}: no name holds a null character")
-        path = config.get("ckpt_path")
-        if path is None or path in CHOSEN_BY_LIGHTNING:
-            return
         root = Path(config.trainer.default_root_dir or ".")
         # A requeued job resumes from another checkpoint than its command names.
-        if self.subcommand != "fit" or requeue.remembered(root) is None:
-            check_is_checkpoint(Path(path))
+        if self.subcommand == "fit" and requeue.remembered(root) is not None:
+            return
+        resumed = config.get("ckpt_path")
+        # A run that resumes does not need what it was started from.
+        option = "init_from" if resumed is None else "ckpt_path"
+        path = config.get(option)
+        if path is not None and path not in CHOSEN_BY_LIGHTNING:
+            check_is_checkpoint(Path(path), option)
 
     def instantiate_classes(self) -> None:
         """Build everything; a class that refuses its arguments is a mistake on the command line."""

@@ -45,6 +45,8 @@ class SaveConfig(SaveConfigCallback):
         path = run_dir(trainer) / self.config_filename
         config = self.config.clone()
         config.ckpt_path = None  # or whoever uses the config would resume from it
+        if config.init_from is None:
+            del config["init_from"]
         text = self.parser.dump(config, skip_none=False)
         with whole_file(path, "w") as file:
             file.write(f"{WRITTEN_BY}{version('gan-lightning')}\n{text}")
@@ -72,17 +74,17 @@ def with_saved_config(args: list[str]) -> list[str]:
     return args
 
 
-def check_is_checkpoint(path: Path) -> None:
-    """Check a path before data and networks are made.
+def check_is_checkpoint(path: Path, option: str = "ckpt_path") -> None:
+    """Check the path that an option has, before data and networks are made.
 
     Raises:
         ArgumentError: there is no such file, or it is not a checkpoint.
     """
     # Path's own is_file raises for a name that is too long.
     if not os.path.isfile(path):
-        raise ArgumentError(f"--ckpt_path: there is no file {path}{beside(path)}")
+        raise ArgumentError(f"--{option}: there is no file {path}{beside(path)}")
     if not zipfile.is_zipfile(path):
-        raise ArgumentError(f"--ckpt_path: {path} is not a checkpoint{beside(path)}")
+        raise ArgumentError(f"--{option}: {path} is not a checkpoint{beside(path)}")
 
 
 def hint_at_other_versions(args: Sequence[str]) -> str:

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.transforms.v2 import functional as TF
 
 from gan_lightning.utils.errors import MissingFileError, WrongFileError
 from gan_lightning.utils.files import user_path
+from gan_lightning.utils.tensors import load_tensors
 
 
 class Backbone(nn.Module):
@@ -41,7 +41,7 @@ class Backbone(nn.Module):
         self.preset = models.get_model_weights(name).DEFAULT.transforms()
         last, layer = _last_linear(self.net)
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_tensors(path)
             missing, unexpected = self.net.load_state_dict(state, strict=False)
         except Exception as error:
             # The file holds no tensors, or tensors of other shapes.

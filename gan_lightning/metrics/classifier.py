@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gan_lightning.utils.errors import MissingFileError, WrongFileError
 from gan_lightning.utils.files import whole_file
+from gan_lightning.utils.tensors import load_tensors
 
 FORMAT = "gan_lightning classifier, version 1"
 #: The name of a classifier, which becomes part of the names of scores and files.
@@ -112,7 +113,7 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
     if not os.path.isfile(path):
         raise MissingFileError(f"the classifier {path} does not exist")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
         if content.pop("format") != FORMAT:
             raise ValueError("another format")
         state = content.pop("state")

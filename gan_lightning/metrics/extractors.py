@@ -25,6 +25,7 @@ from gan_lightning.metrics.classifier import full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
 from gan_lightning.utils.files import user_path
+from gan_lightning.utils.tensors import load_tensors
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
 #: The first digits of the published weights' SHA-256, which are also part of the file's name.
@@ -252,7 +253,7 @@ def _read_tensors(path: Path) -> io.BytesIO:
     """The file's tensors, saved again, because torch-fidelity unpickles any object."""
     try:
         content = path.read_bytes()
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state = load_tensors(io.BytesIO(content))
     except Exception as error:
         raise _wrong_file_error(path) from error
     if not isinstance(state, dict) or "Mixed_7c.branch_pool.conv.weight" not in state:

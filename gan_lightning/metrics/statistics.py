@@ -14,6 +14,7 @@ from gan_lightning.metrics.features import Features
 from gan_lightning.metrics.scores import Moments
 from gan_lightning.utils.errors import StorageError
 from gan_lightning.utils.files import whole_file
+from gan_lightning.utils.tensors import load_tensors
 
 #: The format of the file, and the way in which features are computed from images.
 FORMAT = "gan_lightning features, version 1"
@@ -51,7 +52,7 @@ def read_statistics(path: Path) -> Features | None:
         rank_zero_warn(f"{path} is damaged: the features of real samples are computed again")
         return None
     try:
-        read = torch.load(io.BytesIO(payload), weights_only=True)
+        read = load_tensors(io.BytesIO(payload))
         found = Features(
             read["features"], read["logits"], Moments(read["count"], read["sum"], read["products"])
         )

@@ -16,6 +16,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from gan_lightning.training.lightning_internals import last_saved
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import real_path, remove_abandoned, whole_file
+from gan_lightning.utils.tensors import CompressedError, check_stored, load_tensors
 
 #: The format of what ``GAN`` adds to Lightning's checkpoints; a later one is not read.
 FORMAT = 1
@@ -35,7 +36,10 @@ TYPES: Mapping[str, type] = {
     "optimizer_states": list,
     "lr_schedulers": list,
     "rng_states": list,
+    "fit": dict,
 }
+#: Parts that are counts, 0 at least.
+COUNTS = ("global_step", "epoch")
 #: The update that a checkpoint is of, in its file's name.
 STEP = re.compile(r"step=(\d+)")
 #: Keys in the state of ``ModelCheckpoint``: of paths, and of scores by path.
@@ -110,12 +114,13 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
         WrongFileError: the file is damaged, holds something else, or holds what could run.
     """
     try:
+        check_stored(path)
         with zipfile.ZipFile(path) as archive:
             # torch does not compare checksums: a damaged tensor would load silently.
             damaged = archive.testzip()
         if damaged is not None:
             raise WrongFileError(f"the checkpoint {path} is damaged{beside(path)}")
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = load_tensors(path, map_location)
     except pickle.UnpicklingError as error:
         raise WrongFileError(
             f"{path} holds more than tensors and plain values, and is not read: it could run "
@@ -123,6 +128,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
         ) from error
     except FileNotFoundError as error:
         raise WrongFileError(f"there is no file {path}{beside(path)}") from error
+    except CompressedError as error:
+        raise WrongFileError(f"{path} is not a checkpoint: {error}{beside(path)}") from error
     except (WrongFileError, PermissionError):
         raise
     except Exception as error:
@@ -136,6 +143,9 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
         if name in checkpoint and not isinstance(checkpoint[name], kind):
             theirs = type(checkpoint[name]).__name__
             raise WrongFileError(f"{path} is not a checkpoint: its {name} is of type {theirs}")
+    for name in COUNTS:
+        if isinstance(count := checkpoint.get(name, 0), bool) or count < 0:
+            raise WrongFileError(f"{path} is not a checkpoint: its {name} is {count}")
     written = checkpoint.get("gan_lightning", {})
     if not isinstance(number := written.get("format", 0), int) or number > FORMAT:
         raise WrongFileError(
@@ -169,16 +179,24 @@ def check_fits(
     theirs = checkpoint.get("technique", ours).rpartition(".")[2]
     if theirs != ours:
         raise WrongFileError(f"the checkpoint is of {theirs}, and the model is {ours}")
-    _check_networks(checkpoint, model)
+    if model.strict_loading:
+        check_networks(checkpoint, model, checkpoint["state_dict"], model.state_dict())
     state = checkpoint.get("optimizer_states"), "fit_loop" in checkpoint.get("loops", {})
     if resumed and not (all(state) and "callbacks" in checkpoint):
         raise WrongFileError("the checkpoint holds weights alone: a fit cannot resume from it")
 
 
-def _check_networks(checkpoint: Mapping[str, Any], model: pl.LightningModule) -> None:
-    theirs, ours = checkpoint["state_dict"], model.state_dict()
-    if not model.strict_loading:
-        return
+def check_networks(
+    checkpoint: Mapping[str, Any],
+    model: pl.LightningModule,
+    theirs: Mapping[str, Any],
+    ours: Mapping[str, Any],
+) -> None:
+    """Check that two states have the same names and shapes.
+
+    Raises:
+        WrongFileError: it names the hyperparameters that differ or, where none does, a tensor.
+    """
     wrong = [name for name in {**ours, **theirs} if _shape(theirs, name) != _shape(ours, name)]
     if not wrong:
         return

@@ -30,6 +30,7 @@ from gan_lightning.training.lightning_internals import (
     trainer_of,
 )
 from gan_lightning.training.resume import ExactResume
+from gan_lightning.training.saved_states import check_tensors
 from gan_lightning.utils.errors import ArgumentError
 
 #: Scalars to log, by name.
@@ -230,11 +231,13 @@ class TrainingModule(pl.LightningModule):
         Lightning deletes the files that a checkpoint names as earlier ones.
 
         Raises:
-            WrongFileError: a trainer reads it, and it does not fit this model or cannot be resumed.
+            WrongFileError: its weights are numbers of another kind; or a trainer reads it, and it
+                does not fit this model or cannot be resumed.
         """
         forget_foreign_paths(checkpoint)
         if (trainer := trainer_of(self)) is not None:
             check_fits(checkpoint, self, resumed=trainer.state.fn == TrainerFn.FITTING)
+        check_tensors(checkpoint["state_dict"], self.state_dict())
         self._loaded_updates = checkpoint["global_step"]
 
     def __getstate__(self) -> dict[str, Any]:

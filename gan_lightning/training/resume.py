@@ -7,11 +7,29 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch.distributed import all_gather_object, get_world_size
 
+from gan_lightning.training.changes import (
+    FIT,
+    Changes,
+    Options,
+    apply_changes,
+    changes,
+    describe_fit,
+    listed,
+    options_of,
+    refuse_other_data,
+)
 from gan_lightning.training.iteration import lay_out_as_parameters, uncaptured
 from gan_lightning.training.lightning_internals import without_empty_hooks
+from gan_lightning.training.saved_states import (
+    check_optimizers,
+    check_options,
+    check_progress,
+    check_schedules,
+)
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.ranks import several_ranks
 
@@ -27,19 +45,26 @@ class ExactResume(pl.Callback):
     counters are corrected where Lightning would lose a batch or a validation. Where there is no
     state to restore, or it is of another number of ranks, each rank gets noise of its own.
 
+    A fit may resume with other hyperparameters, which hold from the checkpoint's update on; but
+    not with others that decide which samples an update gets. What a checkpoint would load is
+    compared with the model, its optimisers and schedules before anything is written.
+
     Raises:
-        WrongFileError: the checkpoint holds no random states that can be restored.
+        WrongFileError: the checkpoint does not fit, or a hyperparameter cannot be changed.
     """
 
     def __init__(self) -> None:
         self._rng_states: list[RNGState] | None = None
         self._validated: dict[str, int] | None = None
+        self._checkpoint: dict[str, Any] | None = None
+        self._made: Options = []
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the random states, and save optimisers as those of a plain iteration."""
         checkpoint["rng_states"] = gather_rng_states()
+        checkpoint[FIT] = describe_fit(trainer, self._made)
         if getattr(pl_module, "cuda_graph", False):
             uncaptured(checkpoint["optimizer_states"], checkpoint["lr_schedulers"])
 
@@ -49,12 +74,36 @@ class ExactResume(pl.Callback):
         """Keep the random states until training starts, and correct the counters."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
+        refuse_other_data(_changes(checkpoint, trainer, pl_module))
+        self._checkpoint = checkpoint
         self._rng_states = checkpoint.get("rng_states")
         with isolate_rng():  # whether they can be restored, before anything is written
             self._restore_or_spread(trainer)
-        loop = checkpoint["loops"]["fit_loop"]
+        loop, fresh = checkpoint["loops"]["fit_loop"], trainer.fit_loop.state_dict()
+        counts = {name: count for name, count in fresh.items() if name.endswith("progress")}
+        check_progress(loop, counts, "loops.fit_loop")
         self._validated = repeat_validation(loop)
         rewind_to_batch_end(loop)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare what is going to be loaded with optimisers and schedules, and apply changes."""
+        self._made = options_of(trainer.optimizers)
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is None:
+            return
+        optimizers, schedules = trainer.optimizers, trainer.lr_scheduler_configs
+        found = _changes(checkpoint, trainer, pl_module)
+        check_options(checkpoint["optimizer_states"], optimizers)
+        apply_changes(checkpoint, found, optimizers, [each.scheduler for each in schedules])
+        check_optimizers(checkpoint["optimizer_states"], optimizers)
+        check_schedules(checkpoint["lr_schedulers"], [each.scheduler for each in schedules])
+        if found:
+            rank_zero_info(f"the fit resumes with {listed(found)}")
+        if len(self._rng_states or ()) != trainer.world_size:
+            rank_zero_warn(
+                f"the checkpoint holds the random states of {len(self._rng_states or ())} ranks, "
+                f"not {trainer.world_size}: the fit resumes with other noise"
+            )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore what was kept."""
@@ -73,6 +122,10 @@ class ExactResume(pl.Callback):
             restore_rng_state(self._rng_states[rank])
         elif world_size > 1:
             torch.manual_seed(torch.initial_seed() + rank)
+
+
+def _changes(checkpoint: dict[str, Any], trainer: pl.Trainer, model: pl.LightningModule) -> Changes:
+    return changes(checkpoint, model, trainer.datamodule, trainer.world_size)  # type: ignore[attr-defined]
 
 
 def rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -12,13 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 import yaml
+from helpers import IMAGE, batches, differences, fixed, state, tiny, train
 from PIL import Image
 from program import LONG, assert_same, checkpoints, run_of
 
-from gan_lightning import load
+from gan_lightning import DCGAN, load
 from gan_lightning.cli.program import main
 from gan_lightning.data import ImageFolder
 from gan_lightning.gan import GAN
+from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import remove_abandoned, whole_file
 
 TINY = ("--model.generator_width=8", "--model.critic_width=8")
@@ -124,9 +127,12 @@ def test_a_read_only_disk_is_reported_before_training(tmp_path):
 
 @pytest.fixture
 def answer(capfd, tmp_path):
-    """``answer(*arguments)``: the last line of a command that fails and changes no files."""
+    """``answer(*arguments)``: the last line of a command that fails and writes nothing.
 
-    def call(*arguments, code=1):
+    One that fails ``late`` leaves the files that were there.
+    """
+
+    def call(*arguments, code=1, late=False):
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         capfd.readouterr()
         with pytest.raises(SystemExit) as stopped:
@@ -134,6 +140,7 @@ def answer(capfd, tmp_path):
         assert stopped.value.code == code
         after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         assert {path: after.get(path) for path in before} == before
+        assert late or after.keys() == before.keys()
         output = capfd.readouterr().err
         assert "Traceback" not in output
         return output.strip().splitlines()[-1].removeprefix("gan-lightning: ")
@@ -258,10 +265,145 @@ def test_a_checkpoint_with_wrong_types_is_rejected(answer, trained, name, value)
     assert "checkpoint" in answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
 
 
-@pytest.mark.parametrize("state", [{}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}])
-def test_an_invalid_position_in_the_data_is_rejected(answer, trained, state):
+def _critic(content):
+    """The state of the critic's optimiser."""
+    return content["optimizer_states"][0]
+
+
+def _loop(content):
+    return content["loops"]["fit_loop"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        # A fused step would write beyond the end of these.
+        (
+            lambda c: [s.update(exp_avg=torch.zeros(1)) for s in _critic(c)["state"].values()],
+            "optimizer_states[0] have exp_avg of float32 and shape (1,) for parameter 0",
+        ),
+        (
+            lambda c: _critic(c)["state"][3].update(exp_avg_sq=torch.zeros(())),
+            "optimizer_states[0] have exp_avg_sq of float32 and shape () for parameter 3",
+        ),
+        (
+            lambda c: _critic(c)["state"][0].update(
+                exp_avg=_critic(c)["state"][0]["exp_avg"].to_sparse()
+            ),
+            "optimizer_states[0] have exp_avg of float32",
+        ),
+        (
+            lambda c: [
+                _critic(c)["param_groups"][0].update(amsgrad=True),
+                *(s.update(max_exp_avg_sq=torch.zeros(1)) for s in _critic(c)["state"].values()),
+            ],
+            "have max_exp_avg_sq of float32 and shape (1,) for parameter 0",
+        ),
+        (
+            lambda c: _critic(c)["state"][0].update(step=torch.zeros(9)),
+            "have step of float32 and shape (9,) for parameter 0",
+        ),
+        (
+            lambda c: _critic(c)["state"][0].update(
+                exp_avg=_critic(c)["state"][0]["exp_avg"].bool()
+            ),
+            "have exp_avg of bool",
+        ),
+        (lambda c: _critic(c)["state"][0].pop("exp_avg"), "have exp_avg missing for parameter 0"),
+        (lambda c: _critic(c)["state"].update({99: {}}), "are of other parameters"),
+        (lambda c: _critic(c)["state"].clear(), "optimizer_states[0] hold no state"),
+        (lambda c: c["optimizer_states"].pop(), "holds the states of 1 optimizers, not 2"),
+        (
+            lambda c: _critic(c)["param_groups"][0]["params"].pop(),
+            "optimizer_states[0] are of other parameters than the model's",
+        ),
+        *(
+            (
+                lambda c, lr=lr: _critic(c)["param_groups"][0].update(lr=lr),
+                f"optimizer_states[0] have lr {lr!r}, which is not a float of 0 or above",
+            )
+            for lr in ("fast", -1.0, float("nan"), True, None)
+        ),
+        (
+            lambda c: _critic(c)["param_groups"][0].update(betas=(0.5, "x")),
+            "have betas (0.5, 'x'), which is not a list",
+        ),
+        (lambda c: c.update(epoch=-1), "is not a checkpoint: its epoch is -1"),
+        (lambda c: c.update(global_step=True), "is not a checkpoint: its global_step is True"),
+        (
+            lambda c: _loop(c)["epoch_progress"]["total"].update(ready=-5),
+            "loops.fit_loop.epoch_progress.total.ready is -5",
+        ),
+        (
+            lambda c: _loop(c).pop("epoch_loop.manual_optimization.optim_step_progress"),
+            "epoch_loop.manual_optimization.optim_step_progress is missing",
+        ),
+        (lambda c: c.pop("loops"), "holds weights alone"),
+        *(
+            (
+                lambda c, dtype=dtype: c["state_dict"].update(
+                    {name: x.to(dtype) for name, x in c["state_dict"].items()}
+                ),
+                f"{kind}s, not a tensor of floats",
+            )
+            for dtype, kind in ((torch.bool, "bool"), (torch.complex64, "complex number"))
+        ),
+        (
+            lambda c: c["lr_schedulers"].append({}),
+            "holds the states of 1 learning rate schedules, not 0",
+        ),
+    ],
+)
+def test_a_checkpoint_whose_states_do_not_fit_is_rejected(answer, trained, change, words):
+    path = changed(trained / "checkpoints" / "step=4.ckpt", change)
+    assert words in answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.update(last_epoch=-1), "lr_schedulers[0] has last_epoch -1"),
+        (lambda s: s.pop("last_epoch"), "lr_schedulers[0] has last_epoch None"),
+        (lambda s: s.update(base_lrs=["x"]), "lr_schedulers[0] has base_lrs ['x']"),
+        (lambda s: s.update(base_lrs=[0.1, 0.1]), "lr_schedulers[0] has base_lrs [0.1, 0.1]"),
+    ],
+)
+def test_the_state_of_another_schedule_is_rejected(tmp_path, change, words):
+    path = tmp_path / "decayed.ckpt"
+    train(tiny("dcgan", decay_steps=9), batches(), 2).save_checkpoint(path)
+    changed(path, lambda content: change(content["lr_schedulers"][0]))
+    with pytest.raises(WrongFileError, match=re.escape(words)):
+        train(tiny("dcgan", decay_steps=9), batches(), 4, ckpt_path=path)
+
+
+@pytest.mark.parametrize("optimizer", ["Adafactor", "Adagrad", "ASGD", "NAdam", "RMSprop", "SGD"])
+def test_the_state_of_any_optimizer_is_resumed(tmp_path, monkeypatch, optimizer):
+    def make(self, network, lr):
+        return getattr(torch.optim, optimizer)(network.parameters(), lr)
+
+    monkeypatch.setattr(DCGAN, "make_optimizer", make)
+    path, ends = tmp_path / "two.ckpt", []
+    for steps, options in ((4, {}), (2, {}), (4, {"ckpt_path": path})):
+        torch.manual_seed(0)
+        model = tiny("dcgan", IMAGE)
+        train(model, fixed(1), steps, **options).save_checkpoint(path)
+        ends.append(state(model))
+    assert differences(ends[2], ends[0]) == []
+    assert differences(ends[2], ends[1]) != []
+
+
+def test_a_checkpoint_without_random_states_is_resumed_with_a_warning(fit, trained):
+    path = changed(trained / "checkpoints" / "step=4.ckpt", lambda c: c.pop("rng_states"))
+    with pytest.warns(UserWarning, match="random states of 0 ranks, not 1: the fit resumes with"):
+        fit(*FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
+
+
+@pytest.mark.parametrize(
+    "position", [{}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}]
+)
+def test_an_invalid_position_in_the_data_is_rejected(answer, trained, position):
     def change(content):
-        content["loops"]["fit_loop"]["state_dict"]["combined_loader"] = [state]
+        content["loops"]["fit_loop"]["state_dict"]["combined_loader"] = [position]
 
     path = changed(trained / "checkpoints" / "step=4.ckpt", change)
     output = answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
@@ -308,7 +450,8 @@ def test_a_checkpoint_is_saved_if_its_folder_cannot_be_flushed(fit, monkeypatch)
 def test_a_picture_that_cannot_be_written_is_reported(answer, trained):
     path = trained / "checkpoints" / "last.ckpt"
     (trained / "samples" / "000000.png").mkdir(parents=True)
-    output = answer("predict", f"--ckpt_path={path}", f"--samples.output={trained}/samples")
+    given = (f"--ckpt_path={path}", f"--samples.output={trained}/samples")
+    output = answer("predict", *given, late=True)
     assert "samples/000000.png cannot be written (Is a directory)" in output
 
 

@@ -1,5 +1,6 @@
 """Untrusted files: they run no code, reach no other files, and their text stays text."""
 
+import copy
 import dataclasses
 import gzip
 import http.server
@@ -219,6 +220,63 @@ def test_a_resumed_run_still_deletes_its_own_checkpoint(tmp_path):
     torch.save(torch.load(_trained(folder), weights_only=True), tmp_path / "copy.ckpt")
     last = _trained(folder, 2, tmp_path / "copy.ckpt")
     assert list(folder.iterdir()) == [last]
+
+
+def deflated(path):
+    """A file of torch again, with the members of its archive compressed."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return path
+
+
+def overlapping(path):
+    """A file of torch again, whose largest member has nine more names."""
+    with zipfile.ZipFile(path, "a") as archive:
+        largest = max(archive.infolist(), key=lambda info: info.file_size)
+        for i in range(9):
+            other = copy.copy(largest)
+            other.filename += str(i)
+            archive.filelist.append(other)
+        archive.writestr("end", b"")
+    return path
+
+
+@pytest.mark.parametrize("change", [deflated, overlapping])
+def test_a_checkpoint_that_would_grow_is_not_unpacked(tmp_path, capsys, monkeypatch, change):
+    path = tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {"x": torch.zeros(100_000)}}, path)
+    change(path)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(WrongFileError, match=r"evil.ckpt is not a checkpoint: it is compressed"):
+        load(path)
+    for option in ("ckpt_path", "init_from"):
+        assert "it is compressed" in _stopped(capsys, "fit", *TRAIN, f"--{option}", path)
+
+
+@pytest.mark.parametrize("name", ["inception", "mobilenet_v2", "classifier"])
+def test_weights_that_would_grow_are_not_unpacked(tmp_path, monkeypatch, name):
+    path = tmp_path / "evil.pt"
+    torch.save({"format": torch.zeros(100_000)}, path)
+    deflated(path)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(WrongFileError, match=r"evil\.pt"):
+        load_extractor(name, path)
+
+
+def test_cached_statistics_that_would_grow_are_computed_again(tmp_path, monkeypatch):
+    path = tmp_path / "evil.moments"
+    write_statistics(Features(torch.zeros(100, 10)), path)
+    assert read_statistics(path) is not None
+    path.write_bytes(path.read_bytes()[64:])
+    payload = deflated(path).read_bytes()
+    path.write_bytes(sha256(payload).hexdigest().encode() + payload)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.warns(UserWarning, match="computed again"):
+        assert read_statistics(path) is None
 
 
 def _module(folder, monkeypatch, marker):
