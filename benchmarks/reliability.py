@@ -65,6 +65,11 @@ EXPERIMENTS = {
         "batches and weights are those of an uninterrupted run",
         ("test_loaders.py", "test_"),
     ),
+    "changed": Experiment(
+        "a run is resumed with other hyperparameters, which it uses or refuses by name, or a new "
+        "one starts from its weights",
+        ("test_changes.py", "test_"),
+    ),
     "signals": Experiment(
         "SIGTERM, SIGINT, and a job that SLURM requeues: stopped, saved, resumed exactly",
         ("test_signals.py", "test_"),
