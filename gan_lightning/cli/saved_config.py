@@ -13,6 +13,7 @@ from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
 
 from gan_lightning.trainer import CHOSEN_BY_LIGHTNING
+from gan_lightning.training.changes import global_seed
 from gan_lightning.training.checkpoints import beside
 from gan_lightning.training.paths import run_dir
 from gan_lightning.utils.errors import ArgumentError
@@ -38,13 +39,15 @@ class SaveConfig(SaveConfigCallback):
             self.save_config(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the config, without the checkpoint that the fit resumed from."""
+        """Write the config with the seed that holds, without the checkpoint of a resumed fit."""
         self.already_saved = True
         if not trainer.is_global_zero:
             return
         path = run_dir(trainer) / self.config_filename
         config = self.config.clone()
         config.ckpt_path = None  # or whoever uses the config would resume from it
+        if config.seed_everything is not False:
+            config.seed_everything = global_seed()
         if config.init_from is None:
             del config["init_from"]
         text = self.parser.dump(config, skip_none=False)

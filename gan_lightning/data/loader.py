@@ -29,8 +29,8 @@ class Loader(ABC):
     epochs the same. Without a seed, the samples come in order and none is dropped.
 
     The epoch is the trainer's, which may cut epochs short or make loaders anew; outside of a
-    trainer it is counted. ``state_dict`` contains the position, so that a resumed run continues
-    with the next batch.
+    trainer it is counted. ``state_dict`` contains the position and the seed, so that a resumed run
+    continues with the next batch.
 
     Raises:
         TooFewSamplesError: there is a seed, and too few samples for one batch on every rank.
@@ -96,8 +96,9 @@ class Loader(ABC):
             yield x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x, y
 
     def state_dict(self) -> State:
-        """The epoch, and how many of its batches have been returned."""
-        return {"epoch": self._epoch, "position": self._position}
+        """The epoch, how many of its batches have been returned, and the seed if there is one."""
+        seed = {} if self.seed is None else {"seed": self.seed}
+        return {"epoch": self._epoch, "position": self._position} | seed
 
     def load_state_dict(self, state: State) -> None:
         """Resume from ``state`` at the next iteration.
@@ -105,9 +106,12 @@ class Loader(ABC):
         Raises:
             WrongFileError: ``state`` does not come from ``state_dict``.
         """
-        match state:
-            case {"epoch": int(epoch), "position": int(position)} if position >= 0:
+        match {"seed": self.seed or 0} | state:
+            case {"epoch": int(epoch), "position": int(position), "seed": int(seed)} if (
+                position >= 0 and seed >= 0
+            ):
                 self._epoch, self._position, self._resumed = epoch, position, True
+                self.seed = None if self.seed is None else seed
             case _:
                 raise WrongFileError(f"the checkpoint has the state of another loader: {state}")
 

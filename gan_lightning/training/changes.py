@@ -5,12 +5,14 @@ checkpoint, and is replaced here. A few would make the rest of the run another e
 refused.
 """
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -21,6 +23,8 @@ from gan_lightning.utils.errors import WrongFileError
 FIT = "fit"
 #: What decides which samples an update gets. The shapes of networks are compared elsewhere.
 FIXED = ("n_critic", "data.batch_size")
+#: Where ``seed_everything`` of Lightning keeps its seed.
+SEED_VARIABLE = "PL_GLOBAL_SEED"
 #: Hyperparameters of which None means a number that the network's family chooses.
 CHOSEN = ("generator_width", "critic_width")
 #: By name: what the checkpoint has, and what the model or the data has.
@@ -35,7 +39,25 @@ def describe_fit(trainer: pl.Trainer, optimizers: Options) -> dict[str, Any]:
         "optimizers": optimizers,
         "data": data_options(trainer.datamodule),  # type: ignore[attr-defined]
         "devices": trainer.world_size,
+        "seed": global_seed(),
     }
+
+
+def global_seed() -> int | None:
+    """The seed that ``seed_everything`` was given last; None if it was not called."""
+    seed = os.environ.get(SEED_VARIABLE, "")
+    return int(seed) if seed.isdigit() else None
+
+
+def keep_seed(checkpoint: Mapping[str, Any]) -> None:
+    """Let the seed of a checkpoint's run stand for this process, where it was given another.
+
+    The random states and the order of the data come from the checkpoint.
+    """
+    there, here = checkpoint.get(FIT, {}).get("seed"), global_seed()
+    if isinstance(there, int) and there >= 0 and here is not None and there != here:
+        rank_zero_info(f"the fit keeps its seed_everything {there}: {here} is not used")
+        os.environ[SEED_VARIABLE] = str(there)
 
 
 def data_options(data: object) -> dict[str, Any]:

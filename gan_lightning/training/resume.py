@@ -18,6 +18,7 @@ from gan_lightning.training.changes import (
     apply_changes,
     changes,
     describe_fit,
+    keep_seed,
     listed,
     options_of,
     refuse_other_data,
@@ -97,6 +98,7 @@ class ExactResume(pl.Callback):
         apply_changes(checkpoint, found, optimizers, [each.scheduler for each in schedules])
         check_optimizers(checkpoint["optimizer_states"], optimizers)
         check_schedules(checkpoint["lr_schedulers"], [each.scheduler for each in schedules])
+        keep_seed(checkpoint)
         if found:
             rank_zero_info(f"the fit resumes with {listed(found)}")
         if len(self._rng_states or ()) != trainer.world_size:

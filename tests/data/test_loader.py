@@ -172,7 +172,22 @@ def test_a_state_is_a_snapshot(numbered):
     next(batches)
     state = loader.state_dict()
     next(batches)
-    assert state == {"epoch": 0, "position": 1}
+    assert state == {"epoch": 0, "position": 1, "seed": 0}
+
+
+def test_a_resumed_loader_keeps_the_order_of_its_first_seed(numbered):
+    loader, resumed = numbered(seed=3), numbered(seed=5)
+    list(islice(loader, 1))
+    resumed.load_state_dict(loader.state_dict())
+    whole = numbered(seed=3)
+    assert epoch(resumed) == epoch(whole)[1:]
+    assert epoch(resumed) == epoch(whole)
+
+
+def test_a_state_of_an_earlier_version_has_no_seed(numbered):
+    loader = numbered(seed=3)
+    loader.load_state_dict({"epoch": 0, "position": 1})
+    assert epoch(loader) == epoch(numbered(seed=3))[1:]
 
 
 @pytest.mark.parametrize(("n", "world_size"), [(3, 1), (7, 2)])

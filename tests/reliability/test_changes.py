@@ -138,6 +138,14 @@ def test_another_option_of_the_data_starts_a_new_folder(fit, caplog):
     assert "the fit resumes with data.num_samples 1280, not 640" in caplog.messages
 
 
+def test_another_seed_is_not_used_and_not_written(resume, trained, caplog):
+    assert resume("--seed_everything=5") is None
+    assert "the fit keeps its seed_everything 0: 5 is not used" in caplog.messages
+    assert yaml.safe_load((trained / "config.yaml").read_text())["seed_everything"] == 0
+    loader = content(trained)["loops"]["fit_loop"]["state_dict"]["combined_loader"][0]
+    assert loader["seed"] == 0
+
+
 def test_a_batch_may_be_divided_among_other_devices():
     model, data = tiny("wgan"), Ring(batch_size=8)
     checkpoint = {"fit": {"data": {"class": "Ring", "batch_size": 16}, "devices": 1}}

@@ -399,7 +399,11 @@ def test_a_checkpoint_without_random_states_is_resumed_with_a_warning(fit, train
 
 
 @pytest.mark.parametrize(
-    "position", [{}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}]
+    "position",
+    [
+        *({}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}),
+        *({"epoch": 0, "position": 1, "seed": seed} for seed in ("a", -1)),
+    ],
 )
 def test_an_invalid_position_in_the_data_is_rejected(answer, trained, position):
     def change(content):
