@@ -186,10 +186,19 @@ def test_networks_that_nobody_published_have_the_parameters_of_their_layers(
     assert count(technique, size, **options) == expected
 
 
-def test_the_pages_name_the_published_counts_of_this_table():
-    table = [(row.technique, row.size, row.options, row.counts) for row in PUBLISHED]
+def test_the_pages_name_the_published_counts_of_this_table_and_remark_on_those_that_differ():
+    table = [
+        (row.technique, row.size, row.options, row.counts, bool(row.generator or row.critic))
+        for row in PUBLISHED
+    ]
     named = [
-        (row["technique"], row["size"], row.get("options", {}), (row["generator"], row["critic"]))
+        (
+            row["technique"],
+            row["size"],
+            row.get("options", {}),
+            (row["generator"], row["critic"]),
+            "remark" in row,
+        )
         for row in read_reported().parameters
         if "generator" in row
     ]
