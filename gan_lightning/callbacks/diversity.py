@@ -68,14 +68,15 @@ class Diversity(pl.Callback):
         partial = trainer.sanity_checking and trainer.num_sanity_val_steps != math.inf
         if self._real is not None or partial or not isinstance(pl_module, GAN):
             return
+        x, _ = pl_module.unpack(batch, needs_labels=False)
         count = count_in_grid(pl_module)
         if math.isinf(batches):
-            indices = torch.arange(min(len(batch[0]), count - sum(map(len, self._collected))))
+            indices = torch.arange(min(len(x), count - sum(map(len, self._collected))))
         else:
             share = int(count * (batch_idx + 1) // batches - count * batch_idx // batches)
-            share = min(share, len(batch[0]))  # with several ranks, the last one's may be empty
-            indices = torch.linspace(0, len(batch[0]) - 1, share).long()
-        self._collected.append(batch[0][indices.to(batch[0].device)].cpu())
+            share = min(share, len(x))  # with several ranks, the last one's may be empty
+            indices = torch.linspace(0, len(x) - 1, share).long()
+        self._collected.append(x[indices.to(x.device)].cpu())
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

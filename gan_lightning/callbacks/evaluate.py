@@ -235,18 +235,16 @@ class Evaluate(pl.Callback):
         """Collect the features and labels of real samples, the first time."""
         if self._plan is None or (self._pool is None and not self._counting):
             return
+        x, y = _checked_gan(pl_module).unpack(batch, needs_labels=False)
         # Ranks take samples in turn.
-        indices = torch.arange(self._seen, self._seen + len(batch[0])) * trainer.world_size
+        indices = torch.arange(self._seen, self._seen + len(x)) * trainer.world_size
         indices += trainer.global_rank
         self._seen += len(indices)
         unpadded = indices < _count_unpadded(_loader(trainer))
-        if self._counting and batch[1] is not None:
-            labels = batch[1].cpu()[unpadded]
-            self._class_counts += count_labels(labels, len(self._class_counts))
+        if self._counting and y is not None:
+            self._class_counts += count_labels(y.cpu()[unpadded], len(self._class_counts))
         if self._pool is not None:
-            features, _ = self._plan.features(
-                batch[0] if unpadded.all() else batch[0][unpadded.to(batch[0].device)]
-            )
+            features, _ = self._plan.features(x if unpadded.all() else x[unpadded.to(x.device)])
             self._pool.add(features, None, indices[unpadded])
 
     on_test_batch_end = on_validation_batch_end

@@ -50,8 +50,11 @@ class SampleGrid(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collect some real vectors to plot."""
-        if batch[0].dim() == 2 and (self._real is None or len(self._real) < POINTS):
-            parts = [batch[0]] if self._real is None else [self._real, batch[0]]
+        if not isinstance(pl_module, GAN) or len(pl_module.shape) != 1:
+            return
+        if self._real is None or len(self._real) < POINTS:
+            x, _ = pl_module.unpack(batch, needs_labels=False)
+            parts = [x] if self._real is None else [self._real, x]
             self._real = torch.cat(parts)[:POINTS].float()
 
     @torch.no_grad()

@@ -15,7 +15,14 @@ Batch = tuple[Tensor, Tensor | None]
 TOLERANCE = 0.1
 
 
-def converted(batch: Any, shape: tuple[int, ...], num_classes: int, dtype: torch.dtype) -> Batch:  # noqa: ANN401
+def converted(
+    batch: object,
+    shape: tuple[int, ...],
+    num_classes: int,
+    dtype: torch.dtype,
+    *,
+    needs_labels: bool = True,
+) -> Batch:
     """Samples ``(N, *shape)`` of ``dtype``, and int64 labels ``(N,)``, None for no classes.
 
     A batch is ``(x, y)``, ``(x, None)`` or, for no classes, ``x`` alone. Images may be uint8, from
@@ -41,7 +48,7 @@ def converted(batch: Any, shape: tuple[int, ...], num_classes: int, dtype: torch
         )
     if x.dtype != dtype:
         x = _samples(x, shape, dtype)
-    if not num_classes:
+    if not num_classes or (y is None and not needs_labels):
         return x, None
     if y is None:
         raise ArgumentError(f"the model has {num_classes} classes, the batch has no labels")
@@ -91,7 +98,7 @@ def look(batch: Any, converted_batch: Batch, num_classes: int) -> None:  # noqa:
     x, y = converted_batch
     if not x.numel():
         return
-    low, high = (float(value) for value in torch.aminmax(x))
+    low, high = torch.stack(torch.aminmax(x)).tolist()
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ArgumentError("the loader's first batch holds samples that are not finite")
     if x.dim() == 4:
@@ -125,7 +132,7 @@ def _look_at_labels(given: Tensor, y: Tensor, num_classes: int) -> None:
         return
     if given.is_floating_point() and not torch.equal(given.flatten(), given.flatten().round()):
         raise ArgumentError("labels must be whole numbers")
-    low, high = (int(value) for value in torch.aminmax(y))
+    low, high = torch.stack(torch.aminmax(y)).tolist()
     if low < 0 or high >= num_classes:
         hint = ": subtract 1" if low == 1 and high == num_classes else ""
         raise ArgumentError(

@@ -155,23 +155,38 @@ class TrainingModule(pl.LightningModule):
         )
         return Kind(self.critic_updates(update), critic_due, generator_due, self.level)
 
-    def unpack(self, batch: object) -> Batch:
+    def unpack(self, batch: object, *, needs_labels: bool = True) -> Batch:
         """The samples ``(N, *shape)`` and labels ``(N,)`` of a batch; None for no classes.
 
-        What is unambiguous is converted. The values of the first batch of each loop are looked at.
+        What is unambiguous is converted. Labels of real samples that are only compared with need
+        not be there.
 
         Raises:
             ArgumentError: it does not fit the model.
         """
-        x, y = converted(batch, self.shape, self.num_classes, cast("torch.dtype", self.dtype))
-        trainer = trainer_of(self)
-        stage = None if trainer is None else trainer.state.stage
-        if stage not in self._looked_at:
-            look(batch, (x, y), self.num_classes)
-            self._looked_at.add(stage)
+        dtype = cast("torch.dtype", self.dtype)
+        x, y = converted(batch, self.shape, self.num_classes, dtype, needs_labels=needs_labels)
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         return x, y
+
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+        """Look at the values of the first batch."""
+        self._look_once(batch)
+
+    def on_validation_batch_start(
+        self, batch: object, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Look at the values of the first batch."""
+        self._look_once(batch)
+
+    on_test_batch_start = on_validation_batch_start
+
+    def _look_once(self, batch: object) -> None:
+        stage = self.trainer.state.stage
+        if stage not in self._looked_at:
+            self._looked_at.add(stage)
+            look(batch, self.unpack(batch, needs_labels=False), self.num_classes)
 
     # Logs.
 

@@ -5,6 +5,8 @@ import torch
 from helpers import CLASSES, IMAGE, VECTOR, differences, given, samples, tiny, train
 from torch.utils.data import DataLoader, TensorDataset
 
+from gan_lightning import Trainer
+from gan_lightning.callbacks import Evaluate
 from gan_lightning.utils.errors import ArgumentError
 
 X, Y = samples(IMAGE, 12)
@@ -102,3 +104,40 @@ def test_images_between_0_and_1_are_warned_of_once():
 def test_images_in_range_are_not_warned_of(batch, recwarn):
     weights(batch)
     assert not any("be in [-1, 1]" in str(each.message) for each in recwarn)
+
+
+@pytest.mark.parametrize("metrics", ["fd", "is"])
+def test_real_samples_of_any_form_are_scored_alike(metrics, tmp_path):
+    def score(batch):
+        torch.manual_seed(0)
+        evaluate = Evaluate("digits_cnn", metrics=metrics, num_samples=80, cache_dir=None)
+        trainer = Trainer(
+            default_root_dir=tmp_path, callbacks=[evaluate], accelerator="cpu", logger=False
+        )
+        (scores,) = trainer.validate(tiny("dcgan", IMAGE, CLASSES), given(batch), verbose=False)
+        return scores
+
+    x, y = samples(IMAGE, 80)
+    x = ((x * 127.5 + 127.5).round() / 127.5 - 1).float()
+    labels = torch.nn.functional.one_hot(y, CLASSES)
+    assert score((x, y)) == score(((x * 127.5 + 127.5).round().byte(), labels))
+    assert score((x, y)) == score((x.double(), y[:, None].float()))
+
+
+@pytest.mark.parametrize("loop", ["fit", "validate", "test"])
+def test_each_loop_looks_at_its_first_batch(loop, tmp_path):
+    wrong, right = given((BYTES.float(), None)), given((X, None))
+    trainer = Trainer(
+        default_root_dir=tmp_path,
+        max_steps=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    model = tiny("dcgan", IMAGE)
+    with pytest.raises(ArgumentError, match="are from .* use x"):
+        getattr(trainer, loop)(model, wrong)
+    if loop == "fit":
+        with pytest.raises(ArgumentError, match="are from .* use x"):
+            trainer.fit(model, right, wrong)
