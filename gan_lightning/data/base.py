@@ -158,9 +158,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
     ) -> tuple[Tensor, Tensor | None, bool]:
         """Samples and labels, placed on the device or the host, and whether it is the device."""
         x, y = self.load(split)
-        labels = y if self.conditional else None
-        if labels is not None:
-            self._check_labels(split, labels)
+        labels = self._checked_labels(split, y)
         on_host = self.placement == "host"
         if self.placement == "auto" and x.nbytes > (available := available_memory(device)) / 2:
             on_host = True
@@ -172,11 +170,15 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
             return x, labels, False
         return x.to(device), labels if labels is None else labels.to(device), True
 
-    def _check_labels(self, split: Split, y: Tensor) -> None:
-        """Raise WrongFileError unless all labels are classes and all classes have training samples.
+    def _checked_labels(self, split: Split, y: Tensor | None) -> Tensor | None:
+        """The labels, if the model gets any.
 
-        A class without any would be generated from weights that were never trained.
+        Raises:
+            WrongFileError: a label is no class, or a class has no training samples: it would be
+                generated from weights that were never trained.
         """
+        if not self.conditional or y is None:
+            return None
         name = type(self).__name__
         if len(wrong := y[(y < 0) | (y >= self.classes)]):
             raise WrongFileError(
@@ -190,6 +192,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
                 f"{name} has no training samples of the class {self.class_name(absent[0])}{more}: "
                 "add some, or set conditional to false"
             )
+        return y
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -112,10 +112,16 @@ class CachedDataModule(ImageDataModule):
         """The images of a split."""
 
     def prepare_data(self) -> None:
-        """Download the data and decode the split that will be used, in one process per machine."""
+        """Download the data and decode the split that will be used, in one process per machine.
+
+        Raises:
+            WrongFileError: ``conditional``, and a class has no training images that can be read;
+                the errors of ``load``.
+        """
         super().prepare_data()
         if not self._is_running(TrainerFn.PREDICTING):
-            self.load("test" if self._is_running(TrainerFn.TESTING) else "train")
+            split: Split = "test" if self._is_running(TrainerFn.TESTING) else "train"
+            self._checked_labels(split, self.load(split)[1])
 
     def load(self, split: Split) -> tuple[Tensor, Tensor | None]:
         """Open the cache of the split, or build it.

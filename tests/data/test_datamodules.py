@@ -212,6 +212,8 @@ def test_a_class_whose_training_images_are_unreadable_is_rejected(make):
         pytest.warns(UserWarning, match="15 of 30 images cannot be read"),
         pytest.raises(WrongFileError, match=message),
     ):
+        module.prepare_data()
+    with pytest.raises(WrongFileError, match=message):
         module.train_dataloader()
     # It is needed neither for testing nor without labels.
     assert len(module.test_dataloader().x) == TEST
