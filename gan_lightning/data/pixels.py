@@ -20,6 +20,8 @@ Colour = tuple[int, int, int]
 MAX_PIXELS = 50_000_000
 #: Pixels that are converted together, so that an image is in memory only once.
 STRIP_PIXELS = 2**20
+#: White in the upper 8 of 16 bits, which are all that Pillow keeps of colours.
+UPPER_BITS = 255
 #: Errors of the disk, the network or the system, which no decoder raises for a broken file.
 DISK_ERRORS = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV),
@@ -131,8 +133,7 @@ def _white(image: Image.Image) -> float | None:
         return 1
     if image.mode[0] == "I":
         return 4095 if any("I;12" in each for each in stored) else 65535
-    # Pillow keeps the upper 8 of 16 bits of colours.
-    return 255 if any(re.search(r"\w;16[BLN]", each) for each in stored) else None
+    return UPPER_BITS if any(re.search(r"\w;16[BLN]", each) for each in stored) else None
 
 
 def _check_levels(image: Image.Image, white: float) -> None:
@@ -144,12 +145,14 @@ def _check_levels(image: Image.Image, white: float) -> None:
     for strip in _strips(image):
         levels = np.asarray(strip)
         colours = levels[..., :-1] if strip.mode[-1] in "Aa" else levels
-        ranges.append((colours.min(), colours.max()))
+        ranges.append((float(colours.min()), float(colours.max())))
     low, high = np.min(ranges), np.max(ranges)
     rounding = white / 510
     if not (-rounding < low and high < white + rounding) or rounding < high < white / 4:
+        unit = 257 if white == UPPER_BITS else 1
         raise UnreadableImageError(
-            f"levels from {low:g} to {high:g}, where white must be {white}: save it with 8 bits"
+            f"levels from {low * unit:g} to {high * unit:g}, where white must be {white * unit}: "
+            "save it with 8 bits"
         )
 
 

@@ -114,9 +114,9 @@ UNKNOWN_RANGE = {
     "17 bits": (grey16([[0, 70000]], "I"), "0 to 70000"),
     "12 bits in 16": (grey16([[0, 4095]]), "0 to 4095, where white must be 65535:"),
     "14 bits in 16": (grey16([[0, 16383]]), "0 to 16383"),
-    "colours of 12 bits in 16": (colours16(4095, 3), "0 to 15, where white must be 255:"),
-    "12 bits with alpha": (colours16(4095, 4), "0 to 15"),
-    "grey of 12 bits with alpha": (colours16(4095, 2), "0 to 15"),
+    "colours of 12 bits in 16": (colours16(4095, 3), "0 to 3855, where white must be 65535:"),
+    "12 bits with alpha": (colours16(4095, 4), "0 to 3855"),
+    "grey of 12 bits with alpha": (colours16(4095, 2), "0 to 3855"),
 }
 
 
