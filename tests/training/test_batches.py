@@ -136,8 +136,8 @@ def test_each_loop_looks_at_its_first_batch(loop, tmp_path):
         enable_progress_bar=False,
     )
     model = tiny("dcgan", IMAGE)
-    with pytest.raises(ArgumentError, match="are from .* use x"):
+    with pytest.raises(ArgumentError, match=r"are from .* use x"):
         getattr(trainer, loop)(model, wrong)
     if loop == "fit":
-        with pytest.raises(ArgumentError, match="are from .* use x"):
+        with pytest.raises(ArgumentError, match=r"are from .* use x"):
             trainer.fit(model, right, wrong)
