@@ -31,17 +31,21 @@ class ContinueLogs(pl.Callback):
         self._wandb = [
             str(logger.version) for logger in trainer.loggers if isinstance(logger, WandbLogger)
         ]
-        if trainer.is_global_zero:
-            checkpoints = checkpoint_folder(trainer, trainer.checkpoint_callback)
-            run = run_dir(trainer)
-            requeue.remember(Path(trainer.default_root_dir), run, checkpoints)
-            if trainer.ckpt_path and trainer.logger is not None:  # else it is not its own folder
-                for folder in (run, run / "grids"):
-                    remove_abandoned(folder)
         done = pl_module.updates if isinstance(pl_module, GAN) and trainer.ckpt_path else -1
         self._csv = [each for each in trainer.loggers if isinstance(each, ContinuedCSVLogger)]
         for i, logger in enumerate(self._csv):
             logger.continue_after(done, self._rows[i] if i < len(self._rows) else None)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the folder of the run, where nothing has refused to resume it."""
+        if not trainer.is_global_zero:
+            return
+        run = run_dir(trainer)
+        checkpoints = checkpoint_folder(trainer, trainer.checkpoint_callback)
+        requeue.remember(Path(trainer.default_root_dir), run, checkpoints)
+        if trainer.ckpt_path and trainer.logger is not None:  # else it is not its own folder
+            for folder in (run, run / "grids"):
+                remove_abandoned(folder)
 
     def state_dict(self) -> dict[str, Any]:
         """The ids of W&B runs and the number of rows of each CSV, in the order of their loggers.

@@ -106,9 +106,11 @@ class Loader(ABC):
         Raises:
             WrongFileError: ``state`` does not come from ``state_dict``.
         """
-        match {"seed": self.seed or 0} | state:
-            case {"epoch": int(epoch), "position": int(position), "seed": int(seed)} if (
-                position >= 0 and seed >= 0
+        match state:
+            case {"epoch": int(epoch), "position": int(position), **rest} if (
+                position >= 0
+                and isinstance(seed := rest.get("seed", self.seed or 0), int)
+                and seed >= 0
             ):
                 self._epoch, self._position, self._resumed = epoch, position, True
                 self.seed = None if self.seed is None else seed

@@ -359,6 +359,14 @@ def test_a_checkpoint_whose_states_do_not_fit_is_rejected(answer, trained, chang
     assert words in answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
 
 
+def test_a_job_does_not_remember_a_run_that_it_cannot_resume(answer, trained, monkeypatch):
+    monkeypatch.setattr("gan_lightning.training.requeue.job", lambda: "77")
+    path = changed(trained / "checkpoints" / "step=4.ckpt", lambda c: c["optimizer_states"].pop())
+    root = f"--trainer.default_root_dir={trained.parents[1]}"
+    given = (*FIT, root, "--trainer.max_steps=6", f"--ckpt_path={path}")
+    assert "holds the states of 1 optimizers" in answer("fit", *given)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -401,7 +409,7 @@ def test_a_checkpoint_without_random_states_is_resumed_with_a_warning(fit, train
 @pytest.mark.parametrize(
     "position",
     [
-        *({}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}),
+        *(3, {}, {"epoch": "a", "position": 1}, {"epoch": 0, "position": -1}),
         *({"epoch": 0, "position": 1, "seed": seed} for seed in ("a", -1)),
     ],
 )
