@@ -82,9 +82,9 @@ def changes(
     theirs = fit.get("data") if isinstance(fit.get("data"), dict) else {}
     found = _differing(checkpoint.get("hyper_parameters", {}), model.hparams)
     found |= {f"data.{name}": pair for name, pair in _differing(theirs, ours).items()}
-    there, here = found.get("data.batch_size", (0, 0))
-    if there and there * fit.get("devices", 1) == here * devices:
-        del found["data.batch_size"]  # divided among another number of devices
+    match found.get("data.batch_size"), fit.get("devices"):
+        case (int(there), int(here)), int(before) if there * before == here * devices:
+            del found["data.batch_size"]  # divided among another number of devices
     return found
 
 
@@ -195,8 +195,12 @@ def _repeat(checkpoint: dict[str, Any], schedules: Sequence[LRScheduler]) -> lis
         warnings.filterwarnings("ignore", ".*lr_scheduler.step.*")
         for i, (schedule, state) in enumerate(zip(schedules, states, strict=True)):
             if schedule in repeated:
-                steps = state.get("last_epoch") if isinstance(state, dict) else None
-                for _ in range(min(steps, updates) if isinstance(steps, int) else updates):
+                match state:
+                    case {"last_epoch": int(steps)} if 0 <= steps <= updates:
+                        pass
+                    case _:
+                        steps = updates
+                for _ in range(steps):
                     schedule.step()
                 states[i] = schedule.state_dict()
     checkpoint["lr_schedulers"] = states

@@ -346,6 +346,19 @@ def test_a_new_run_starts_from_the_weights_of_a_checkpoint(fit, trained, tmp_pat
     assert "init_from" not in (trained / "config.yaml").read_text()
 
 
+def test_a_requeued_job_does_not_return_to_the_weights_that_it_started_from(
+    fit, trained, monkeypatch
+):
+    monkeypatch.setattr("gan_lightning.training.requeue.job", lambda: "77")
+    path = trained / "checkpoints" / "step=4.ckpt"
+    given = (*FIT, f"--init_from={path}", "--trainer.val_check_interval=2")
+    run = fit(*given, "--trainer.max_steps=2")
+    path.unlink()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert fit(*given, "--trainer.max_steps=4") is None
+    assert content(run)["global_step"] == 4
+
+
 def test_a_script_starts_from_the_weights_of_a_checkpoint(tmp_path):
     data = Ring(num_samples=640)
     model = DCGAN(data.shape, latent_dim=4, generator_width=8, critic_width=8)

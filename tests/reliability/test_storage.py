@@ -359,6 +359,14 @@ def test_a_checkpoint_whose_states_do_not_fit_is_rejected(answer, trained, chang
     assert words in answer("fit", *FIT, "--trainer.max_steps=6", f"--ckpt_path={path}")
 
 
+def test_weights_of_another_kind_of_number_are_not_loaded(trained):
+    path = trained / "checkpoints" / "step=4.ckpt"
+    name = "critic.features.net.0.weight"
+    changed(path, lambda c: c["state_dict"].update({name: c["state_dict"][name].bool()}))
+    with pytest.raises(WrongFileError, match="is a tensor of bools, not a tensor of floats"):
+        load(path)
+
+
 def test_a_job_does_not_remember_a_run_that_it_cannot_resume(answer, trained, monkeypatch):
     monkeypatch.setattr("gan_lightning.training.requeue.job", lambda: "77")
     path = changed(trained / "checkpoints" / "step=4.ckpt", lambda c: c["optimizer_states"].pop())
