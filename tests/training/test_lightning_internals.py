@@ -241,12 +241,12 @@ def test_validate_now():
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({}, {"step=2.ckpt"}),
-        ({"save_last": "link"}, {"step=2.ckpt", "last.ckpt"}),
-        ({"save_last": True}, {"step=2.ckpt", "last.ckpt"}),
-        ({"save_last": "link", "monitor": "missing"}, {"last.ckpt"}),
-        ({"save_last": "link", "save_top_k": 0}, {"last.ckpt"}),
-        ({"monitor": "loss/critic"}, {"step=2.ckpt"}),
+        ({}, ["step=2.ckpt"]),
+        ({"save_last": "link"}, ["last.ckpt", "step=2.ckpt"]),
+        ({"save_last": True}, ["last.ckpt", "step=2.ckpt"]),
+        ({"save_last": "link", "monitor": "missing"}, ["last.ckpt"]),
+        ({"save_last": "link", "save_top_k": 0}, ["last.ckpt"]),
+        ({"monitor": "loss/critic"}, ["step=2.ckpt"]),
     ],
     ids=str,
 )
@@ -267,7 +267,7 @@ def test_save_last_update_and_saved_step(options, names, tmp_path):
     pl.Trainer(max_steps=2, callbacks=[Save(), checkpoint], **arguments).fit(
         tiny("dcgan"), batches(VECTOR)
     )
-    assert written == names
+    assert sorted(written) == names
     assert steps == [0, 2]
     for name in names:
         assert torch.load(tmp_path / name, weights_only=True)["global_step"] == 2
