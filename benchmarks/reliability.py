@@ -83,6 +83,11 @@ EXPERIMENTS = {
         ("test_equality.py", "come_to_their_end"),
         times=50,
     ),
+    "together": Experiment(
+        "two commands that start at the same moment have a folder each",
+        ("test_together.py", "test_"),
+        times=20,
+    ),
     "divergence": Experiment(
         "a loss or a weight that is not finite stops the run, and the last checkpoint is good",
         ("test_divergence.py", "test_"),

@@ -35,7 +35,7 @@ class Sampling(pl.LightningModule):
         """
         with _in_eval_mode(self.sampled) as generator:
             # Outside of a fit, torch makes float32 whatever the trainer's precision is.
-            x = generator(z.to(self.dtype), y)
+            x = generator(z.to(self.dtype) if z.is_floating_point() else z, y)
         return x.clamp(-1, 1) if self.is_image else x
 
     @torch.no_grad()

@@ -5,20 +5,29 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, Checkpoint, ModelSummary, ProgressBar
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    Checkpoint,
+    LearningRateFinder,
+    ModelCheckpoint,
+    ModelSummary,
+    ProgressBar,
+)
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.plugins import CheckpointIO, LayerSync
+from pytorch_lightning.plugins import AsyncCheckpointIO, CheckpointIO, LayerSync
 
 from gan_lightning.callbacks import (
     ContinueLogs,
     Diversity,
     Evaluate,
+    FindMistakes,
     LastUpdate,
     NetworkSummary,
     RunCheckpoint,
@@ -32,13 +41,15 @@ from gan_lightning.training import requeue
 from gan_lightning.training.changes import changes
 from gan_lightning.training.checkpoints import AtomicCheckpointIO, is_newest, read_checkpoint
 from gan_lightning.training.lightning_internals import (
+    chooses_version,
     continue_wandb_run,
     forks_or_spawns,
     has_checkpoint_io,
     overwrites_its_files,
+    set_version,
 )
-from gan_lightning.training.loggers import ContinuedCSVLogger
-from gan_lightning.training.paths import checkpoint_folder
+from gan_lightning.training.loggers import ContinuedCSVLogger, NoLog
+from gan_lightning.training.paths import checkpoint_folder, make_version
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import real_path
@@ -71,8 +82,12 @@ class Trainer(pl.Trainer):
       runs of Weights & Biases continue too;
     - a stop with a checkpoint on SIGINT, SIGTERM and SLURM's SIGUSR1;
     - batch normalisation over the samples of all devices, on CPUs too;
+    - mistakes are found before training where they can be known;
     - a table of the networks, sample grids, the time of training, a warning of mode collapse, and
       a progress bar in generator updates.
+
+    ``logger=False`` keeps the folder and writes no log; ``barebones=True`` leaves out all of this
+    but the stop on signals and the search for mistakes.
 
     Scores need ``callbacks=[Evaluate()]``.
 
@@ -88,7 +103,7 @@ class Trainer(pl.Trainer):
         options: of Lightning's ``Trainer``.
 
     Raises:
-        ValueError: ``val_check_interval`` is not above 0.
+        ValueError: ``val_check_interval`` is not above 0, or a callback does not apply to a GAN.
     """
 
     def __init__(
@@ -107,8 +122,11 @@ class Trainer(pl.Trainer):
         if isinstance(val_check_interval, int | float) and val_check_interval <= 0:
             raise ValueError(f"val_check_interval must be above 0, got {val_check_interval}")
         _complete(options, sync_batchnorm)
-        self._keeps_own_log = options.get("logger") in (None, True)
-        if self._keeps_own_log:
+        self._own_logger: type[ContinuedCSVLogger | NoLog] | None = None
+        if options.get("barebones"):
+            num_sanity_val_steps = 0 if num_sanity_val_steps == -1 else num_sanity_val_steps
+        elif (given := options.get("logger")) in (None, True, False, []):
+            self._own_logger = ContinuedCSVLogger if given in (None, True) else NoLog
             options["logger"] = False  # until a run has a name
         super().__init__(
             default_root_dir=default_root_dir,
@@ -168,12 +186,13 @@ class Trainer(pl.Trainer):
                 self._continue_wandb(checkpoint)
         if changed:  # the folder of a run holds one set of hyperparameters
             folder = None
-            self.loggers = [] if self._keeps_own_log else self.loggers
+            self.loggers = [] if self._own_logger is not None else self.loggers
         self._start_log(model, data, folder)
-        if model is not self.lightning_module:
-            self._refuse_to_overwrite(ckpt_path, changed)
-        self._prepare_scores(model, data)
-        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
+        with self._numbered_folders():
+            if model is not self.lightning_module:
+                self._refuse_to_overwrite(ckpt_path, changed)
+            self._prepare_scores(model, data)
+            super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
 
     def validate(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Score samples against the validation loop's, the training samples of our data modules."""
@@ -198,7 +217,7 @@ class Trainer(pl.Trainer):
             self._start_log(model, next(iter(data), None))
             if scored:
                 self._prepare_scores(model, next(iter(data), None))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), self._numbered_folders():
             # A checkpoint's best scores matter to a fit that resumes from it alone.
             warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
             yield
@@ -207,7 +226,7 @@ class Trainer(pl.Trainer):
         self, model: pl.LightningModule, data: object, folder: Path | None = None
     ) -> None:
         """Make the log of a new run or, where it continues in a ``folder`` of its name, of that."""
-        if not self._keeps_own_log or self.fast_dev_run or (self.loggers and folder is None):  # type: ignore[attr-defined]
+        if self._own_logger is None or self.fast_dev_run or (self.loggers and folder is None):  # type: ignore[attr-defined]
             return
         name = type(model).__name__
         if isinstance(data, pl.LightningDataModule):
@@ -217,7 +236,31 @@ class Trainer(pl.Trainer):
         if folder is not None and real_path(folder.parent) == real_path(root / name):
             found = re.fullmatch(r"version_(\d+)", folder.name)
             version = int(found[1]) if found else None
-        self.loggers = [ContinuedCSVLogger(root, name, version)]
+        self.loggers = [self._own_logger(root, name, version)]
+
+    @contextmanager
+    def _numbered_folders(self) -> Iterator[None]:
+        """Make the folders ``version_N`` of loggers, so that no other run gets their numbers.
+
+        Where nothing was written to them before an error, they are removed.
+        """
+        made = []
+        for logger in self.loggers if self.is_global_zero else ():
+            root = str(getattr(logger, "root_dir", ""))
+            if chooses_version(logger) and "://" not in root:
+                version, folders = make_version(Path(root))
+                set_version(logger, version)
+                made.append((logger, folders))
+        try:
+            yield
+        except BaseException:
+            for logger, folders in made:
+                with suppress(OSError):  # it is not empty
+                    folders[0].rmdir()
+                    set_version(logger, None)
+                    for folder in folders[1:]:
+                        folder.rmdir()
+            raise
 
     def _prepare_scores(self, model: pl.LightningModule, data: object) -> None:
         """Load what scores need before data is downloaded and decoded, which may take hours."""
@@ -269,15 +312,23 @@ def _applies(record: logging.LogRecord) -> bool:
 def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:
     """Add the callbacks and plugins of this package, where there are no others of their kind."""
     callbacks = _listed(options.get("callbacks"))
+    for callback in callbacks:
+        if isinstance(callback, BatchSizeFinder | LearningRateFinder):
+            raise ArgumentError(
+                f"{type(callback).__name__} does not apply: the batch size and the two learning "
+                "rates are hyperparameters of a technique; remove it"
+            )
     # In this order: the clock stops before scores are measured, and a stop comes last.
     first: list[Callback] = [SampleGrid(), TrainingClock(), ContinueLogs()]
-    if options.get("enable_progress_bar") is not False:
+    last: list[Callback] = [Diversity(), FindMistakes(), LastUpdate(), StopOnSignal()]
+    if options.get("barebones"):
+        first, last = [], [FindMistakes(), StopOnSignal()]
+    elif options.get("enable_progress_bar") is not False:
         first.append(StepProgressBar())
-    if options.get("enable_model_summary") is not False:
+    if options.get("enable_model_summary") is not False and not options.get("barebones"):
         first.append(NetworkSummary())
         options["enable_model_summary"] = False  # Lightning's own
-    last: list[Callback] = [Diversity(), LastUpdate(), StopOnSignal()]
-    if options.get("enable_checkpointing") is not False:
+    if options.get("enable_checkpointing") is not False and not options.get("barebones"):
         last.append(RunCheckpoint())
     options["callbacks"] = [
         *(each for each in first if not _has_kind(callbacks, each)),
@@ -285,11 +336,15 @@ def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:
         *(each for each in last if not _has_kind(callbacks, each)),
     ]
     if options.get("fast_dev_run"):  # which is to leave no files
+        options["enable_checkpointing"] = False
         options["callbacks"] = [
             each for each in options["callbacks"] if not isinstance(each, Checkpoint | SampleGrid)
         ]
     plugins = _listed(options.get("plugins"))
     given_io = any(isinstance(plugin, CheckpointIO) for plugin in plugins)
+    for plugin in plugins:
+        if isinstance(plugin, AsyncCheckpointIO) and plugin.checkpoint_io is None:
+            plugin.checkpoint_io = AtomicCheckpointIO()
     if not given_io and not has_checkpoint_io(options.get("strategy")):
         plugins.append(AtomicCheckpointIO())
     if sync_batchnorm and not any(isinstance(plugin, LayerSync) for plugin in plugins):
@@ -305,7 +360,7 @@ def _listed(given: Any) -> list[Any]:  # noqa: ANN401
 
 def _has_kind(callbacks: Iterable[Callback], default: Callback) -> bool:
     """Whether one of the callbacks takes the place of a default one."""
-    kinds = (ProgressBar, Checkpoint, ModelSummary)
+    kinds = (ProgressBar, ModelCheckpoint, ModelSummary)
     kind = next((each for each in kinds if isinstance(default, each)), type(default))
     return any(isinstance(callback, kind) for callback in callbacks)
 

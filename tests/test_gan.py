@@ -2,6 +2,7 @@
 
 import copy
 import csv
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -25,7 +26,7 @@ from helpers import (
     tiny,
     train,
 )
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
@@ -643,3 +644,25 @@ def test_a_wrong_batch_is_refused(name, batch, message):
 def test_a_conditional_model_refuses_a_batch_without_labels(name):
     with pytest.raises(ValueError, match="has 3 classes, the batch has no labels"):
         train(tiny(name, num_classes=CLASSES), given((X, None)), 1)
+
+
+def test_learning_rates_that_decay_are_logged_with_each_row(tmp_path):
+    def rows(**options):
+        logger = CSVLogger(tmp_path, name=str(options))
+        model = tiny("dcgan", critic_lr=0.4, generator_lr=0.2, **options)
+        train(model, batches(), 4, logger=logger, log_every_n_steps=2)
+        with (Path(logger.log_dir) / "metrics.csv").open() as file:
+            return [row for row in csv.DictReader(file) if row["loss/critic"]]
+
+    logged = rows(decay_steps=8)
+    assert [row["step"] for row in logged] == ["2", "4"]
+    assert [float(row["lr/critic"]) for row in logged] == pytest.approx([0.3, 0.2])
+    assert [float(row["lr/generator"]) for row in logged] == pytest.approx([0.15, 0.1])
+    assert not any("lr/critic" in row for row in rows())
+
+
+def test_a_monitor_of_learning_rates_names_both_networks(tmp_path):
+    monitor = LearningRateMonitor("step")
+    model = tiny("dcgan", decay_steps=8)
+    train(model, batches(), 2, logger=CSVLogger(tmp_path), callbacks=[monitor])
+    assert set(monitor.lrs) == {"lr/critic", "lr/generator"}

@@ -9,7 +9,8 @@ import torch
 from helpers import VECTOR, batches, every_technique, state, tiny
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.plugins import TorchCheckpointIO
+from pytorch_lightning.plugins import AsyncCheckpointIO, TorchCheckpointIO
+from torch.utils.data import DataLoader
 
 from gan_lightning import DCGAN, LSGAN, Trainer, callbacks, load
 from gan_lightning.callbacks import evaluate
@@ -137,6 +138,26 @@ def test_each_evaluation_has_its_own_folder(tmp_path):
     assert {path.name for path in (tmp_path / "Ring-DCGAN").iterdir()} == {"version_0", "version_1"}
 
 
+def test_a_fit_that_is_refused_leaves_no_folder(tmp_path):
+    evaluate = callbacks.Evaluate("inception")
+    root = tmp_path / "a" / "b"
+    trainer = Trainer(max_steps=2, default_root_dir=root, callbacks=[evaluate], **QUIET)
+    with pytest.raises(ArgumentError, match="these are points"):
+        trainer.fit(small(), Ring(100))
+    assert list(tmp_path.iterdir()) == []
+    evaluate.extractor = "none"
+    trainer.fit(small(), Ring(100))
+    assert (root / "Ring-DCGAN" / "version_0" / "metrics.csv").is_file()
+
+
+def test_a_fit_on_no_batches_is_refused(tmp_path):
+    trainer = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET)
+    with pytest.raises(ArgumentError, match="the training loader has no batches"):
+        trainer.fit(small(), DataLoader([]), batches(VECTOR))
+    with pytest.raises(ArgumentError, match="the training loader has no batches"):
+        Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET).fit(small(), DataLoader([]))
+
+
 def test_checkpoints_of_another_run_are_not_overwritten(tmp_path):
     def fit(ckpt_path=None, **options):
         checkpoint = ModelCheckpoint(tmp_path / "mine", filename="{step}", **options)
@@ -185,8 +206,36 @@ def test_a_logger_and_checkpoints_can_be_disabled(tmp_path, monkeypatch):
 
 def test_a_fast_dev_run_writes_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Trainer(fast_dev_run=True, accelerator="cpu").fit(small(), Ring(200))
+    for _ in range(2):
+        Trainer(fast_dev_run=True, accelerator="cpu").fit(small(), Ring(200))
     assert list(tmp_path.rglob("*.ckpt")) == list(tmp_path.rglob("*.csv")) == []
+
+
+@pytest.mark.parametrize("logger", [False, []])
+def test_each_run_without_a_log_has_its_own_folder(tmp_path, logger):
+    def fit(ckpt_path=None, steps=2):
+        trainer = Trainer(max_steps=steps, default_root_dir=tmp_path, logger=logger, **QUIET)
+        trainer.fit(small(), Ring(200), ckpt_path=ckpt_path)
+
+    fit()
+    fit()
+    fit(tmp_path / "Ring-DCGAN" / "version_1" / "checkpoints" / "last.ckpt", steps=4)
+    folders = sorted((tmp_path / "Ring-DCGAN").iterdir())
+    assert [folder.name for folder in folders] == ["version_0", "version_1"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "Ring-DCGAN"]
+    for folder, step in zip(folders, (2, 4), strict=True):
+        assert load(folder / "checkpoints" / "last.ckpt").updates == step
+        assert not any(folder.glob("*.csv"))
+        assert not any(folder.glob("*.yaml"))
+
+
+def test_an_asynchronous_plugin_writes_whole_checkpoints(tmp_path):
+    plugin = AsyncCheckpointIO()
+    trainer = Trainer(max_steps=2, default_root_dir=tmp_path, plugins=plugin, **QUIET)
+    assert isinstance(plugin.checkpoint_io, AtomicCheckpointIO)
+    trainer.fit(small(), Ring(200))
+    (last,) = tmp_path.rglob("last.ckpt")
+    assert load(last).updates == 2
 
 
 def test_no_interval_is_zero():

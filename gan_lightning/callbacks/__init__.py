@@ -1,6 +1,7 @@
 """Callbacks for scores, sample images, checkpoints, progress, logs and signals."""
 
 from gan_lightning.callbacks.checkpoint import LastUpdate, RunCheckpoint
+from gan_lightning.callbacks.checks import FindMistakes
 from gan_lightning.callbacks.clock import TrainingClock
 from gan_lightning.callbacks.diversity import Diversity
 from gan_lightning.callbacks.evaluate import Evaluate
@@ -16,6 +17,7 @@ __all__ = [
     "ContinueLogs",
     "Diversity",
     "Evaluate",
+    "FindMistakes",
     "LastUpdate",
     "NetworkSummary",
     "RunCheckpoint",

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.plugins import AsyncCheckpointIO
 
 from gan_lightning.gan import GAN
 from gan_lightning.training import requeue
+from gan_lightning.training.lightning_internals import set_version
 from gan_lightning.training.loggers import ContinuedCSVLogger
 from gan_lightning.training.paths import checkpoint_folder, run_dir
 from gan_lightning.utils.files import remove_abandoned
@@ -26,6 +28,12 @@ class ContinueLogs(pl.Callback):
         self._csv: list[ContinuedCSVLogger] = []
         self._rows: list[int] = []
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give all ranks the number of the first one's folder."""
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger | TensorBoardLogger):
+                set_version(logger, trainer.strategy.broadcast(logger.version))
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prepare the loggers before anything is logged."""
         self._wandb = [
@@ -42,6 +50,9 @@ class ContinueLogs(pl.Callback):
             return
         run = run_dir(trainer)
         checkpoints = checkpoint_folder(trainer, trainer.checkpoint_callback)
+        if isinstance(trainer.strategy.checkpoint_io, AsyncCheckpointIO):
+            # It makes the folder later than Lightning links a file in it.
+            checkpoints.mkdir(parents=True, exist_ok=True)
         requeue.remember(Path(trainer.default_root_dir), run, checkpoints)
         if trainer.ckpt_path and trainer.logger is not None:  # else it is not its own folder
             for folder in (run, run / "grids"):

@@ -1,6 +1,9 @@
 """One progress bar over the whole run, in generator updates."""
 
+import math
 from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Protocol
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
@@ -10,20 +13,24 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 from torch import Tensor
 
 from gan_lightning.metrics.measures import is_full_name
 
 
 class StepProgressBar(ProgressBar):
-    """Shows the finished updates, the time left, the last logged losses and the last scores.
+    """Shows the updates done, of how many, per second, the time left and the last logged losses.
 
-    The scores of every validation are also printed on a line of their own; a log file gets only
-    these lines. Losses are read only when they are logged, so that the bar slows down no step.
+    In a terminal of 80 columns or more; in a notebook as a bar of tqdm. The scores of every
+    validation are printed on a line of their own; a log file gets only these lines and the finished
+    bar. Losses are read only when they are logged, so that the bar slows down no step.
 
     Args:
         refresh_rate: the number of updates between two redraws of the bar.
@@ -34,9 +41,8 @@ class StepProgressBar(ProgressBar):
         self.refresh_rate = refresh_rate
         self._enabled = True
         self._console = Console()
-        self._progress: Progress | None = None
+        self._bar: _Bar | None = None
         self._losses = ""
-        self._scores = ""
 
     def disable(self) -> None:
         """Show nothing; Lightning calls this on all ranks but the first."""
@@ -50,20 +56,14 @@ class StepProgressBar(ProgressBar):
         """Start the bar, at the update from which a run resumes."""
         if not self._enabled:
             return
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[values]}"),
-            console=self._console,
+        updates = trainer.estimated_stepping_batches  # -1, or inf, without a limit
+        total = int(updates) if 0 < updates < math.inf else None
+        name, done = type(pl_module).__name__, trainer.global_step
+        self._bar = (
+            _NotebookBar(name, total, done)
+            if self._console.is_jupyter
+            else _TerminalBar(name, total, done, self._console)
         )
-        total = trainer.max_steps if trainer.max_steps > 0 else None
-        self._progress.add_task(
-            type(pl_module).__name__, total=total, completed=trainer.global_step, values=""
-        )
-        self._progress.start()
 
     def on_train_batch_end(
         self,
@@ -74,34 +74,39 @@ class StepProgressBar(ProgressBar):
         batch_idx: int,
     ) -> None:
         """Advance the bar."""
-        if self._progress is None:
+        if self._bar is None:
             return
         step = trainer.global_step
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and step % every == 0:
-            self._losses = _format_metrics(
-                trainer.callback_metrics, ("loss/critic", "loss/generator")
+            self._losses = "  ".join(
+                f"{name} {float(trainer.callback_metrics[key]):.3g}"
+                for name in ("critic", "generator")
+                if (key := f"loss/{name}") in trainer.callback_metrics
             )
         if step % self.refresh_rate == 0 or step == trainer.max_steps:
-            self._draw(step)
+            self._bar.draw(step, self._losses)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the scores during ``fit``; otherwise Lightning prints them."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         names = [name for name in trainer.callback_metrics if is_full_name(name)]
-        self._scores = _format_metrics(trainer.callback_metrics, names)
-        if self._enabled and self._scores:
-            message = f"update {trainer.global_step}: {self._scores}"
+        scores = _format_metrics(trainer.callback_metrics, names)
+        if self._enabled and scores:
+            message = f"update {trainer.global_step}: {scores}"
             # On one line, for programs that read it.
             self._console.print(message, highlight=False, soft_wrap=True)
-        self._draw(trainer.global_step)
+        if self._bar is not None:
+            self._bar.draw(trainer.global_step, self._losses)
         if trainer.global_step == trainer.max_steps:
             # Before Lightning prints that it has stopped, which would break up the bar.
             self._stop()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the finished bar on the screen."""
+        if self._bar is not None:
+            self._bar.draw(trainer.global_step, self._losses)
         self._stop()
 
     def on_exception(
@@ -110,16 +115,67 @@ class StepProgressBar(ProgressBar):
         """Release the terminal."""
         self._stop()
 
-    def _draw(self, step: int) -> None:
-        if self._progress is not None:
-            values = "  ".join(filter(None, (self._losses, self._scores)))
-            self._progress.update(self._progress.task_ids[0], completed=step, values=values)
-
     def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
-def _format_metrics(metrics: Mapping[str, Tensor], names: "list[str] | tuple[str, ...]") -> str:
+class _Bar(Protocol):
+    def draw(self, step: int, losses: str) -> None:
+        """Show this many updates as done."""
+
+    def close(self) -> None:
+        """Leave the bar on the screen."""
+
+
+class _TerminalBar:
+    def __init__(self, name: str, total: int | None, done: int, console: Console) -> None:
+        # The bar takes the columns that the rest leaves.
+        self._progress = Progress(
+            TextColumn("{task.description}", table_column=Column(max_width=9, no_wrap=True)),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
+            MofNCompleteColumn(),
+            _RateColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[losses]}"),
+            console=console,
+            expand=True,
+        )
+        self._task = self._progress.add_task(name, total=total, completed=done, losses="")
+        self._progress.start()
+
+    def draw(self, step: int, losses: str) -> None:
+        self._progress.update(self._task, completed=step, losses=losses)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class _RateColumn(ProgressColumn):
+    """Updates per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s", style="progress.data.speed")
+
+
+class _NotebookBar:
+    def __init__(self, name: str, total: int | None, done: int) -> None:
+        # Without ipywidgets, tqdm.auto would warn, and a line of text does as well.
+        if find_spec("ipywidgets"):
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]
+        else:
+            from tqdm import tqdm  # type: ignore[import-untyped]
+        self._tqdm = tqdm(total=total, initial=done, desc=name, unit=" updates")
+
+    def draw(self, step: int, losses: str) -> None:
+        self._tqdm.set_postfix_str(losses, refresh=False)
+        self._tqdm.update(step - self._tqdm.n)
+
+    def close(self) -> None:
+        self._tqdm.close()
+
+
+def _format_metrics(metrics: Mapping[str, Tensor], names: list[str]) -> str:
     return "  ".join(f"{name} {float(metrics[name]):.3f}" for name in names if name in metrics)

@@ -55,7 +55,7 @@ class SampleGrid(pl.Callback):
         if self._real is None or len(self._real) < POINTS:
             x, _ = pl_module.unpack(batch, needs_labels=False)
             parts = [x] if self._real is None else [self._real, x]
-            self._real = torch.cat(parts)[:POINTS].float()
+            self._real = torch.cat(parts)[:POINTS]
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -23,6 +23,12 @@ BASES: dict[str, type] = {
 }
 #: Packages whose errors are about the arguments that they are given.
 CHECKING_PACKAGES = ("pytorch_lightning.", "lightning_fabric.", "torch.optim.")
+#: What torch and oneDNN say where memory is used up.
+NO_MEMORY = re.compile("can't allocate memory|could not create a primitive$")
+#: Lightning's callbacks and loggers, some of which do not apply to a GAN or need a package.
+ADDED = ("pytorch_lightning.callbacks.", "pytorch_lightning.tuner.", "pytorch_lightning.loggers.")
+#: Those of Lightning's that a GAN trains with: the others scale losses, or need special hardware.
+PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
 
 
 def explain(message: str, parser: LightningArgumentParser) -> str:
@@ -56,7 +62,12 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
         return f"{found[1]}: expected {wanted}, got {found[3]}"
     union = r'Parser key "([\w.]+)":.*Subtypes: (.*?)\s+Errors:.*Given value: (.*)'
     if found := re.search(union, message, re.DOTALL):
-        wanted = " or ".join(re.findall(r"<class '([\w.]+)'>", found[2]))
+        choices = re.findall(r"<class '([\w.]+)'>", found[2])
+        for literals in re.findall(r"typing.Literal\[(.*?)\]", found[2]):
+            choices[-1:-1] = literals.replace("'", "").split(", ")
+        if found[1] == "trainer.precision":
+            choices = [*PRECISIONS]
+        wanted = " or ".join(choices)
         return f"{found[1]}: expected {wanted.replace('NoneType', 'null')}, got {found[3].strip()}"
     return " ".join(message.split())
 
@@ -67,10 +78,7 @@ def misuse(error: Exception) -> str | None:
     Errors in a custom technique or loader need a traceback.
     """
     message = " ".join(str(error).split())
-    if (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "can't allocate memory" in message
-    ):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY.search(message):
         return f"there is not enough memory: {message}" if message else "there is not enough memory"
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     modules = [str(frame.f_globals.get("__name__")) for frame in frames]
@@ -80,9 +88,12 @@ def misuse(error: Exception) -> str | None:
         for module, frame in zip(modules, frames, strict=True)
     ):
         return f"the checkpoint cannot be resumed ({type(error).__name__}: {message})"
+    if type(error).__module__.startswith("wandb.errors"):
+        return f"{message} Or log without an account: --trainer.logger.offline true"
     if isinstance(error, ValueError | RuntimeError) and modules[-1].startswith(CHECKING_PACKAGES):
         return message
-    return None
+    outside_torch = [module for module in modules if not module.startswith("torch.")]
+    return message if outside_torch[-1].startswith(ADDED) else None
 
 
 def root_message(error: BaseException) -> str:
@@ -131,9 +142,17 @@ def _arguments(*kinds: type) -> Iterator[str]:
             yield from (name for name in names if name not in ("shape", "options"))
 
 
+def _required_arguments(base: type) -> Iterator[str]:
+    """The names of the arguments that subclasses have no defaults of."""
+    for cls in _concrete_subclasses(base):
+        for name, parameter in inspect.signature(cls).parameters.items():
+            if parameter.default is parameter.empty:
+                yield name
+
+
 def _option_of(argument: str) -> str:
-    """The option of an argument of the model's class, or of the data's."""
-    owners = [key for key in ("model", "data") if argument in _arguments(BASES[key])]
+    """The option of an argument that a class among ``BASES`` requires."""
+    owners = [key for key, kind in BASES.items() if argument in _required_arguments(kind)]
     return f"--{'.'.join([*owners[:1], argument])}"
 
 

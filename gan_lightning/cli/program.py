@@ -7,12 +7,14 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
@@ -40,7 +42,7 @@ from gan_lightning.training import requeue
 from gan_lightning.training.iteration import look_for_gpus_once
 from gan_lightning.training.lightning_internals import ignore_config_in_checkpoint
 from gan_lightning.training.paths import run_dir
-from gan_lightning.utils.errors import UserError, one_line
+from gan_lightning.utils.errors import ArgumentError, UserError, one_line
 from gan_lightning.utils.files import whole_file
 from gan_lightning.utils.processes import end_with_parent
 
@@ -196,6 +198,31 @@ class GANCLI(LightningCLI):
         except (*_REFUSALS, MisconfigurationException) as error:
             self.parser.error(root_message(error))
 
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Lightning's, but its switches turn off the callbacks that the command line adds."""
+        config, built = (each[str(self.subcommand)] for each in (self.config, self.config_init))
+        options = built.trainer
+        off = {"checkpoint"} if options.enable_checkpointing is False else set()
+        if options.barebones:
+            off = {"evaluate", "checkpoint", "diversity"}
+        given = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
+        if any(isinstance(each, ModelCheckpoint) for each in given):
+            defaults = {
+                name: parameter.default
+                for each in (ModelCheckpoint, RunCheckpoint)
+                for name, parameter in signature(each).parameters.items()
+                if parameter.kind != parameter.VAR_KEYWORD
+            }
+            if config.checkpoint.as_dict() != defaults:
+                raise ArgumentError(
+                    "--checkpoint.* and a ModelCheckpoint of --trainer.callbacks exclude each "
+                    "other: set the options of one of them"
+                )
+            off.add("checkpoint")
+        for key in off:
+            built[key] = pl.Callback()  # which does nothing
+        return super().instantiate_trainer(**kwargs)
+
     def after_validate(self) -> None:
         """Keep the scores."""
         _write_scores(self.trainer, "validate")
@@ -207,7 +234,8 @@ class GANCLI(LightningCLI):
 
 def _write_scores(trainer: pl.Trainer, command: str) -> None:
     """One JSON object of name: value, in the run's folder; null for what is not finite."""
-    if not trainer.is_global_zero:
+    debugging = trainer.fast_dev_run  # type: ignore[attr-defined]
+    if not trainer.is_global_zero or not trainer.callback_metrics or debugging:
         return
     values = {name: float(value) for name, value in trainer.callback_metrics.items()}
     path = run_dir(trainer) / f"{command}.json"

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
 
 from gan_lightning.trainer import CHOSEN_BY_LIGHTNING
 from gan_lightning.training.changes import global_seed
@@ -24,7 +26,10 @@ WRITTEN_BY = "# gan_lightning=="
 
 
 class SaveConfig(SaveConfigCallback):
-    """Keeps the resolved config of a fit beside its checkpoints, and in Weights & Biases."""
+    """Keeps the resolved config of a fit beside its checkpoints, and in Weights & Biases.
+
+    That of another command is ``<command>.yaml``, and names the checkpoint.
+    """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Not yet: where a checkpoint turns out not to fit, the folder must stay as it is."""
@@ -38,42 +43,57 @@ class SaveConfig(SaveConfigCallback):
         if not self.already_saved:
             self.save_config(trainer, pl_module, "fit")
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, where this is no validation of a fit."""
+        if (command := trainer.state.fn) is not None and command != TrainerFn.FITTING:
+            self._write(trainer, f"{command.value}.yaml", trainer.ckpt_path)
+
+    on_test_start = on_predict_start = on_validation_start
+
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the config with the seed that holds, without the checkpoint of a resumed fit."""
         self.already_saved = True
-        if not trainer.is_global_zero:
+        # Or whoever uses the config would resume from it.
+        path = self._write(trainer, self.config_filename, ckpt_path=None)
+        if path is None:
             return
-        path = run_dir(trainer) / self.config_filename
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(yaml.safe_load(path.read_text()))
+
+    def _write(self, trainer: Trainer, name: str, ckpt_path: Any) -> Path | None:  # noqa: ANN401
+        """Write the config; its path, but on other ranks and where nothing is to be added."""
+        if not trainer.is_global_zero or trainer.barebones:
+            return None
+        path = run_dir(trainer) / name
         config = self.config.clone()
-        config.ckpt_path = None  # or whoever uses the config would resume from it
+        config.ckpt_path = ckpt_path and str(ckpt_path)
         if config.seed_everything is not False:
             config.seed_everything = global_seed()
-        if config.init_from is None:
+        if "init_from" in config and config.init_from is None:
             del config["init_from"]
         text = self.parser.dump(config, skip_none=False)
         with whole_file(path, "w") as file:
             file.write(f"{WRITTEN_BY}{version('gan-lightning')}\n{text}")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(yaml.safe_load(path.read_text()))
+        return path
 
 
 def with_saved_config(args: list[str]) -> list[str]:
     """The arguments of a command on a checkpoint alone, with the config that was saved with it.
 
     Raises:
-        ArgumentError: there is no such checkpoint.
+        ArgumentError: there is no config, and no such checkpoint.
     """
     given = {arg.split("=")[0] for arg in args}
-    if args[:1] == ["fit"] or given & {"-c", "--config", "--model"}:
+    if given & {"-c", "--config", "--model"}:
         return args
     for path in map(Path, _values(args, "--ckpt_path")):
         if str(path) in CHOSEN_BY_LIGHTNING:
             continue
-        check_is_checkpoint(path)
         for folder in list(path.parents)[:2]:
-            if (config := folder / "config.yaml").is_file():
+            if os.path.isfile(config := folder / "config.yaml"):
                 return [args[0], "--config", str(config), *args[1:]]
+        check_is_checkpoint(path)
     return args
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 from jsonargparse import get_loader, set_loader
+from lightning_utilities.core.enums import StrEnum
 
 #: The depth of nested lists and dicts. libyaml has no limit, and overflows its stack.
 MAX_DEPTH = 50
@@ -39,4 +40,8 @@ def _check_nesting(text: str) -> None:
             raise yaml.YAMLError(f"more than {MAX_DEPTH} nested lists and dicts")
 
 
+# Such as the defaults of Lightning's Timer: PyYAML does not represent subclasses of str.
+yaml.SafeDumper.add_multi_representer(
+    StrEnum, lambda dumper, value: dumper.represent_str(value.value)
+)
 set_loader("yaml", load_yaml, exceptions=(yaml.YAMLError,))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Literal, cast, get_args
@@ -199,7 +200,13 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
 
 
 def available_memory(device: torch.device) -> int:
-    """Free bytes of a GPU; for a CPU, all memory of the machine, which also caches its files."""
+    """Free bytes of a GPU; for a CPU, all memory of the machine, which also caches its files.
+
+    Without a limit where the system does not tell.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # such as on Windows
+        return sys.maxsize

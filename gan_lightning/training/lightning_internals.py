@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from pytorch_lightning.strategies.launchers import (
     _MultiProcessingLauncher,
@@ -55,7 +55,7 @@ def count_step(optimizer: LightningOptimizer) -> None:
 def accept_unused_parameters(strategy: Strategy) -> None:
     """Have DDP accept that each update leaves the parameters of the other network unused."""
     if isinstance(strategy, DDPStrategy):
-        strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+        strategy._ddp_kwargs["find_unused_parameters"] = True
 
 
 def validation_is_due(trainer: pl.Trainer) -> bool:
@@ -165,6 +165,17 @@ def continue_wandb_run(logger: WandbLogger, run: str) -> None:
     if logger._wandb_init.get("id") is None:
         logger._id = logger._wandb_init["id"] = run
         logger._wandb_init["resume"] = "allow"
+
+
+def chooses_version(logger: Logger) -> bool:
+    """Whether a logger writes to a folder ``version_N``, and was not told N."""
+    return isinstance(logger, CSVLogger | TensorBoardLogger) and logger._version is None
+
+
+def set_version(logger: Logger, version: int | str | None) -> None:
+    """Have a logger that numbers its folders write to this one; to the next one for None."""
+    if isinstance(logger, CSVLogger | TensorBoardLogger):
+        logger._version = version
 
 
 def ignore_config_in_checkpoint(cli: Class) -> Class:

@@ -1,4 +1,4 @@
-"""A CSV log that continues where a run is resumed."""
+"""A CSV log that continues where a run is resumed, and the folder of a run without a log."""
 
 import csv
 import math
@@ -76,6 +76,15 @@ class ContinuedCSVLogger(loggers.CSVLogger):
             super().finalize(status)
         else:
             self.save()
+
+
+class NoLog(loggers.CSVLogger):
+    """Writes nothing; a run without a log has a folder ``version_N`` of its own all the same."""
+
+    def log_metrics(self, *args: Any, **options: Any) -> None:
+        """Nothing."""
+
+    log_hyperparams = log_graph = save = finalize = log_metrics
 
 
 class _Writer:

@@ -35,6 +35,8 @@ from gan_lightning.utils.errors import ArgumentError
 
 #: Scalars to log, by name.
 Terms = dict[str, Tensor]
+#: The names of the critic's learning rate and the generator's, in logs.
+RATES = ("lr/critic", "lr/generator")
 
 
 class TrainingModule(pl.LightningModule):
@@ -106,14 +108,20 @@ class TrainingModule(pl.LightningModule):
         """Free captured graphs."""
         self._iteration = None
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LambdaLR]]:
+    def configure_optimizers(  # type: ignore[override]
+        self,
+    ) -> tuple[list[Optimizer], list[dict[str, Any]]]:
         """The critic's optimiser and the generator's, in this order, and their schedules."""
         optimizers = [
             self.make_optimizer(self.critic, self.critic_lr),
             self.make_optimizer(self.generator, self.generator_lr),
         ]
-        schedules = [LambdaLR(o, self._rate) for o in optimizers] if self.decay_steps else []
-        return optimizers, schedules
+        if not self.decay_steps:
+            return optimizers, []
+        return optimizers, [
+            {"scheduler": LambdaLR(optimizer, self._rate), "name": name}
+            for name, optimizer in zip(RATES, optimizers, strict=True)
+        ]
 
     def _rate(self, update: int) -> float:
         return max(0.0, 1 - update / self.decay_steps)
@@ -196,13 +204,16 @@ class TrainingModule(pl.LightningModule):
         return max(self.global_step, self._loaded_updates)
 
     def log_terms(self, terms: Mapping[str, Tensor]) -> None:
-        """Log what an iteration returned, where a row is due."""
+        """Log what an iteration returned, and rates that decay, where a row is due."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.global_step % every == 0:
             # The next iteration may write over them.
-            self.log_scalars(
-                {n: x.clone() if isinstance(x, Tensor) else x for n, x in terms.items()}
-            )
+            values: dict[str, Tensor | float]
+            values = {n: x.clone() if isinstance(x, Tensor) else x for n, x in terms.items()}
+            if self.decay_steps:
+                optimizers = zip(RATES, self.trainer.optimizers, strict=True)
+                values |= {name: float(each.param_groups[0]["lr"]) for name, each in optimizers}
+            self.log_scalars(values)
 
     def log_scalars(self, values: Mapping[str, Tensor | float]) -> None:
         """Give values to callbacks, and to the loggers at the number of updates done.

@@ -54,7 +54,7 @@ def scatter_plot(real: Tensor, fake: Tensor, path: Path) -> None:
 
     figure = Figure(figsize=(4, 4), dpi=100, layout="tight")
     axes = figure.add_subplot(aspect="equal")
-    for points, label in ((real, "real"), (fake, "generated")):
+    for points, label in ((real.float(), "real"), (fake.float(), "generated")):
         second = points[:, min(1, points.shape[1] - 1)]
         axes.scatter(points[:, 0].cpu(), second.cpu(), s=3, alpha=0.5, linewidths=0, label=label)
     axes.legend(loc="upper right", markerscale=4)

@@ -6,6 +6,11 @@ import shutil
 
 import pytest
 import pytorch_lightning as pl
+from helpers import tiny
+
+from gan_lightning import Trainer
+from gan_lightning.callbacks import SampleWriter
+from gan_lightning.data import Ring
 
 TINY = ("--model=DCGAN", "--data=Ring", "--model.generator_width=8", "--model.critic_width=8")
 OFTEN = (
@@ -97,3 +102,22 @@ def test_a_separate_validation_appends_to_the_log_of_its_run(log, tmp_path):
     assert len(after) == len(before) + 1
     assert scored[-1]["step"] == scored[-2]["step"] == "4"
     assert float(scored[-1]["swd200_train"]) == pytest.approx(float(scored[-2]["swd200_train"]))
+
+
+def predict(root):
+    trainer = Trainer(
+        **{"accelerator": "cpu", "devices": 2, "strategy": "ddp", "default_root_dir": root},
+        **{"callbacks": [SampleWriter()], "enable_progress_bar": False},
+    )
+    trainer.predict(tiny("dcgan"), datamodule=Ring(100, predict_samples=4))
+    return str(trainer.logger.version)
+
+
+def test_all_ranks_write_to_the_folder_of_the_first(ranks, tmp_path):
+    (tmp_path / "Ring-DCGAN" / "version_4").mkdir(parents=True)
+    assert ranks(predict, tmp_path) == ["5", "5"]
+    samples = tmp_path / "Ring-DCGAN" / "version_5" / "samples"
+    assert {path.name for path in samples.iterdir()} == {
+        "samples_rank0.csv",
+        "samples_rank1.csv",
+    }

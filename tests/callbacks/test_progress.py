@@ -1,11 +1,15 @@
 """StepProgressBar: its output in a terminal and in a log file."""
 
+import re
+
 import pytest
 import torch
 from helpers import IMAGE, tiny
 from pytorch_lightning.callbacks import LambdaCallback
+from rich.console import Console
 
 from gan_lightning.callbacks import Evaluate, StepProgressBar
+from gan_lightning.callbacks.progress import _TerminalBar
 from gan_lightning.data import Digits, Ring
 
 
@@ -56,8 +60,49 @@ def test_the_finished_bar_shows_updates_and_the_last_losses(train, capsys):
     trainer = train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8))
     (bar,) = [line for line in capsys.readouterr().out.splitlines() if "WGANGP" in line]
     assert "4/4" in bar
-    for name in ("loss/critic", "loss/generator"):
-        assert f"{name} {trainer.callback_metrics[name]:.3f}" in bar
+    for name in ("critic", "generator"):
+        assert f"{name} {trainer.callback_metrics[f'loss/{name}']:.3g}" in bar
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_a_terminal_has_room_for_a_bar_and_everything_else(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("rich.progress.Task.speed", 0.512)
+    bar = _TerminalBar("SoftplusWGAN", 100_000, 99_000, Console())
+    bar.draw(99_500, "critic -1.23e+04  generator 0.0123")
+    bar.close()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert len(line) == columns
+    assert line.startswith("Softplus… ━")
+    assert line.count("━") + line.count("╸") >= columns - 75
+    for part in ("99500/100000", "0.512/s", "0:16:17", "critic -1.23e+04", "generator 0.0123"):
+        assert part in line
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_the_bar_of_a_run_with_scores_shows_rate_and_losses(train, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    bar = StepProgressBar(refresh_rate=1)
+    monkeypatch.setattr("rich.progress.Task.speed", 12.34)
+    train(tiny("wgan_gp", IMAGE), Digits(batch_size=8), Evaluate(), bar=bar)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "WGANGP" in line]
+    assert len(line) == columns
+    assert re.search(r"━{20,} 4/4 12.3/s 0:00:\d\d critic \S+  generator \S+", line)
+
+
+def test_a_notebook_has_a_bar_too(train, capsys, monkeypatch, recwarn):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    trainer = train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8))
+    line = capsys.readouterr().err.rpartition("\r")[2]
+    assert re.search(r"WGANGP: 100%.* 4/4 \[.* updates/s, critic \S+  generator \S+\]", line)
+    assert f"critic {trainer.callback_metrics['loss/critic']:.3g}" in line
+    assert not any("widgets" in str(warning.message) for warning in recwarn)
+
+
+def test_an_epoch_gives_the_number_of_updates(train, capsys):
+    data = Ring(num_samples=200, batch_size=8)
+    train(tiny("lsgan"), data, max_steps=-1, max_epochs=1, val_check_interval=10)
+    assert "25/25" in capsys.readouterr().out
 
 
 def test_the_bar_works_without_losses_and_scores(train, capsys):
@@ -75,7 +120,7 @@ def test_the_bar_of_a_resumed_run_starts_at_its_checkpoint(train, capsys, tmp_pa
 
     def record(trainer, *_):
         (bar,) = (c for c in trainer.callbacks if isinstance(c, StepProgressBar))
-        shown.append(bar._progress.tasks[0].completed)
+        shown.append(bar._bar._progress.tasks[0].completed)
 
     train(
         tiny("wgan_gp"),
@@ -110,7 +155,7 @@ def test_an_error_releases_the_terminal(train):
     failing = LambdaCallback(on_train_batch_end=stop)
     with pytest.raises(RuntimeError, match="stopped"):
         train(tiny("wgan_gp"), Ring(num_samples=100, batch_size=8), failing, bar=bar)
-    assert bar._progress is None
+    assert bar._bar is None
 
 
 def test_the_bar_reads_losses_only_when_they_are_logged(train, monkeypatch):

@@ -170,6 +170,26 @@ def test_a_generator_whose_samples_are_not_finite_is_reported_as_diverged(fit, m
     }
 
 
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_an_evaluation_says_which_checkpoint_it_is_of(fit, trained, command):
+    path = trained / "checkpoints" / "step=3.ckpt"
+    before = (trained / "config.yaml").read_text()
+    run = fit("--ckpt_path", path, "--data.predict_samples=5", command=command)
+    saved = yaml.safe_load((run / f"{command}.yaml").read_text())
+    assert saved["ckpt_path"] == str(path)
+    assert saved["data"]["init_args"]["predict_samples"] == 5
+    assert not (run / "config.yaml").exists()
+    assert (trained / "config.yaml").read_text() == before
+
+
+def test_a_fit_needs_only_the_checkpoint(fit, trained):
+    last = trained / "checkpoints" / "last.ckpt"
+    assert fit("--ckpt_path", last, "--trainer.max_steps=5") is None
+    assert checkpoint(trained)["global_step"] == 5
+    assert config(trained)["model"]["init_args"]["latent_dim"] == 6
+    assert config(trained)["ckpt_path"] is None
+
+
 def test_a_validation_logs_the_update_of_its_checkpoint(fit, metrics, trained):
     run = fit("--ckpt_path", trained / "checkpoints" / "last.ckpt", command="validate")
     assert list(metrics(run)) == [3]
@@ -472,10 +492,6 @@ def test_a_mistake_gives_a_one_line_message(error_line, arguments, parts):
             ["~nobody0/w.pth"],
         ),
         ([f"--evaluate.num_samples={10**15}"], ["not enough memory"]),
-        (
-            ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=nothing"],
-            ["nothing", "not available"],
-        ),
         (
             [
                 "--trainer.callbacks=GradientAccumulationScheduler",

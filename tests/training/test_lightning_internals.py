@@ -12,7 +12,7 @@ import torch
 from helpers import SILENT, VECTOR, batches, tiny, train
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningCLI
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 
@@ -144,7 +144,7 @@ def test_accept_unused_parameters():
     assert strategy._ddp_kwargs == {"find_unused_parameters": True}
     given = DDPStrategy(find_unused_parameters=False)
     internals.accept_unused_parameters(given)
-    assert given._ddp_kwargs == {"find_unused_parameters": False}
+    assert given._ddp_kwargs == {"find_unused_parameters": True}
     internals.accept_unused_parameters(SingleDeviceStrategy())
 
 
@@ -326,6 +326,21 @@ def test_continue_wandb_run(tmp_path):
     given = WandbLogger(save_dir=tmp_path, offline=True, version="mine")
     internals.continue_wandb_run(given, "abc")
     assert given.version == "mine"
+
+
+@pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
+def test_chooses_version_and_set_version(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("lightning_fabric.loggers.tensorboard._TENSORBOARD_AVAILABLE", True)
+    logger = kind(tmp_path)
+    assert internals.chooses_version(logger)
+    internals.set_version(logger, 7)
+    assert logger.version == 7
+    assert Path(logger.log_dir).name == "version_7"
+    assert not internals.chooses_version(logger)
+    internals.set_version(logger, None)
+    assert internals.chooses_version(logger)
+    assert not internals.chooses_version(kind(tmp_path, version="mine"))
+    assert not internals.chooses_version(WandbLogger(save_dir=tmp_path, offline=True))
 
 
 def test_ignore_config_in_checkpoint():
