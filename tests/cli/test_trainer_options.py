@@ -181,7 +181,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("message", REFUSED)
 def test_an_option_that_cannot_apply_is_refused_before_training(run, capfd, message, monkeypatch):
-    monkeypatch.setattr(DCGAN, "training_step", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(DCGAN, "on_update", lambda *_: pytest.fail("it trains"))
     with pytest.raises(SystemExit) as stopped:
         run(*REFUSED[message])
     assert stopped.value.code in (1, 2)
