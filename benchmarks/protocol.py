@@ -183,7 +183,7 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             name="digits",
-            version=5,
+            version=6,
             title="Handwritten digits, 8 x 8",
             description=(
                 "The 1,797 handwritten digits of scikit-learn, on one CPU thread. The last "

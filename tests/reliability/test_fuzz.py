@@ -720,7 +720,11 @@ KNOWN_COMMAND_LINES = {
     "more batches than a float can hold": ["fit", *TRAIN, f"--trainer.limit_val_batches={10**400}"],
     "a log folder whose package is missing": ["fit", *TRAIN, "--trainer.logger=s3://bucket/x"],
     "a checkpoint that Lightning does not find": ["fit", *TRAIN, "--ckpt_path=best"],
-    "two callbacks of the same type": ["fit", *TRAIN, "--trainer.callbacks=ModelCheckpoint"],
+    "two callbacks of the same type": [
+        "fit",
+        *TRAIN,
+        '--trainer.callbacks=[{"class_path": "Timer"}, {"class_path": "Timer"}]',
+    ],
     "a folder below a file": ["validate", *TRAIN, "--trainer.default_root_dir=/dev/null/x"],
     "a value that is nested too deeply": ["fit", f"--data={'[' * 3000}"],
     "a value that contains itself": ["fit", "--data=&a [*a]"],
