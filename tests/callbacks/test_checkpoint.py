@@ -1,5 +1,7 @@
 """Checkpoints: ``last.ckpt`` is the newest, and the last update of a fit is validated and saved."""
 
+import os
+import signal
 from datetime import timedelta
 
 import pytest
@@ -11,6 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping, Timer
 from gan_lightning import Trainer
 from gan_lightning.callbacks import RunCheckpoint
 from gan_lightning.data import TensorLoader
+from gan_lightning.utils.errors import StoppedError
 
 #: Six batches per epoch: update 7 is in the middle of the second one.
 QUIET = {
@@ -145,11 +148,14 @@ def test_lightnings_own_callback_keeps_the_last_update_too(end, monitor, tmp_pat
     assert step_of(folder / "last.ckpt") == ENDS[end][2]
 
 
-@pytest.mark.parametrize("validates", [True, False])
-@pytest.mark.parametrize("end", ENDS)
+BY_VALIDATION = {"a stop after a validation", "early stopping"}
+
+
+@pytest.mark.parametrize(
+    ("end", "validates"),
+    [(end, True) for end in ENDS] + [(end, False) for end in ENDS if end not in BY_VALIDATION],
+)
 def test_a_fit_that_ended_resumes_exactly(end, validates, tmp_path):
-    if not validates and "validation" in end + "early validation" * (end == "early stopping"):
-        pytest.skip("it ends by a validation")
     whole = fit(tmp_path / "whole", None, {"max_steps": 15}, validates=validates)
     fit(tmp_path / "parts", None, end, validates=validates)
     (last,) = tmp_path.glob("parts/DCGAN/version_*/checkpoints/last.ckpt")
@@ -191,6 +197,26 @@ def test_the_best_is_kept_beside_the_newest(tmp_path):
         "step=8.ckpt": 8,
         "last.ckpt": 14,
     }
+
+
+def test_a_stop_by_a_signal_is_kept_beside_the_best(tmp_path):
+    class Signal(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer = Trainer(
+        max_steps=14,
+        val_check_interval=4,
+        default_root_dir=tmp_path,
+        callbacks=[Signal(), RunCheckpoint(tmp_path / "kept", monitor="diversity/real")],
+        **QUIET,
+    )
+    loader = TensorLoader(*samples(IMAGE, 24), 4, seed=0)
+    with pytest.raises(StoppedError, match="after update 7"):
+        trainer.fit(tiny("dcgan", IMAGE), loader, loader)
+    assert step_of(tmp_path / "kept" / "last.ckpt") == 7
+    assert step_of(tmp_path / "kept" / "step=4.ckpt") == 4
 
 
 def test_last_is_kept_alone(tmp_path):
