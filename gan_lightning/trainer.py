@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import (
 )
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.plugins import AsyncCheckpointIO, CheckpointIO, LayerSync
+from pytorch_lightning.utilities import rank_zero_info
 
 from gan_lightning.callbacks import (
     ContinueLogs,
@@ -66,6 +67,8 @@ NOT_APPLICABLE = (
     # Every rank logs the same values.
     r"It is recommended to use .self.log.*sync_dist=True",
     "Couldn't infer the batch indices",
+    # A run continues in its own folder, and another one is refused.
+    "Checkpoint directory .* exists and is not empty",
 )
 
 
@@ -178,6 +181,7 @@ class Trainer(pl.Trainer):
         folder = run.folder if run is not None else _run_of(ckpt_path)
         if ckpt_path is None and init_from is not None:
             load_networks(model, init_from)
+            rank_zero_info(f"the run starts from the networks of {init_from}")
         data, changed = datamodule or train_dataloaders, False
         if ckpt_path is not None and os.path.isfile(ckpt_path):
             checkpoint = read_checkpoint(Path(ckpt_path))
