@@ -182,18 +182,14 @@ class Trainer(pl.Trainer):
         if ckpt_path is None and init_from is not None:
             load_networks(model, init_from)
             rank_zero_info(f"the run starts from the networks of {init_from}")
-        data, changed = datamodule or train_dataloaders, False
-        if ckpt_path is not None and os.path.isfile(ckpt_path):
-            checkpoint = read_checkpoint(Path(ckpt_path))
-            changed = bool(changes(checkpoint, model, data, self.world_size))
-            if folder is not None and not changed:
-                self._continue_wandb(checkpoint)
+        data = datamodule or train_dataloaders
+        changed = self._continue_or_change(model, data, ckpt_path, folder)
         if changed:  # the folder of a run holds one set of hyperparameters
             folder = None
             self.loggers = [] if self._own_logger is not None else self.loggers
         self._start_log(model, data, folder)
         with self._numbered_folders():
-            if model is not self.lightning_module:
+            if changed or model is not self.lightning_module:
                 self._refuse_to_overwrite(ckpt_path, changed)
             self._prepare_scores(model, data)
             super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
@@ -241,6 +237,9 @@ class Trainer(pl.Trainer):
             found = re.fullmatch(r"version_(\d+)", folder.name)
             version = int(found[1]) if found else None
         self.loggers = [self._own_logger(root, name, version)]
+        for callback in self.checkpoint_callbacks:
+            if isinstance(callback, RunCheckpoint):
+                callback.leave_folder()
 
     @contextmanager
     def _numbered_folders(self) -> Iterator[None]:
@@ -270,8 +269,25 @@ class Trainer(pl.Trainer):
         """Load what scores need before data is downloaded and decoded, which may take hours."""
         for callback in self.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Evaluate):
-                known = data if isinstance(data, pl.LightningDataModule) else None
+                given = isinstance(data, pl.LightningDataModule)
+                known = data if given else self.datamodule  # type: ignore[attr-defined]
                 callback.prepare(model, known)
+
+    def _continue_or_change(
+        self,
+        model: pl.LightningModule,
+        data: object,
+        ckpt_path: str | Path | None,
+        folder: Path | None,
+    ) -> bool:
+        """Whether a fit resumes with other hyperparameters; if not, continue runs of W&B."""
+        if ckpt_path is None or not os.path.isfile(ckpt_path):
+            return False
+        checkpoint = read_checkpoint(Path(ckpt_path))
+        changed = bool(changes(checkpoint, model, data, self.world_size))
+        if folder is not None and not changed:
+            self._continue_wandb(checkpoint)
+        return changed
 
     def _continue_wandb(self, checkpoint: Mapping[str, Any]) -> None:
         """Have the loggers of Weights & Biases continue the runs that a checkpoint is of."""

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import VECTOR, batches, every_technique, state, tiny
+from helpers import VECTOR, batches, differences, every_technique, samples, state, tiny
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import AsyncCheckpointIO, TorchCheckpointIO
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lightning import DCGAN, LSGAN, Trainer, callbacks, load
 from gan_lightning.callbacks import evaluate
@@ -227,6 +227,101 @@ def test_each_run_without_a_log_has_its_own_folder(tmp_path, logger):
         assert load(folder / "checkpoints" / "last.ckpt").updates == step
         assert not any(folder.glob("*.csv"))
         assert not any(folder.glob("*.yaml"))
+
+
+def test_a_fit_that_continues_without_a_log_keeps_the_log(tmp_path):
+    def fit(steps, **options):
+        trainer = Trainer(max_steps=steps, default_root_dir=tmp_path, **options, **QUIET)
+        trainer.fit(small(), Ring(200), ckpt_path=last if steps > 2 else None)
+
+    run = tmp_path / "Ring-DCGAN" / "version_0"
+    last = run / "checkpoints" / "last.ckpt"
+    fit(2)
+    before = (run / "metrics.csv").read_text()
+    fit(4, logger=False)
+    assert (run / "metrics.csv").read_text() == before
+    assert load(last).updates == 4
+
+
+def test_a_changed_fit_leaves_the_folder_that_its_trainer_had(tmp_path):
+    def fit(trainer, lr, ckpt_path=None):
+        trainer.fit(small(critic_lr=lr), Ring(200), ckpt_path=ckpt_path)
+
+    root = tmp_path / "Ring-DCGAN"
+    first = Trainer(max_steps=2, default_root_dir=tmp_path, **QUIET)
+    fit(first, 1e-4)
+    last = root / "version_0" / "checkpoints" / "last.ckpt"
+    before = last.resolve().read_bytes()
+    first.fit_loop.epoch_loop.max_steps = 4
+    fit(first, 1e-5, last)
+    assert last.resolve().read_bytes() == before
+    assert load(root / "version_1" / "checkpoints" / "last.ckpt").critic_lr == 1e-5
+    assert rows(root / "version_1")
+
+
+def test_the_same_batches_follow_with_and_without_a_validation_before(tmp_path):
+    def weights(workers, **options):
+        pl.seed_everything(0)
+        loader = DataLoader(TensorDataset(*samples(VECTOR)), 10, shuffle=True, num_workers=workers)
+        trainer = Trainer(max_steps=3, default_root_dir=tmp_path, **options, **QUIET)
+        model = tiny("dcgan")
+        trainer.fit(model, loader, batches(VECTOR))
+        return model.state_dict()
+
+    expected = weights(0, num_sanity_val_steps=0)
+    assert not differences(weights(0), expected)
+    assert not differences(weights(2), expected)
+
+
+class Logs(pl.Callback):
+    """Logs a value at the end of an epoch."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        pl_module.log("mine", 1.0)
+
+
+class Custom(DCGAN):
+    """Logs a value of its own."""
+
+    def on_train_epoch_end(self):
+        self.log("mine", 1.0)
+
+
+@pytest.mark.parametrize(("technique", "added"), [(DCGAN, [Logs()]), (Custom, [])])
+def test_what_custom_code_logs_can_be_monitored(technique, added, tmp_path):
+    checkpoint = callbacks.RunCheckpoint(monitor="mine", save_on_train_epoch_end=True)
+    trainer = Trainer(
+        max_epochs=2,
+        max_steps=-1,
+        default_root_dir=tmp_path,
+        callbacks=[*added, checkpoint],
+        val_check_interval=100,
+        **{name: value for name, value in QUIET.items() if name != "val_check_interval"},
+    )
+    model = technique(VECTOR, generator_width=8, critic_width=8)
+    trainer.fit(model, batches(VECTOR), batches(VECTOR))
+    assert checkpoint.best_model_score == 1.0
+
+
+def test_an_evaluation_after_a_fit_scores_as_the_fit_did(tmp_path):
+    trainer = Trainer(
+        max_steps=1,
+        default_root_dir=tmp_path,
+        callbacks=[callbacks.Evaluate(num_samples=100, cache_dir=None)],
+        **QUIET,
+    )
+    data = Digits(batch_size=16)
+    model = DCGAN(data.shape, generator_width=8, critic_width=8)
+    trainer.fit(model, datamodule=data)
+    loader = DataLoader(TensorDataset(torch.rand(100, 1, 8, 8) * 2 - 1, torch.zeros(100)), 50)
+    (scores,) = trainer.validate(model, dataloaders=loader, verbose=False)
+    assert scores["fd100_digits_cnn_val"] > 0
+
+
+def test_a_fit_that_is_refused_for_its_batches_leaves_no_folder(fit, tmp_path):
+    with pytest.raises(SystemExit):
+        fit("--model=DCGAN", "--data=Ring", "--data.num_samples=20", "--data.batch_size=50")
+    assert not list(tmp_path.rglob("version_*"))
 
 
 def test_an_asynchronous_plugin_writes_whole_checkpoints(tmp_path):

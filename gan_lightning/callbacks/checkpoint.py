@@ -34,13 +34,15 @@ class RunCheckpoint(ModelCheckpoint):
             to a file that has the same content, where there is one; ``null`` keeps none beside the
             best.
         save_top_k: how many checkpoints are kept: of the best with a ``monitor``; -1 for all.
-        train_time_interval: the time between two checkpoints, in place of every validation.
+        train_time_interval: the time between two checkpoints, in place of every validation, as
+            ``HH:MM:SS`` or, as for Lightning's trainer, ``DD:HH:MM:SS``. With several ranks, it is
+            looked at where a row is logged.
         enable_version_counter: whether a file of the same name is kept. By default it is replaced:
             a run has its own folder, and continues in it.
         options: of Lightning's ``ModelCheckpoint``.
 
     Raises:
-        ValueError: ``train_time_interval`` is not above 0.
+        ValueError: ``train_time_interval`` is of another form, or not above 0.
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class RunCheckpoint(ModelCheckpoint):
         monitor: str | None = None,
         save_last: bool | Literal["link"] | None = "link",
         save_top_k: int = 1,
-        train_time_interval: timedelta | None = None,
+        train_time_interval: str | timedelta | None = None,
         enable_version_counter: bool = False,
         **options: Any,
     ) -> None:
-        if train_time_interval is not None and train_time_interval <= timedelta(0):
+        interval = _time(train_time_interval)
+        if interval is not None and interval <= timedelta(0):
             raise ValueError(f"train_time_interval must be above 0, got {train_time_interval}")
         if save_last == "link" and (monitor is not None or save_top_k == 0):
             save_last = True  # a link would lead to the best one, or nowhere
@@ -64,11 +67,12 @@ class RunCheckpoint(ModelCheckpoint):
             monitor=monitor,
             save_last=save_last,
             save_top_k=save_top_k,
-            train_time_interval=train_time_interval,
+            train_time_interval=interval,
             enable_version_counter=enable_version_counter,
             **options,
         )
-        self._interval = train_time_interval
+        self._interval = interval
+        self._has_own_folder = dirpath is None
         self._saved_at = 0.0
         self._was_compared = False
 
@@ -76,6 +80,11 @@ class RunCheckpoint(ModelCheckpoint):
     def state_key(self) -> str:
         """That of Lightning's, so that each resumes from the other's checkpoints."""
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def leave_folder(self) -> None:
+        """Write to the folder of the trainer's run, where ``dirpath`` is not given."""
+        if self._has_own_folder:
+            self.dirpath = None
 
     def check_monitor_top_k(self, trainer: pl.Trainer, current: torch.Tensor | None = None) -> bool:
         """Whether a monitored value is among the best."""
@@ -97,7 +106,8 @@ class RunCheckpoint(ModelCheckpoint):
     ) -> None:
         """Save where this update, or the time, is due."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if self._interval is None:
+        every = max(trainer.log_every_n_steps, 1)  # type: ignore[attr-defined]
+        if self._interval is None or (trainer.world_size > 1 and trainer.global_step % every):
             return
         passed = time.monotonic() - self._saved_at >= self._interval.total_seconds()
         if trainer.strategy.broadcast(passed):
@@ -123,6 +133,16 @@ class RunCheckpoint(ModelCheckpoint):
     def _keep_newest(self, trainer: pl.Trainer, *, due: bool) -> None:
         if due and self.save_last and saved_step(self) != trainer.global_step:
             save_last_update(trainer, self, best=False)
+
+
+def _time(given: str | timedelta | None) -> timedelta | None:
+    if not isinstance(given, str):
+        return given
+    parts = given.split(":")
+    if len(parts) not in (3, 4) or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"train_time_interval must be [DD:]HH:MM:SS, got {given}")
+    days, hours, minutes, seconds = map(int, ["0", *parts][-4:])
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 @without_empty_hooks

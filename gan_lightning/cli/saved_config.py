@@ -1,10 +1,11 @@
 """The config that a run keeps beside its checkpoints, and finds again by a checkpoint's path."""
 
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +87,41 @@ def with_saved_config(args: list[str]) -> list[str]:
     """
     given = {arg.split("=")[0] for arg in args}
     if given & {"-c", "--config", "--model"}:
-        return args
+        return list(_with_configs_of(args[0], args))
     for path in map(Path, _values(args, "--ckpt_path")):
         if str(path) in CHOSEN_BY_LIGHTNING:
             continue
         for folder in list(path.parents)[:2]:
             if os.path.isfile(config := folder / "config.yaml"):
-                return [args[0], "--config", str(config), *args[1:]]
+                return [args[0], "--config", _config_of(args[0], config), *args[1:]]
         check_is_checkpoint(path)
     return args
+
+
+def _with_configs_of(command: str, args: Sequence[str]) -> Iterator[str]:
+    """The arguments of a command, with each config as ``_config_of`` has it."""
+    for before, arg in pairwise(["", *args]):
+        name, equals, value = arg.partition("=")
+        if before in ("-c", "--config") and os.path.isfile(arg):
+            yield _config_of(command, Path(arg))
+        elif name == "--config" and equals and os.path.isfile(value):
+            yield f"{name}={_config_of(command, Path(value))}"
+        else:
+            yield arg
+
+
+def _config_of(command: str, config: Path) -> str:
+    """The path of a config or, for a command other than fit, its text without ``init_from``.
+
+    What is no text is left to the parser.
+    """
+    try:
+        text = config.read_text()
+    except (OSError, UnicodeDecodeError):
+        return str(config)
+    if command == "fit" or "\ninit_from:" not in text:
+        return str(config)
+    return re.sub(r"^init_from:.*\n(?:[ \t]+.*\n)*", "", text, flags=re.MULTILINE)
 
 
 def check_is_checkpoint(path: Path, option: str = "ckpt_path") -> None:

@@ -112,10 +112,16 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         return str(i)
 
     def setup(self, stage: str) -> None:
-        """Use the run's seed for the order of samples, the same on every rank."""
+        """Use the run's seed for the order of samples, the same on every rank.
+
+        Raises:
+            TooFewSamplesError: the training samples of a fit do not fill one batch.
+        """
         self._seed = torch.initial_seed()
         if self.trainer:
             self._seed = self.trainer.strategy.broadcast(self._seed)
+            if stage == "fit":
+                self.train_dataloader()  # before anything is written or evaluated
 
     def train_dataloader(self) -> Loader:
         """Shuffled training samples, with the samples of ``n_critic`` updates in each batch."""

@@ -10,6 +10,7 @@ from typing import Any
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning import loggers
 from pytorch_lightning.core.saving import save_hparams_to_yaml
+from pytorch_lightning.loggers.logger import DummyExperiment  # type: ignore[attr-defined]
 from pytorch_lightning.utilities import rank_zero_only
 
 from gan_lightning.utils.files import appending, whole_file
@@ -80,6 +81,11 @@ class ContinuedCSVLogger(loggers.CSVLogger):
 
 class NoLog(loggers.CSVLogger):
     """Writes nothing; a run without a log has a folder ``version_N`` of its own all the same."""
+
+    @property
+    def experiment(self) -> Any:  # noqa: ANN401
+        """One that does nothing: Lightning's own removes the log that it finds in the folder."""
+        return DummyExperiment()
 
     def log_metrics(self, *args: Any, **options: Any) -> None:
         """Nothing."""

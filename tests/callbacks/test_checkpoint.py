@@ -245,10 +245,19 @@ def test_checkpoints_are_written_at_intervals_of_time(tmp_path, monkeypatch):
     assert names == {"step=3.ckpt", "step=6.ckpt", "step=7.ckpt", "last.ckpt"}
 
 
-def test_no_interval_of_no_time():
-    # jsonargparse reads 00:00:00:01 as 0:00:00.
-    with pytest.raises(ValueError, match="train_time_interval must be above 0, got 0:00:00"):
-        RunCheckpoint(train_time_interval=timedelta(0))
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("0:00:05", 5), ("00:01:00:00", 3600), ("1:02:03:04", 93784), (timedelta(seconds=3), 3)],
+)
+def test_an_interval_of_time_is_as_for_lightnings_trainer(given, seconds):
+    checkpoint = RunCheckpoint(train_time_interval=given)
+    assert checkpoint._train_time_interval == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("given", ["0:00:00", "00:00:00:00", "5", "1:2:3:4:5", "1:-2:3", ""])
+def test_an_interval_of_no_time_is_refused(given):
+    with pytest.raises(ValueError, match=r"train_time_interval must be (above 0|\[DD:\]HH:MM:SS)"):
+        RunCheckpoint(train_time_interval=given)
 
 
 @pytest.mark.parametrize("monitor", [(), ("--checkpoint.monitor=diversity/fake",)])

@@ -337,6 +337,9 @@ def test_a_new_run_starts_from_the_weights_of_a_checkpoint(fit, trained, tmp_pat
     assert first["rng_states"][0]["cpu"].shape == last["rng_states"][0]["cpu"].shape
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["init_from"] == str(path)
+    own = run / "checkpoints" / "last.ckpt"
+    for given in ((), (f"--config={run}/config.yaml",), ("--config", run / "config.yaml")):
+        assert fit(*given, f"--ckpt_path={own}", command="predict") is not None
     # It is read and resumed without the first file.
     path.resolve().unlink()
     assert load(run / "checkpoints" / "last.ckpt").updates == 2
