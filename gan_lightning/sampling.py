@@ -108,9 +108,9 @@ class Sampling(pl.LightningModule):
             raise ValueError(f"{type(self).__name__}.draw_latents takes no generator")
         return self.draw_latents(n, generator=generator)
 
-    def predict_step(self, batch: int, batch_idx: int) -> Tensor:
-        """As many samples as the batch, a number, says."""
-        return self.sample(int(batch))
+    def predict_step(self, batch: int | tuple[int, Tensor], batch_idx: int) -> Tensor:
+        """As many samples as the batch, a number, says; or a number and their labels ``(N,)``."""
+        return self.sample(*batch) if isinstance(batch, tuple) else self.sample(int(batch))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Writes generated samples: during training, and on demand from a checkpoint."""
 
 from collections.abc import Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
+from gan_lightning.data.base import GANDataModule
+from gan_lightning.data.classes import class_folders
 from gan_lightning.gan import GAN, Batch
 from gan_lightning.training.paths import run_dir
 from gan_lightning.utils.checks import checked_seed
 from gan_lightning.utils.files import appending
 from gan_lightning.utils.images import image_grid, save_image, scatter_plot, to_uint8
+from gan_lightning.utils.ranks import gather_on_first
 
 COLUMNS = 8
 ROWS = 8
@@ -72,7 +76,7 @@ class SampleGrid(pl.Callback):
     def _write(self, gan: GAN, path: Path) -> bool:
         """Draw the samples, if they can be drawn; returns whether they can."""
         if gan.is_image:
-            save_image(image_grid(grid_samples(gan, self.seed), _columns(gan)), path)
+            save_image(image_grid(grid_samples(gan, self.seed), _columns(gan.num_classes)), path)
         elif self._real is not None:
             with isolate_rng():
                 torch.manual_seed(self.seed)
@@ -84,7 +88,7 @@ class SampleGrid(pl.Callback):
 
 def count_in_grid(gan: GAN) -> int:
     """The number of samples in this model's grid."""
-    return _columns(gan) * ROWS
+    return _columns(gan.num_classes) * ROWS
 
 
 def grid_samples(gan: GAN, seed: int) -> Tensor:
@@ -96,14 +100,20 @@ def grid_samples(gan: GAN, seed: int) -> Tensor:
         return gan.sample(count_in_grid(gan), y)
 
 
-def _columns(gan: GAN) -> int:
-    return gan.num_classes if 0 < gan.num_classes <= MAX_CLASS_COLUMNS else COLUMNS
+def _columns(num_classes: int) -> int:
+    return num_classes if 0 < num_classes <= MAX_CLASS_COLUMNS else COLUMNS
 
 
 class SampleWriter(BasePredictionWriter):
-    """Writes the samples of ``predict``: single PNGs and a grid of the first 64, or a table.
+    """Writes the samples of ``predict``: single PNGs and a grid of the first, or a table.
 
-    Samples that are not images are rows of a CSV file; each rank writes its own.
+    The images of a model without classes are next to ``grid.png``, 8 rows of 8. Those of a
+    class-conditional model are in a folder for each class, which ``ImageFolder`` reads
+    (``gan_lightning.data.classes.class_folders``); up to 16 classes have a column each in
+    ``samples_grid.png``, in the run's folder.
+
+    Samples that are not images are rows of a CSV file, with the label as the last column if there
+    are classes; each rank writes its own.
 
     Args:
         output: the folder; by default ``samples`` in the run's folder.
@@ -113,11 +123,18 @@ class SampleWriter(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.output = output
         self._written = 0
+        # The samples of the grid, and the classes among them.
         self._first: list[Tensor] = []
+        self._shown: set[int] = set()
+        self._class_folders: list[str] = []
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Reset the counter, and give each rank its own seed."""
-        self._written, self._first = 0, []
+        self._written, self._first, self._shown = 0, [], set()
+        data, num_classes = trainer.datamodule, getattr(pl_module, "num_classes", 0)  # type: ignore[attr-defined]
+        named = isinstance(data, GANDataModule) and data.num_classes == num_classes
+        names = [data.class_name(i) if named else str(i) for i in range(num_classes)]
+        self._class_folders = class_folders(names)
         self._table(trainer).unlink(missing_ok=True)
         if trainer.world_size > 1:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
@@ -134,28 +151,43 @@ class SampleWriter(BasePredictionWriter):
     ) -> None:
         """Write a batch; the numbers of samples alternate between ranks."""
         folder = self._folder(trainer)
+        # Labels are written for a model that uses them.
+        y = batch[1].tolist() if isinstance(batch, tuple) and self._class_folders else None
         if prediction.dim() != 4:
             folder.mkdir(parents=True, exist_ok=True)
+            rows = prediction.flatten(1).tolist()
+            if y is not None:
+                rows = [[*row, label] for row, label in zip(rows, y, strict=True)]
             with appending(self._table(trainer)) as file:
-                file.writelines(
-                    ",".join(map(str, row)) + "\n" for row in prediction.flatten(1).tolist()
-                )
+                file.writelines(",".join(map(str, row)) + "\n" for row in rows)
             self._written += len(prediction)
             return
-        for image in to_uint8(prediction):
+        if self._written * trainer.world_size < ROWS * MAX_CLASS_COLUMNS:
+            self._first.append(prediction.cpu())
+            self._shown.update(y or [])
+        for i, image in enumerate(to_uint8(prediction)):
             number = self._written * trainer.world_size + trainer.global_rank
-            save_image(image, folder / f"{number:06d}.png", flushed=False)
+            place = folder if y is None else folder / self._class_folders[y[i]]
+            save_image(image, place / f"{number:06d}.png", flushed=False)
             self._written += 1
-        if sum(map(len, self._first)) < ROWS * COLUMNS:
-            self._first.append(prediction)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the grid, and report where the samples are."""
-        folder = self._folder(trainer)
-        if trainer.is_global_zero and self._first:
-            first = torch.cat(self._first)[: ROWS * COLUMNS]
-            save_image(image_grid(first, COLUMNS), folder / "grid.png")
-        rank_zero_info(f"{self._written * trainer.world_size} samples are in {folder}")
+        ranks = gather_on_first((self._written, self._first, self._shown))
+        if not ranks:
+            return
+        folder, (counts, firsts, shown) = self._folder(trainer), zip(*ranks, strict=True)
+        where = f"{sum(counts)} samples are in {folder}"
+        # The samples of ranks alternate.
+        turns = zip_longest(*(chain.from_iterable(first) for first in firsts))
+        if first := [image for turn in turns for image in turn if image is not None]:
+            classes = len(set().union(*shown))
+            columns = _columns(classes if classes > 1 else 0)
+            # Beside the folders of classes, it would be an image without a class.
+            grid = run_dir(trainer) / "samples_grid.png" if classes else folder / "grid.png"
+            save_image(image_grid(torch.stack(first[: ROWS * columns]), columns), grid)
+            where += f", in a folder for each class; some are in {grid}" if classes else ""
+        rank_zero_info(where)
 
     def _table(self, trainer: pl.Trainer) -> Path:
         return self._folder(trainer) / f"samples_rank{trainer.global_rank}.csv"

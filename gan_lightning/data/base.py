@@ -12,10 +12,11 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
+from gan_lightning.data.classes import LabelLoader, class_numbers
 from gan_lightning.data.loader import Loader, PrefetchLoader, TensorLoader
 from gan_lightning.training.hyperparameters import Hyperparameters
 from gan_lightning.utils.checks import at_least, one_of
-from gan_lightning.utils.errors import WrongFileError
+from gan_lightning.utils.errors import ArgumentError, WrongFileError
 
 Split = Literal["train", "test"]
 Placement = Literal["auto", "device", "host"]
@@ -43,16 +44,19 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
             leaves them in memory or on disk, and threads fetch the next batches; ``auto`` is
             ``device`` if they take at most half of the free GPU memory, or of the machine's memory.
         predict_samples: how many samples ``predict`` draws.
+        predict_classes: the classes that ``predict`` draws in turn, one or a list of them, by name
+            or by number; by default all classes that the model has.
 
     Raises:
-        ValueError: labels are requested but the data has none, the placement does not exist, or a
-            number is too small.
+        ValueError: labels are requested but the data has none, the placement or a class does not
+            exist, or a number is too small.
     """
 
     batch_size: int = 64
     conditional: bool = False
     placement: Placement = "auto"
     predict_samples: int = 64
+    predict_classes: int | str | list[int | str] | None = None
 
     # These have no annotation, so they are not options.
     shape = cast("tuple[int, ...]", ())
@@ -67,6 +71,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         at_least(1, batch_size=self.batch_size)
         one_of(get_args(Placement), placement=self.placement)
         at_least(0, predict_samples=self.predict_samples)
+        self._predicted_classes()
         self._seed = 0
         self._splits: dict[Split, tuple[Tensor, Tensor | None, bool]] = {}
 
@@ -108,7 +113,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         return self.classes if self.conditional else 0
 
     def class_name(self, i: int) -> str:
-        """The name of class ``i`` in messages."""
+        """The name of class ``i`` in options, messages and the folders of samples."""
         return str(i)
 
     def setup(self, stage: str) -> None:
@@ -143,12 +148,36 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         """The test samples in order."""
         return self._loader("test", EVAL_BATCH_SIZE)
 
-    def predict_dataloader(self) -> Iterable[int]:
-        """Batch sizes that add up, over all ranks, to ``predict_samples``."""
+    def predict_dataloader(self) -> Iterable[int] | Iterable[tuple[int, Tensor]]:
+        """Batch sizes that add up, over all ranks, to ``predict_samples``, with labels if any.
+
+        The classes take turns: of K, sample i of all ranks is of the one at i modulo K.
+
+        Raises:
+            ArgumentError: there are ``predict_classes``, but the model has no classes.
+        """
         rank, world_size = self._rank_and_world_size()
-        share = len(range(rank, self.predict_samples, world_size))
-        full, rest = divmod(share, self.batch_size)
+        share = range(rank, self.predict_samples, world_size)
+        model = getattr(self.trainer, "lightning_module", None)
+        if self.predict_classes is not None and not getattr(model, "num_classes", True):
+            raise ArgumentError(f"{type(model).__name__} has no classes: leave out predict_classes")
+        if classes := self._predicted_classes():
+            turns = [classes[i % len(classes)] for i in share]
+            return LabelLoader(torch.tensor(turns), self.batch_size)
+        full, rest = divmod(len(share), self.batch_size)
         return [self.batch_size] * full + [rest] * bool(rest)
+
+    def _predicted_classes(self) -> list[int]:
+        """The labels that ``predict`` draws, none without classes; ValueError for no class."""
+        if self.predict_classes is None:
+            return list(range(self.num_classes))
+        if not self.num_classes:
+            raise ValueError(
+                "there are no classes, conditional is false: leave out predict_classes"
+            )
+        asked = self.predict_classes
+        names = [self.class_name(i) for i in range(self.num_classes)]
+        return class_numbers(asked if isinstance(asked, list) else [asked], names)
 
     def _loader(self, split: Split, batch_size: int, **options: Any) -> Loader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")

@@ -1,18 +1,21 @@
 """SampleGrid and SampleWriter: which images are written where, and that they are comparable."""
 
 import csv
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
-from helpers import IMAGE, tiny
+from helpers import IMAGE, SILENT, tiny
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
 
 from gan_lightning import WGANGP
-from gan_lightning.callbacks import SampleGrid
-from gan_lightning.data import Digits, FashionMNIST, Ring
+from gan_lightning.callbacks import SampleGrid, SampleWriter
+from gan_lightning.data import Digits, FashionMNIST, ImageFolder, Ring
+from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.images import image_grid
 
 TINY = [
@@ -205,3 +208,151 @@ def test_predict_writes_a_table_of_vectors(table):
 
 def test_predicting_again_overwrites_the_table(table):
     assert table() == table()
+
+
+# Classes
+
+CONDITIONAL = ["--data.conditional=true", "--data.batch_size=8"]
+
+
+@pytest.fixture(scope="module")
+def conditional(fit_once):
+    """``conditional(data)``: the options that predict with a class-conditional model of it."""
+
+    @cache
+    def trained(data):
+        run = fit_once(*TINY, f"--data={data}", *CONDITIONAL)
+        return f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+
+    return trained
+
+
+def written(folder):
+    """The files below a folder, with their folders."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def read_back(folder, tmp_path):
+    """The labels with which ``ImageFolder`` reads a folder, and the names of its classes."""
+    data = ImageFolder(folder, conditional=True, size=8, cache_dir=tmp_path / "cache")
+    return data.load("train")[1].tolist(), [data.class_name(i) for i in range(data.num_classes)]
+
+
+def test_the_folders_of_a_conditional_model_are_read_back_with_the_same_labels(
+    fit, conditional, tmp_path, caplog
+):
+    run = fit(conditional("Digits"), "--data.predict_samples=13", command="predict")
+    assert written(run / "samples") == sorted(f"{i % 10}/{i:06d}.png" for i in range(13))
+    labels, _ = read_back(run / "samples", tmp_path)
+    assert labels == sorted(i % 10 for i in range(13))
+    # Each class has a column.
+    assert size(run / "samples_grid.png") == (10 * PITCH + 2, 2 * PITCH + 2)
+    (message,) = (each for each in caplog.messages if "samples are in" in each)
+    assert message == (
+        f"13 samples are in {run / 'samples'}, in a folder for each class; some are in "
+        f"{run / 'samples_grid.png'}"
+    )
+
+
+@pytest.mark.parametrize(("classes", "drawn"), [("3", [3]), ("[0,3]", [0, 3]), ("[3,0,3]", [3, 0])])
+def test_predict_draws_the_classes_that_it_is_asked_for_in_turn(fit, conditional, classes, drawn):
+    options = ("--data.predict_samples=5", f"--data.predict_classes={classes}")
+    run = fit(conditional("Digits"), *options, command="predict")
+    files = sorted(f"{drawn[i % len(drawn)]}/{i:06d}.png" for i in range(5))
+    assert written(run / "samples") == files
+
+
+def test_samples_are_of_the_class_of_their_folder(make_trainer, tmp_path):
+    model = _Painted(IMAGE, 10, latent_dim=4, generator_width=8, critic_width=8)
+    data = Digits(conditional=True, predict_samples=12, predict_classes=[7, 2], batch_size=5)
+    trainer = make_trainer(SampleWriter(str(tmp_path / "out")), default_root_dir=tmp_path)
+    trainer.predict(model, data)
+    for path in (tmp_path / "out").rglob("*.png"):
+        assert (pixels(path) == round(int(path.parent.name) / 9 * 255)).all()
+    assert len(written(tmp_path / "out")) == 12
+
+
+def test_the_classes_of_a_folder_are_asked_for_by_name(make_trainer, data_files, tmp_path):
+    data = ImageFolder(
+        **data_files("ImageFolder"),
+        **{"conditional": True, "size": 8, "predict_samples": 3, "predict_classes": "dogs"},
+    )
+    model = tiny("wgan_gp", data.shape, data.num_classes)
+    make_trainer(SampleWriter(str(tmp_path / "out")), default_root_dir=tmp_path).predict(
+        model, data
+    )
+    assert written(tmp_path / "out") == [f"dogs/{i:06d}.png" for i in range(3)]
+
+
+def test_a_table_of_a_conditional_model_ends_with_the_labels(fit, conditional):
+    options = ("--data.predict_samples=11", "--data.predict_classes=[5,1]")
+    run = fit(conditional("Ring"), *options, command="predict")
+    rows = [line.split(",") for line in (run / "samples" / "samples_rank0.csv").open()]
+    assert [len(row) for row in rows] == [3] * 11
+    assert [int(row[2]) for row in rows] == [5, 1] * 5 + [5]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("10", "predict_classes has no class 10: choose one, or a list in brackets, from 0 to 9"),
+        ("[3,-1]", "predict_classes has no class -1: choose"),
+        ("cats", "predict_classes has no class cats: choose"),
+        ("[]", "predict_classes names no class: leave it out for all classes"),
+    ],
+)
+def test_a_class_that_does_not_exist_is_refused(fit, conditional, capfd, given, said):
+    with pytest.raises(SystemExit) as ended:
+        fit(conditional("Digits"), f"--data.predict_classes={given}", command="predict")
+    assert ended.value.code == 2
+    assert f"gan-lightning: {said}" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_a_class_of_a_model_without_classes_is_refused(fit, make_trainer, capfd):
+    run = fit(*TINY, "--data=Digits", "--data.batch_size=8")
+    with pytest.raises(SystemExit) as ended:
+        fit(
+            *("--ckpt_path", run / "checkpoints" / "last.ckpt", "--data.predict_classes=3"),
+            command="predict",
+        )
+    assert ended.value.code == 2
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "gan-lightning: there are no classes, conditional is false: leave out predict_classes"
+    )
+    with pytest.raises(ArgumentError, match="WGANGP has no classes: leave out predict_classes"):
+        make_trainer().predict(tiny("wgan_gp", IMAGE), Digits(conditional=True, predict_classes=3))
+
+
+def test_labels_that_the_model_does_not_use_are_not_written(make_trainer, tmp_path):
+    writer = SampleWriter(str(tmp_path / "out"))
+    data = Digits(conditional=True, predict_samples=2)
+    make_trainer(writer).predict(tiny("wgan_gp", IMAGE), data)
+    assert written(tmp_path / "out") == ["000000.png", "000001.png", "grid.png"]
+
+
+def predict_on_two_ranks(folder):
+    torch.manual_seed(1)
+    model = tiny("wgan_gp", IMAGE, num_classes=10)
+    trainer = pl.Trainer(
+        **{"devices": 2, "strategy": "ddp", "callbacks": [SampleWriter(str(folder / "out"))]},
+        **(SILENT | {"default_root_dir": folder}),
+    )
+    torch.manual_seed(0)
+    trainer.predict(model, Digits(conditional=True, predict_samples=23, batch_size=4))
+
+
+def test_two_ranks_draw_each_sample_once_and_always_the_same(ranks, tmp_path):
+    contents = []
+    for name in ("one", "other"):
+        ranks(predict_on_two_ranks, tmp_path / name)
+        folder = tmp_path / name / "out"
+        files = written(folder)
+        assert files == sorted(f"{i % 10}/{i:06d}.png" for i in range(23))
+        contents.append([(folder / file).read_bytes() for file in files])
+        # The grid shows the samples of both.
+        grid = tmp_path / name / "samples_grid.png"
+        assert size(grid) == (10 * PITCH + 2, 3 * PITCH + 2)
+        shown = pixels(grid)[2 + PITCH : PITCH + 34 : 4, 2 + PITCH : PITCH + 34 : 4, 0]
+        assert np.array_equal(shown, pixels(folder / "1" / "000011.png"))
+    assert contents[0] == contents[1]
+    assert len(set(contents[0])) == 23
