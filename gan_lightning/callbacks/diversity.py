@@ -11,6 +11,7 @@ from torch import Tensor
 from gan_lightning.callbacks.samples import count_in_grid, grid_samples
 from gan_lightning.gan import GAN, Batch
 from gan_lightning.metrics.diversity import COLLAPSED, has_collapsed, nearest_distance
+from gan_lightning.metrics.labels import count_labels
 from gan_lightning.utils.checks import checked_seed
 from gan_lightning.utils.ranks import from_first
 
@@ -23,10 +24,11 @@ class Diversity(pl.Callback):
 
     ``diversity/fake`` is the mean distance, in the samples' own units, of the samples in the grid
     of ``SampleGrid`` to their nearest neighbours; ``diversity/real`` that of as many real samples
-    from all over the validation loop. If the first falls below a share of the second, the callback
-    warns of mode collapse: once, until it has risen again. At the start of training, samples are
-    not yet diverse: as long as they never were, the callback does not warn in the first ``START``
-    updates, nor in the first validation that follows an update.
+    from all over the validation loop. If these have labels, a class-conditional model draws samples
+    of the same labels instead. If the first falls below a share of the second, the callback warns
+    of mode collapse: once, until it has risen again. At the start of training, samples are not yet
+    diverse: as long as they never were, the callback does not warn in the first ``START`` updates,
+    nor in the first validation that follows an update.
 
     Args:
         least: the share; sixteen digits or fewer, drawn again and again, are below 0.2.
@@ -37,10 +39,12 @@ class Diversity(pl.Callback):
         self.least = least
         self.seed = checked_seed(seed)
         self._collected: list[Tensor] = []
+        self._labels: list[Tensor] = []
         self._forget()
 
     def _forget(self) -> None:
         self._real: float | None = None
+        self._y: Tensor | None = None
         self._warned = False
         # Whether a validation followed an update, and whether samples were diverse in one.
         self._validated = self._was_diverse = False
@@ -51,8 +55,8 @@ class Diversity(pl.Callback):
             self._forget()
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start collecting real samples."""
-        self._collected = []
+        """Start collecting real samples and their labels."""
+        self._collected, self._labels = [], []
 
     def on_validation_batch_end(
         self,
@@ -68,7 +72,7 @@ class Diversity(pl.Callback):
         partial = trainer.sanity_checking and trainer.num_sanity_val_steps != math.inf
         if self._real is not None or partial or not isinstance(pl_module, GAN):
             return
-        x, _ = pl_module.unpack(batch, needs_labels=False)
+        x, y = pl_module.unpack(batch, needs_labels=False)
         count = count_in_grid(pl_module)
         if math.isinf(batches):
             indices = torch.arange(min(len(x), count - sum(map(len, self._collected))))
@@ -77,6 +81,9 @@ class Diversity(pl.Callback):
             share = min(share, len(x))  # with several ranks, the last one's may be empty
             indices = torch.linspace(0, len(x) - 1, share).long()
         self._collected.append(x[indices.to(x.device)].cpu())
+        if y is not None:
+            self._labels.append(y[indices.to(y.device)].cpu())
+            count_labels(self._labels[-1], pl_module.num_classes)  # which refuses other labels
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -86,7 +93,7 @@ class Diversity(pl.Callback):
         real = from_first(self._real_diversity)
         if real is None:
             return
-        fake = from_first(lambda: nearest_distance(grid_samples(pl_module, self.seed)))
+        fake = from_first(lambda: nearest_distance(grid_samples(pl_module, self.seed, self._y)))
         pl_module.log_scalars({"diversity/real": real, "diversity/fake": fake})
         if not pl_module.updates:
             return  # the untrained generator is not expected to be diverse
@@ -105,5 +112,6 @@ class Diversity(pl.Callback):
         collected = [x for x in self._collected if len(x)]
         if self._real is None and sum(map(len, collected)) > 1:
             self._real = nearest_distance(torch.cat(collected))
-        self._collected = []
+            self._y = torch.cat(self._labels) if self._labels else None
+        self._collected, self._labels = [], []
         return self._real

@@ -91,13 +91,18 @@ def count_in_grid(gan: GAN) -> int:
     return _columns(gan.num_classes) * ROWS
 
 
-def grid_samples(gan: GAN, seed: int) -> Tensor:
-    """The samples of a grid, row by row, from fixed latents; few classes follow each other."""
-    classes = gan.num_classes if gan.num_classes <= MAX_CLASS_COLUMNS else 0
-    y = torch.arange(classes, device=gan.device).repeat(ROWS) if classes else None
+def grid_samples(gan: GAN, seed: int, y: Tensor | None = None) -> Tensor:
+    """The samples of a grid, row by row, from fixed latents, or as many of the labels ``(N,)``.
+
+    By default few classes follow each other, and of many they are drawn.
+    """
+    if y is None and 0 < gan.num_classes <= MAX_CLASS_COLUMNS:
+        y = torch.arange(gan.num_classes).repeat(ROWS)
     with isolate_rng():
         torch.manual_seed(seed)
-        return gan.sample(count_in_grid(gan), y)
+        if y is None:
+            return gan.sample(count_in_grid(gan))
+        return gan.sample(len(y), y.to(gan.device))
 
 
 def _columns(num_classes: int) -> int:

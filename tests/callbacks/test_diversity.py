@@ -7,10 +7,12 @@ import torch
 from helpers import IMAGE, batches, samples, tiny
 from torch.utils.data import DataLoader, TensorDataset
 
+from gan_lightning import DCGAN
 from gan_lightning.callbacks import Diversity
 from gan_lightning.data import Digits, Ring
 from gan_lightning.data.loader import TensorLoader
 from gan_lightning.metrics.diversity import nearest_distance
+from gan_lightning.utils.errors import ArgumentError
 
 COLLAPSED = "may have collapsed"
 
@@ -98,6 +100,49 @@ def test_the_threshold_is_configurable(make_trainer, monkeypatch, threshold, war
     assert any(COLLAPSED in str(w.message) for w in caught) == warned
     # Two draws of 64 samples have slightly different distances.
     assert float(logged["diversity/fake"] / logged["diversity/real"]) == pytest.approx(1, abs=0.2)
+
+
+class Perfect(DCGAN):
+    """The samples of class 0 are random, and those of any other class are all alike."""
+
+    def sample(self, n, y):
+        assert len(y) == n
+        self.drawn = y
+        return (torch.rand(n, *self.shape) * 2 - 1) * (y == 0).view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("classes", [3, 20])
+def test_a_perfect_conditional_model_is_as_diverse_as_data_of_unequal_classes(
+    make_trainer, classes
+):
+    x, _ = samples(IMAGE, 640)
+    y = torch.where(torch.arange(640) % 8 == 0, classes - 1, 0)
+    loader = DataLoader(TensorDataset(x * (y == 0).view(-1, 1, 1, 1), y), 64)
+    model = Perfect(IMAGE, classes, latent_dim=4, generator_width=8, critic_width=8)
+    trainer = make_trainer(Diversity(), max_steps=1, val_check_interval=1)
+    trainer.fit(model, loader, loader)
+    logged = trainer.callback_metrics
+    assert float(logged["diversity/fake"]) == pytest.approx(
+        float(logged["diversity/real"]), rel=0.1
+    )
+    assert set(model.drawn.tolist()) == {0, classes - 1}
+
+
+def test_without_labels_a_conditional_model_draws_its_grid(make_trainer):
+    x, y = samples(IMAGE, 640)
+    model = Perfect(IMAGE, 3, latent_dim=4, generator_width=8, critic_width=8)
+    trainer = make_trainer(Diversity(), max_steps=1, val_check_interval=1)
+    trainer.fit(model, DataLoader(TensorDataset(x, y), 64), DataLoader(x, 64))
+    assert model.drawn.tolist() == [0, 1, 2] * 8
+
+
+def test_labels_of_no_class_are_refused(make_trainer):
+    x, y = samples(IMAGE, 640)
+    model = tiny("dcgan", IMAGE, num_classes=3)
+    trainer = make_trainer(Diversity(), max_steps=1, val_check_interval=1)
+    wrong = DataLoader(TensorDataset(x, torch.where(torch.arange(640) < 64, y, 7)), 64)
+    with pytest.raises(ArgumentError, match="labels must be from 0 to 2, got 7"):
+        trainer.fit(model, DataLoader(TensorDataset(x, y), 64), wrong)
 
 
 def test_another_fit_measures_its_own_real_samples(make_trainer):
