@@ -15,9 +15,9 @@ from torchvision.transforms.v2 import functional as TF
 
 Colour = tuple[int, int, int]
 
-#: Limit for an image, about 7,000 x 7,000: a file of a few KB can have any number of pixels, and
-#: decoding and resizing take up to 11 bytes for each.
-MAX_PIXELS = 50_000_000
+#: Limit for an image, 8,192 x 8,192: a file of a few KB can have any number of pixels, and decoding
+#: and resizing take up to 11 bytes for each.
+MAX_PIXELS = 2**26
 #: Pixels that are converted together, so that an image is in memory only once.
 STRIP_PIXELS = 2**20
 #: White in the upper 8 of 16 bits, which are all that Pillow keeps of colours.

@@ -273,10 +273,21 @@ def png_of(width, height):
 
 def test_a_decompression_bomb_is_rejected_before_it_is_decoded():
     side = int(pixels.MAX_PIXELS**0.5) + 1
-    with pytest.raises(UnreadableImageError, match="more than the limit of 50,000,000 pixels"):
+    with pytest.raises(UnreadableImageError, match="more than the limit of 67,108,864 pixels"):
         open_image(png_of(side, side))
     with pytest.raises(UnreadableImageError, match=f"{side} x {side} pixels, more than the limit"):
         decode(Image.open(png_of(side, side)), WHITE)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(8192, 6144), (8688, 5792), (9504, 6336), (8192, 8192)]
+)
+def test_the_images_of_common_cameras_are_not_too_large(width, height):
+    image = open_image(png_of(width, height))
+    assert image.size == (width, height)
+    # It is decoded, up to its end: it contains fewer pixels than it declares.
+    with pytest.raises(UnreadableImageError, match="truncated"):
+        decode(image, WHITE)
 
 
 def test_disk_errors_do_not_make_an_image_unreadable(monkeypatch):
