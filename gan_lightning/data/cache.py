@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gan_lightning.data.pixels import ImageTransform, UnreadableImageError
+from gan_lightning.data.pixels import ImageTransform, UnreadableImageError, accept_dark
 from gan_lightning.data.sources import Source
 from gan_lightning.data.workers import read_ahead
 from gan_lightning.utils.errors import (
@@ -33,7 +33,7 @@ from gan_lightning.utils.errors import (
 )
 
 #: Version of the files below and of how images are decoded; other versions are not read.
-VERSION = 2
+VERSION = 3
 IMAGES, CHUNKS, META = "images.u8", "chunks.jsonl", "meta.json"
 #: Errors that parsing an invalid line of ``CHUNKS`` raises.
 CHUNK_LINE_ERRORS = (ValueError, TypeError, OverflowError, RecursionError)
@@ -101,22 +101,37 @@ def open_cache(
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A line of ``CHUNKS``: of ``read`` consecutive images, ``decoded`` are in ``IMAGES``."""
+    """A line of ``CHUNKS``: of ``read`` consecutive images, ``decoded`` are in ``IMAGES``.
+
+    Among these, ``dark`` ones are unreadable if no chunk of the cache is ``bright``.
+    """
 
     read: int
     decoded: int
     crc32: int
     skipped: dict[int, str]
+    dark: dict[int, str]
+    bright: bool
+
+    @classmethod
+    def of(
+        cls, pixels: bytes, read: int, skipped: dict[int, str], dark: dict[int, str], bright: bool
+    ) -> "_Chunk":
+        """The chunk of these decoded images."""
+        crc32 = _checksum(pixels, skipped, dark, bright)
+        return cls(read, read - len(skipped), crc32, skipped, dark, bright)
 
     def to_line(self) -> str:
-        return json.dumps([self.read, self.decoded, self.crc32, list(self.skipped.items())]) + "\n"
+        lists = list(self.skipped.items()), list(self.dark.items())
+        return json.dumps([self.read, self.decoded, self.crc32, *lists, self.bright]) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> "_Chunk":
         """Raises one of CHUNK_LINE_ERRORS if the line is not a chunk."""
-        read, decoded, crc32, skipped = json.loads(line)
-        chunk = cls(read, decoded, crc32, dict(skipped))
-        if {int} != {type(number) for number in (read, decoded, crc32, *chunk.skipped)}:
+        read, decoded, crc32, skipped, dark, bright = json.loads(line)
+        chunk = cls(read, decoded, crc32, dict(skipped), dict(dark), bright)
+        numbers = read, decoded, crc32, *chunk.skipped, *chunk.dark
+        if {int} != {type(number) for number in numbers}:
             raise TypeError("the numbers of a chunk must be integers")
         if (
             chunk.decoded < 0
@@ -211,6 +226,8 @@ def _build(
         raise SourceChangedError(
             "the images changed while they were being read: run the command again"
         )
+    if not any(chunk.bright for chunk in chunks) and any(chunk.dark for chunk in chunks):
+        chunks = _skip_dark(part, transform, chunks)
     count = sum(chunk.decoded for chunk in chunks)
     if not count:
         shutil.rmtree(part)
@@ -224,6 +241,33 @@ def _build(
         meta.flush()
         os.fsync(meta.fileno())
     part.rename(folder)
+
+
+def _skip_dark(part: Path, transform: ImageTransform, chunks: list[_Chunk]) -> list[_Chunk]:
+    """Remove the dark images from the files, in place: if it is stopped, checksums differ."""
+    kept: list[_Chunk] = []
+    begin = read_until = written_until = 0
+    with (part / IMAGES).open("r+b") as images:
+        for chunk in chunks:
+            images.seek(read_until)
+            pixels = images.read(chunk.decoded * transform.nbytes)
+            read_until += len(pixels)
+            decoded = [i for i in range(begin, begin + chunk.read) if i not in chunk.skipped]
+            begin += chunk.read
+            rows = np.frombuffer(pixels, np.uint8).reshape(len(decoded), transform.nbytes)
+            pixels = rows[[i not in chunk.dark for i in decoded]].tobytes()
+            skipped = dict(sorted((chunk.skipped | chunk.dark).items()))
+            kept.append(_Chunk.of(pixels, chunk.read, skipped, {}, False))
+            images.seek(written_until)
+            written_until += images.write(pixels)
+        images.truncate(written_until)
+        images.flush()
+        os.fsync(images.fileno())
+    with (part / CHUNKS).open("w") as journal:
+        journal.writelines(chunk.to_line() for chunk in kept)
+        journal.flush()
+        os.fsync(journal.fileno())
+    return kept
 
 
 @dataclass(frozen=True)
@@ -240,16 +284,23 @@ class _Decoder(Dataset[tuple[_Chunk, bytes] | UserError]):
     def __getitem__(self, number: int) -> tuple[_Chunk, bytes] | UserError:
         begin = self.start + number * CHUNK
         indices = range(begin, min(begin + CHUNK, len(self.source)))
-        images, skipped = [], {}
+        images, bright = [], False
+        skipped: dict[int, str] = {}
+        dark: dict[int, str] = {}
         for i in indices:
             try:
-                images.append(self.transform(self.source[i]).numpy().tobytes())
+                with accept_dark() as levels:
+                    images.append(self.transform(self.source[i]).numpy().tobytes())
             except UnreadableImageError as error:
                 skipped[i] = " ".join(str(error).split())
+                continue
             except UserError as error:
                 return error
+            bright |= levels.bright
+            if levels.dark is not None:
+                dark[i] = levels.dark
         pixels = b"".join(images)
-        return _Chunk(len(indices), len(images), _checksum(pixels, skipped), skipped), pixels
+        return _Chunk.of(pixels, len(indices), skipped, dark, bright), pixels
 
 
 def _decode_chunks(
@@ -275,7 +326,7 @@ def _resume_build(part: Path, transform: ImageTransform, total: int) -> list[_Ch
 def _read_chunks(folder: Path, total: int) -> list[_Chunk]:
     """The lines of ``CHUNKS``, up to the first that is incomplete or damaged.
 
-    A line is also damaged if it skips an image of another chunk, or exceeds ``total`` images.
+    A line is also damaged if it names an image of another chunk, or exceeds ``total`` images.
     """
     chunks: list[_Chunk] = []
     begin = 0
@@ -288,16 +339,18 @@ def _read_chunks(folder: Path, total: int) -> list[_Chunk]:
             break
         indices = range(begin, begin + chunk.read)
         begin = indices.stop
-        if begin > total or not all(i in indices for i in chunk.skipped):
+        if begin > total or not all(i in indices for i in (*chunk.skipped, *chunk.dark)):
             break
         chunks.append(chunk)
     return chunks
 
 
-def _checksum(pixels: bytes, skipped: Mapping[int, str]) -> int:
-    """CRC-32 of the decoded images and of the list of skipped ones, which decides the labels."""
-    names = json.dumps(list(skipped.items())) if skipped else ""
-    return zlib.crc32(pixels, zlib.crc32(names.encode()))
+def _checksum(
+    pixels: bytes, skipped: Mapping[int, str], dark: Mapping[int, str], bright: bool
+) -> int:
+    """CRC-32 of the decoded images, and of what decides which images and labels are used."""
+    found = json.dumps([list(skipped.items()), list(dark.items()), bright])
+    return zlib.crc32(pixels, zlib.crc32(found.encode()))
 
 
 def _count_intact(
@@ -311,7 +364,8 @@ def _count_intact(
                 file.seek(size, os.SEEK_CUR)
                 continue
             pixels = file.read(size)
-            if len(pixels) < size or _checksum(pixels, chunk.skipped) != chunk.crc32:
+            crc32 = _checksum(pixels, chunk.skipped, chunk.dark, chunk.bright)
+            if len(pixels) < size or crc32 != chunk.crc32:
                 return number
     return len(chunks)
 

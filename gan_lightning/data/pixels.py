@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,36 @@ DISK_ERRORS = {
 
 class UnreadableImageError(ValueError):
     """The content is not an image, or the image is incomplete or too large."""
+
+
+@dataclass
+class Levels:
+    """What the levels of decoded images of more than 8 bits tell about their white.
+
+    ``bright``: an image reaches a quarter of its range. ``dark``: the reason why white is unknown
+    if no image of the set does.
+    """
+
+    bright: bool = False
+    dark: str | None = None
+
+
+_accepted: ContextVar[Levels | None] = ContextVar("_accepted", default=None)
+
+
+@contextmanager
+def accept_dark() -> Iterator[Levels]:
+    """Within this context, dark images are decoded too, and the levels of images are noted.
+
+    An image is dark if it has more than 8 bits, is not black, and does not reach a quarter of its
+    range. Only the whole set tells whether it shows darkness, or its white is another level.
+    """
+    levels = Levels()
+    token = _accepted.set(levels)
+    try:
+        yield levels
+    finally:
+        _accepted.reset(token)
 
 
 @dataclass(frozen=True)
@@ -75,8 +106,8 @@ def decode(image: Image.Image, background: Colour) -> Tensor:
     Beside the image itself, it takes little more memory than the result.
 
     Raises:
-        UnreadableImageError: the image cannot be decoded, has more than ``MAX_PIXELS``, or its
-            levels do not fit its white.
+        UnreadableImageError: the image cannot be decoded, has more than ``MAX_PIXELS``, exceeds
+            its range, or is dark, outside of ``accept_dark``.
         OSError: the image cannot be read from the disk.
     """
     width, height = image.size
@@ -137,7 +168,7 @@ def _white(image: Image.Image) -> float | None:
 
 
 def _check_levels(image: Image.Image, white: float) -> None:
-    """Raise UnreadableImageError if levels exceed 0 and ``white``, or fill less than a quarter.
+    """Raise UnreadableImageError if levels exceed 0 and ``white``, or if the image is dark.
 
     An image that is black whatever white is passes.
     """
@@ -148,12 +179,19 @@ def _check_levels(image: Image.Image, white: float) -> None:
         ranges.append((float(colours.min()), float(colours.max())))
     low, high = np.min(ranges), np.max(ranges)
     rounding = white / 510
-    if not (-rounding < low and high < white + rounding) or rounding < high < white / 4:
-        unit = 257 if white == UPPER_BITS else 1
-        raise UnreadableImageError(
-            f"levels from {low * unit:g} to {high * unit:g}, where white must be {white * unit}: "
-            "save it with 8 bits"
-        )
+    in_range, dark = -rounding < low and high < white + rounding, rounding < high < white / 4
+    unit = 257 if white == UPPER_BITS else 1
+    reason = (
+        f"levels from {low * unit:g} to {high * unit:g}, where white must be {white * unit}: "
+        "save it with 8 bits"
+    )
+    accepted = _accepted.get()
+    if not in_range or (dark and accepted is None):
+        raise UnreadableImageError(reason)
+    if accepted is not None:
+        accepted.bright |= bool(high >= white / 4)
+        if dark:
+            accepted.dark = reason
 
 
 def _strips(image: Image.Image) -> Iterator[Image.Image]:

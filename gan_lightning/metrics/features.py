@@ -1,4 +1,4 @@
-"""Features of generated images or of files, in the order of the images."""
+"""Features of generated images or of files."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gan_lightning.data.pixels import UnreadableImageError
-from gan_lightning.data.sources import Source
+from gan_lightning.data.pixels import Levels, UnreadableImageError, accept_dark
+from gan_lightning.data.sources import Selection, Source
 from gan_lightning.data.workers import read_ahead
 from gan_lightning.metrics.extractors import Extractor
 from gan_lightning.metrics.scores import Moments
@@ -117,15 +117,12 @@ def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iter
     """The images of a source, decoded by workers; images of one shape in a row form a batch.
 
     A batch takes at most ``BATCH_BYTES``, but holds at least one image. Images that cannot be read
-    are left out, and their index and the reason added to ``skipped``.
+    are left out, and their index and the reason added to ``skipped``. Dark images before the first
+    one that is bright come last: if none is, they cannot be read.
     """
     source.prepare()
     waiting: list[Tensor] = []
-    for i, pixels in enumerate(read_ahead(_DecodedImages(source), per_worker=64)):
-        if isinstance(pixels, str):
-            skipped[i] = pixels
-            continue
-        image = torch.from_numpy(pixels)
+    for image in _readable_images(source, skipped):
         full = len(waiting) >= min(batch_size, BATCH_BYTES // image.nbytes)
         if waiting and (full or waiting[0].shape != image.shape):
             yield torch.stack(waiting)
@@ -135,8 +132,35 @@ def batches_of(source: Source, batch_size: int, skipped: dict[int, str]) -> Iter
         yield torch.stack(waiting)
 
 
-class _DecodedImages(Dataset[np.ndarray | str | UserError]):
-    """Decoded images, or the reason why one image, or the source, cannot be read."""
+def _readable_images(source: Source, skipped: dict[int, str]) -> Iterator[Tensor]:
+    bright, dark = False, []
+    for i, item in enumerate(_decode(source)):
+        if isinstance(item, str):
+            skipped[i] = item
+            continue
+        pixels, levels = item
+        bright |= levels.bright
+        if levels.dark is None or bright:
+            yield torch.from_numpy(pixels)
+        else:
+            skipped[i] = levels.dark
+            dark.append(i)
+    if not bright or not dark:
+        return
+    for i, item in zip(dark, _decode(Selection(source, dark, None)), strict=True):
+        if isinstance(item, str):
+            skipped[i] = item
+        else:
+            del skipped[i]
+            yield torch.from_numpy(item[0])
+
+
+def _decode(source: Source) -> Iterator[tuple[np.ndarray, Levels] | str]:
+    return read_ahead(_DecodedImages(source), per_worker=64)
+
+
+class _DecodedImages(Dataset[tuple[np.ndarray, Levels] | str | UserError]):
+    """Decoded images and their levels, or why one image, or the source, cannot be read."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -144,9 +168,10 @@ class _DecodedImages(Dataset[np.ndarray | str | UserError]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, i: int) -> np.ndarray | str | UserError:
+    def __getitem__(self, i: int) -> tuple[np.ndarray, Levels] | str | UserError:
         try:
-            return self.source[i].numpy()
+            with accept_dark() as levels:
+                return self.source[i].numpy(), levels
         except UnreadableImageError as error:
             return str(error)
         except UserError as error:

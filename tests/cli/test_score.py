@@ -14,6 +14,8 @@ from PIL import Image
 from torchvision import models
 
 from gan_lightning.cli.program import main
+from gan_lightning.data import workers as workers_module
+from gan_lightning.data.workers import read_ahead
 from gan_lightning.metrics import features
 from gan_lightning.metrics.classifier import Classifier, Description, save_classifier
 
@@ -228,6 +230,80 @@ def test_images_whose_white_is_unknown_are_not_scored(capsys, folders, classifie
     captured = capsys.readouterr()
     assert "1 of 41 images cannot be read: 0003.tif (levels from 0 to 255, where" in captured.err
     assert "40 generated images against 60 real ones" in captured.out
+
+
+@pytest.fixture
+def grey_folders(tmp_path):
+    """Two folders of grey images, and a classifier of these."""
+    torch.manual_seed(0)
+    path = tmp_path / "grey.pt"
+    save_classifier(Classifier(1, 5).eval(), Description("grey", (1, 16, 16), 5, 0.5, {}), path)
+    folders = [tmp_path / "real", tmp_path / "fake"]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        for i in range(20):
+            picture(16, 16, 1000 * seed + i).convert("L").save(folder / f"{i:04}.png")
+    return *folders, path
+
+
+def save_ramp(folder, name, high):
+    """Save an image of floats from 0 to ``high``, or the same with 8 bits."""
+    levels = np.linspace(0, high, 256, dtype=np.float32).reshape(16, 16)
+    if name.endswith("png"):
+        levels = (levels * 255).round().astype(np.uint8)
+    Image.fromarray(levels).save(folder / name)
+
+
+@pytest.fixture(params=[0, 2])
+def workers(request, monkeypatch):
+    monkeypatch.setattr(features, "read_ahead", lambda items, per_worker: read_ahead(items, 8))
+    monkeypatch.setattr(workers_module, "WORKERS", request.param)
+
+
+@pytest.mark.parametrize("bright", ["0000.tif", "0010.tif", "0030.tif"])
+@pytest.mark.usefixtures("workers")
+def test_dark_images_are_scored_if_one_of_their_folder_is_bright(
+    capsys, score, grey_folders, bright
+):
+    fake = grey_folders[1]
+    for name, high in {bright: 1, "0003.tif": 0.2, "0015.tif": 0.1}.items():
+        save_ramp(fake, name, high)
+    main(["score", *map(str, arguments(*grey_folders))])
+    captured = capsys.readouterr()
+    assert "23 generated images against 20 real ones" in captured.out
+    assert "cannot be read" not in captured.err
+    # Draws of images, as of kd, depend on their order.
+    options = *arguments(*grey_folders), "--metrics", "fd", "precision", "recall", "coverage"
+    found = score(*options)
+    for path in list(fake.glob("*.tif")):
+        save_ramp(fake, f"{path.stem}_8.png", {"0003": 0.2, "0015": 0.1}.get(path.stem, 1))
+        path.unlink()
+    assert score(*options) == pytest.approx(found, rel=1e-4)
+
+
+@pytest.mark.usefixtures("workers")
+def test_dark_images_are_not_scored_if_none_of_their_folder_is_bright(capsys, score, grey_folders):
+    real, fake, _ = grey_folders
+    (fake / "0004.png").write_bytes(b"no image")
+    save_ramp(real, "0000.tif", 1)  # in the other folder
+    without = score(*arguments(*grey_folders))
+    for i in (3, 4, 18):
+        save_ramp(fake, f"{i:04}.tif", 0.2)
+    capsys.readouterr()
+    main(["score", *map(str, arguments(*grey_folders))])
+    captured = capsys.readouterr()
+    assert "4 of 23 images cannot be read: 0003.tif (levels from 0 to 0.2, where" in captured.err
+    assert "19 generated images against 21 real ones" in captured.out
+    assert score(*arguments(*grey_folders)) == without
+
+
+def test_a_folder_of_dark_images_is_refused(capsys, folders, classifier):
+    for path in list(folders[1].iterdir()):
+        save_ramp(folders[1], f"{path.stem}.tif", 0.2)
+        path.unlink()
+    options = *arguments(*folders, classifier), "--metrics", "is"
+    line = error_line(capsys, *options)
+    assert "40 of 40 images cannot be read: 0000.tif (levels from 0 to 0.2, where" in line
 
 
 def test_scores_do_not_depend_on_how_many_images_fit_into_memory(

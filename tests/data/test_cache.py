@@ -9,9 +9,11 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from formats import encoded, picture
+from PIL import Image
 
 from gan_lightning import data as data_modules
 from gan_lightning.data import cache as cache_module
@@ -59,6 +61,17 @@ def damage(images, *indices):
     for i in indices:
         (images / files[i]).write_bytes(b"no image")
     return [files[i] for i in indices]
+
+
+RAMP = np.linspace(0, 1, 64).reshape(8, 8)
+
+
+def deepen(images, *indices, high=4095):
+    """Replace images with ramps of 16 bits up to ``high``."""
+    files = FolderSource(images).files
+    ramp = Image.fromarray((RAMP * high).astype(np.uint16))
+    for i in indices:
+        (images / files[i]).write_bytes(encoded(ramp, "PNG"))
 
 
 def folder_of(parent):
@@ -145,6 +158,111 @@ def test_only_unreadable_files_raise_an_error_and_leave_no_cache(images, parent)
     with pytest.raises(WrongFileError, match=message):
         opened(images, parent)
     assert [path for path in parent.iterdir() if path.is_dir()] == []
+
+
+# Dark images
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("bright", [0, 9, 19])
+def test_dark_images_are_used_if_one_of_their_set_is_bright(
+    images, parent, monkeypatch, workers, bright
+):
+    monkeypatch.setattr(workers_module, "WORKERS", workers)
+    dark = {2: 4095, 3: 10000, 10: 16000}
+    for i, high in dark.items():
+        deepen(images, i, high=high)
+    deepen(images, bright, high=16384)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache = opened(images, parent, strict=True)
+    assert torch.equal(
+        cache.images[[i for i in range(COUNT) if i not in dark]], expected(images, without=dark)
+    )
+    for i, high in dark.items():
+        levels = ((RAMP * high).astype(np.uint16) / 257).round()
+        assert cache.images[i].tolist() == [levels.tolist()] * 3
+    assert (len(cache.labels), cache.skipped) == (COUNT, {})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_dark_images_are_unreadable_if_none_of_their_set_is_bright(
+    images, parent, monkeypatch, no_decoding, workers
+):
+    monkeypatch.setattr(workers_module, "WORKERS", workers)
+    deepen(images, 4, high=0)  # black is black
+    deepen(images, 1, 8, 9, 10, 11)
+    damage(images, *range(12, 16))
+    levels = "levels from 0 to 4095, where white must be 65535: save it with 8 bits"
+    message = rf"9 of 20 images cannot be read: class0/001.png \({levels}\), and 8 more; skipped"
+    with pytest.warns(UserWarning, match=message):
+        cache = opened(images, parent)
+    assert torch.equal(cache.images, expected(images, without=(1, *range(8, 16))))
+    assert cache.labels.tolist() == [0] * 7 + [1] * 4
+    damaged = dict.fromkeys(range(12, 16), "not an image")
+    assert cache.skipped == dict.fromkeys((1, 8, 9, 10, 11), levels) | damaged
+    no_decoding()
+    with pytest.raises(WrongFileError, match=rf"^class0/001.png cannot be read \({levels}\), and"):
+        opened(images, parent, strict=True)
+
+
+def test_a_set_of_dark_images_is_refused(images, parent):
+    deepen(images, *range(COUNT))
+    message = r"none of the 20 images can be read: the first is class0/000.png \(levels from 0 to"
+    with pytest.raises(WrongFileError, match=message):
+        opened(images, parent)
+    assert [path for path in parent.iterdir() if path.is_dir()] == []
+
+
+class _Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("bright", [False, True])
+@pytest.mark.parametrize(
+    ("owner", "name", "calls"),
+    [
+        (cache_module._Chunk, "of", 3),
+        (cache_module._Chunk, "of", 8),  # while the files lose their dark images
+        (os, "fsync", 2),
+        (os, "fsync", 3),  # when the images lost them, and the journal did not
+        (os, "fsync", 4),
+    ],
+)
+def test_a_build_that_is_stopped_judges_dark_images_like_one_that_is_not(
+    images, parent, monkeypatch, owner, name, calls, bright
+):
+    monkeypatch.setattr(workers_module, "WORKERS", 0)
+    deepen(images, 1, 4, 5, 12, 18)
+    if bright:
+        deepen(images, 2, high=65535)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        opened(images, parent)
+        whole = folder_of(parent)
+        true = contents(whole)
+        shutil.rmtree(whole)
+        call, called = getattr(owner, name), []
+
+        def stop(*args):
+            called.append(args)
+            if len(called) == calls:
+                raise _Stopped
+            return call(*args)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, stop)
+            try:
+                opened(images, parent)
+            except _Stopped:
+                assert folder_of(parent).suffix == ".part"
+            else:
+                assert bright  # there is nothing to lose
+        if calls == 4 and not bright:
+            journal = folder_of(parent) / CHUNKS
+            os.truncate(journal, journal.stat().st_size - 50)
+        opened(images, parent)
+    assert contents(folder_of(parent)) == true
 
 
 # Faults
@@ -536,7 +654,7 @@ def test_the_journal_describes_the_contents_of_the_file(images, parent):
         opened(images, parent)
     folder = folder_of(parent)
     lines = [json.loads(line) for line in (folder / CHUNKS).read_text().splitlines()]
-    assert [(read, saved) for read, saved, _, _ in lines] == [
+    assert [(read, saved) for read, saved, *_ in lines] == [
         (4, 4),
         (4, 3),
         (4, 4),

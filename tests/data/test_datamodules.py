@@ -854,18 +854,27 @@ def test_transparent_images_show_the_background(make, tmp_path):
     assert on_blue.load("train")[0][0, :, 0, 0].tolist() == [0, 0, 255]
 
 
+def save_ramps(folder, *highest):
+    """``a.png``, ``b.png``, ...: images of 16 bits, from black to these levels."""
+    ramps = [np.linspace(0, high, 64).reshape(8, 8).astype(np.uint16) for high in highest]
+    for name, ramp in zip("abc", ramps, strict=False):
+        Image.fromarray(ramp).save(folder / f"{name}.png")
+    options = {"data_dir": folder, "size": 8, "channels": 1, "cache_dir": folder / "cache"}
+    return options, torch.from_numpy(np.stack([(ramp / 257).round() for ramp in ramps])).byte()
+
+
 def test_images_whose_white_is_unknown_are_counted_and_refused_by_strict(tmp_path):
-    levels = np.linspace(0, 65535, 64).reshape(8, 8)
-    for name, white in {"a": 65535, "b": 4095}.items():
-        image = Image.fromarray((levels * white / 65535).astype(np.uint16))
-        image.save(tmp_path / f"{name}.png")
-    options = {"data_dir": tmp_path, "size": 8, "channels": 1, "cache_dir": tmp_path / "cache"}
+    options, x = save_ramps(tmp_path, 0, 4095)
     message = r"b.png \(levels from 0 to 4095, where white must be 65535: save it with 8 bits\)"
     with pytest.warns(UserWarning, match=rf"1 of 2 images cannot be read: {message}"):
-        x, _ = ImageFolder(**options).load("train")
-    assert torch.equal(x.flatten(), torch.from_numpy((levels / 257).round().flatten()).byte())
+        assert torch.equal(ImageFolder(**options).load("train")[0][:, 0], x[:1])
     with pytest.raises(WrongFileError, match=r"b.png cannot be read .*--data.strict is true"):
         ImageFolder(**options, strict=True).load("train")
+
+
+def test_dark_images_of_a_set_whose_white_is_known_are_images(tmp_path):
+    options, x = save_ramps(tmp_path, 4095, 65535, 10000)
+    assert torch.equal(ImageFolder(**options, strict=True).load("train")[0][:, 0], x)
 
 
 def test_an_invalid_background_is_rejected(make):

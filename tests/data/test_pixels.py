@@ -11,7 +11,7 @@ from formats import encoded, picture
 from PIL import Image
 
 from gan_lightning.data import pixels
-from gan_lightning.data.pixels import ImageTransform, UnreadableImageError, decode
+from gan_lightning.data.pixels import ImageTransform, UnreadableImageError, accept_dark, decode
 from gan_lightning.data.sources import open_image
 
 WHITE = (255, 255, 255)
@@ -125,6 +125,51 @@ def test_levels_whose_white_is_unknown_are_refused(image, message):
     content = image.getvalue() if isinstance(image, io.BytesIO) else encoded(image, "TIFF")
     with pytest.raises(UnreadableImageError, match=f"^levels from .*{message}"):
         decode(open_image(io.BytesIO(content)), WHITE)
+
+
+DARK = {
+    "floats": (floats(0, 0.1, 0.2), [0, 26, 51], "0 to 0.2,"),
+    "16 bits": (grey16([[0, 4000, 16000]]), [0, 16, 62], "0 to 16000,"),
+    "colours": (png_of_16_bits(np.array([[[0] * 3, [9999] * 3]])), [0, 39], "0 to 10023,"),
+}
+
+
+@pytest.mark.parametrize(("image", "levels", "message"), DARK.values(), ids=DARK)
+def test_a_dark_image_is_decoded_where_its_set_is_judged(image, levels, message):
+    content = image.getvalue() if isinstance(image, io.BytesIO) else encoded(image, "TIFF")
+    with accept_dark() as noted:
+        x = decode(open_image(io.BytesIO(content)), WHITE)
+    assert x[0].tolist() == [levels]
+    assert not noted.bright
+    assert message in noted.dark
+    with pytest.raises(UnreadableImageError, match=message):
+        decode(open_image(io.BytesIO(content)), WHITE)
+
+
+@pytest.mark.parametrize(
+    ("image", "bright"),
+    [
+        (floats(0, 0.25), True),
+        (grey16([[0, 16384]]), True),
+        (colours16(16384, 4), True),
+        (floats(0, 0), False),
+        (grey16([[0, 0]]), False),
+        (picture(4, 4), False),
+        (Image.new("L", (4, 4), 9), False),
+    ],
+)
+def test_a_quarter_of_the_range_of_more_than_8_bits_is_noted(image, bright):
+    content = image.getvalue() if isinstance(image, io.BytesIO) else encoded(image, "TIFF")
+    with accept_dark() as noted:
+        decode(open_image(io.BytesIO(content)), WHITE)
+    assert (noted.bright, noted.dark) == (bright, None)
+
+
+@pytest.mark.parametrize("image", [floats(0, 2), floats(-1, 0.1), grey16([[0, 70000]], "I")])
+def test_levels_out_of_range_are_refused_whatever_the_set_is(image):
+    with accept_dark() as noted, pytest.raises(UnreadableImageError, match=r"^levels from"):
+        decode(reopened(image, "TIFF"), WHITE)
+    assert (noted.bright, noted.dark) == (False, None)
 
 
 @pytest.mark.parametrize("image", [floats(0, 0), grey16([[0, 0]]), grey16([[0, 0]], "I")])

@@ -336,13 +336,13 @@ def test_a_cache_returns_the_right_pictures_or_is_rebuilt(fuzz, cached, tmp_path
         (
             half,
             b"",
-            b"[99, 0, 0, [" + b", ".join(b'[%d, ""]' % i for i in range(99)) + b"]]\n",
+            b"[99, 0, 0, [" + b", ".join(b'[%d, ""]' % i for i in range(99)) + b"], [], false]\n",
             MISSING,
         ),
         (
             not half,
             b"",
-            b'[1, 0, 0, [[0, ""]]]\n',
+            b'[1, 0, 0, [[0, ""]], [], false]\n',
             b'{"version": %d, "images": 0, "chunks": 1}' % VERSION,
         ),
         # Longer than when it was written: the next lines would be written into the middle of it.
@@ -350,6 +350,9 @@ def test_a_cache_returns_the_right_pictures_or_is_rebuilt(fuzz, cached, tmp_path
         # One bit has changed: another picture is skipped, so the labels belong to other pictures.
         (not half, pixels, last, meta),
         (half, pixels, last, MISSING),
+        # A picture that is not dark, which would be skipped.
+        (half, pixels, files[CHUNKS].replace(b"[], false]", b'[[0, ""]], false]', 1), MISSING),
+        (half, pixels, files[CHUNKS].replace(b"[], false]", b"[], [0]]", 1), MISSING),
         (not half, pixels, b"[" * DEEP + b"\n", meta),
         (not half, pixels, files[CHUNKS], b"[" * DEEP),
     ]
