@@ -72,7 +72,8 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         one_of(get_args(Placement), placement=self.placement)
         at_least(0, predict_samples=self.predict_samples)
         self._predicted_classes()
-        self._seed = 0
+        self._seed: int | None = 0
+        self._training: Loader | None = None
         self._splits: dict[Split, tuple[Tensor, Tensor | None, bool]] = {}
 
     @abstractmethod
@@ -122,7 +123,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         Raises:
             TooFewSamplesError: the training samples of a fit do not fill one batch.
         """
-        self._seed = torch.initial_seed()
+        self._seed, self._training = torch.initial_seed(), None
         if self.trainer:
             self._seed = self.trainer.strategy.broadcast(self._seed)
             if stage == "fit":
@@ -132,13 +133,17 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         """Shuffled training samples, with the samples of ``n_critic`` updates in each batch."""
         model = self.trainer.lightning_module if self.trainer else None
         n_critic = getattr(model, "n_critic", 1)
-        return self._loader(
+        if self._training is not None:
+            # Loaders are made anew: the last one has the seed of a checkpoint that was loaded.
+            self._seed = self._training.seed
+        self._training = self._loader(
             "train",
             n_critic * self.batch_size,
             seed=self._seed,
             flip=self.flip,
             repeat=getattr(self.trainer, "overfit_batches", 0) > 0,
         )
+        return self._training
 
     def val_dataloader(self) -> Loader:
         """The training samples in order."""

@@ -47,8 +47,8 @@ class Seen(pl.Callback):
             trainer.save_checkpoint(self.folder / f"{trainer.global_step}.ckpt")
 
 
-def run(flags, placement, *callbacks, ckpt_path=None, max_steps=UPDATES):
-    pl.seed_everything(0)
+def run(flags, placement, *callbacks, ckpt_path=None, max_steps=UPDATES, seed=0):
+    pl.seed_everything(seed)
     model = tiny("dcgan", IMAGE)
     saves = any(isinstance(each, ModelCheckpoint) for each in callbacks)
     arguments = {**SILENT, "enable_checkpointing": saves, **flags}
@@ -73,6 +73,16 @@ def test_a_resumed_fit_has_the_same_batches(name, placement, tmp_path):
         resumed = run(flags, placement, rest, ckpt_path=tmp_path / f"{step}.ckpt")
         assert differences(rest.batches, whole.batches[step:]) == [], step
         assert differences(resumed, ended) == [], step
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_resumed_fit_keeps_its_order_of_data_in_a_process_of_another_seed(name, tmp_path):
+    flags, _ = FLAGS[name]
+    whole, rest = Seen(tmp_path, after=[4]), Seen()
+    ended = run(flags, "device", whole)
+    resumed = run(flags, "device", rest, ckpt_path=tmp_path / "4.ckpt", seed=5)
+    assert differences(rest.batches, whole.batches[4:]) == []
+    assert differences(resumed, ended) == []
 
 
 @pytest.mark.parametrize("name", FLAGS)
