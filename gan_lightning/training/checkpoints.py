@@ -172,7 +172,8 @@ def check_fits(
     """Check that a checkpoint can be loaded into a model or, where ``resumed``, trained on.
 
     Raises:
-        WrongFileError: it is of another technique or other networks, or holds weights alone.
+        WrongFileError: it is of another technique or other networks, holds weights alone, or has no
+            learning rate schedules.
     """
     ours = type(model).__qualname__.rpartition(".")[2]
     # A class may have moved to another file.
@@ -184,6 +185,8 @@ def check_fits(
     state = checkpoint.get("optimizer_states"), "fit_loop" in checkpoint.get("loops", {})
     if resumed and not (all(state) and "callbacks" in checkpoint):
         raise WrongFileError("the checkpoint holds weights alone: a fit cannot resume from it")
+    if resumed and "lr_schedulers" not in checkpoint:
+        raise WrongFileError("the checkpoint has no lr_schedulers: a fit cannot resume from it")
 
 
 def check_networks(

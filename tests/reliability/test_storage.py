@@ -234,6 +234,7 @@ def test_a_checkpoint_of_another_model_is_rejected(answer, trained, given, words
             "was written by gan_lightning 9.1, which this version cannot read: upgrade it",
         ),
         (lambda c: c.pop("optimizer_states"), "holds weights alone: a fit cannot resume from it"),
+        (lambda c: c.pop("lr_schedulers"), "has no lr_schedulers: a fit cannot resume from it"),
         (lambda c: c.pop("state_dict"), "is not a checkpoint of a run"),
         (
             lambda c: c["state_dict"].pop("critic.features.net.0.weight"),
