@@ -16,9 +16,9 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
 from gan_lightning.trainer import CHOSEN_BY_LIGHTNING
-from gan_lightning.training.changes import global_seed
 from gan_lightning.training.checkpoints import beside
 from gan_lightning.training.paths import run_dir
+from gan_lightning.training.seeds import global_seed
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import whole_file
 

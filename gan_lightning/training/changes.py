@@ -5,26 +5,36 @@ checkpoint, and is replaced here. A few would make the rest of the run another e
 refused.
 """
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from gan_lightning.training.checkpoints import NETWORK_ARGUMENTS, as_tuple
+from gan_lightning.training.seeds import global_seed
 from gan_lightning.utils.errors import WrongFileError
 
 #: The key of a checkpoint under which ``describe_fit`` is saved.
 FIT = "fit"
 #: What decides which samples an update gets. The shapes of networks are compared elsewhere.
 FIXED = ("n_critic", "data.batch_size")
-#: Where ``seed_everything`` of Lightning keeps its seed.
-SEED_VARIABLE = "PL_GLOBAL_SEED"
+#: What changes no result: how something is computed, and where samples are.
+WITHOUT_EFFECT = (
+    "compile",
+    "cuda_graph",
+    "channels_last",
+    "data.path",
+    "data.placement",
+    "data.predict_samples",
+    "data.strict",
+)
+#: What no optimiser and no schedule holds, whatever the technique.
+IN_NO_OPTIMIZER = (*NETWORK_ARGUMENTS, "generator_batch", "dequantize")
 #: Hyperparameters of which None means a number that the network's family chooses.
 CHOSEN = ("generator_width", "critic_width")
 #: By name: what the checkpoint has, and what the model or the data has.
@@ -34,7 +44,7 @@ Options = list[list[dict[str, Any]]]
 
 
 def describe_fit(trainer: pl.Trainer, optimizers: Options) -> dict[str, Any]:
-    """What a checkpoint says of the fit that writes it, beside the model's hyperparameters."""
+    """What checkpoints say of a fit that starts, beside the model's hyperparameters."""
     return {
         "optimizers": optimizers,
         "data": data_options(trainer.datamodule),  # type: ignore[attr-defined]
@@ -43,25 +53,8 @@ def describe_fit(trainer: pl.Trainer, optimizers: Options) -> dict[str, Any]:
     }
 
 
-def global_seed() -> int | None:
-    """The seed that ``seed_everything`` was given last; None if it was not called."""
-    seed = os.environ.get(SEED_VARIABLE, "")
-    return int(seed) if seed.isdigit() else None
-
-
-def keep_seed(checkpoint: Mapping[str, Any]) -> None:
-    """Let the seed of a checkpoint's run stand for this process, where it was given another.
-
-    The random states and the order of the data come from the checkpoint.
-    """
-    there, here = checkpoint.get(FIT, {}).get("seed"), global_seed()
-    if isinstance(there, int) and there >= 0 and here is not None and there != here:
-        rank_zero_info(f"the fit keeps its seed_everything {there}: {here} is not used")
-        os.environ[SEED_VARIABLE] = str(there)
-
-
 def data_options(data: object) -> dict[str, Any]:
-    """The class and the options of a data module that decide on its samples: no paths."""
+    """The class and the plain options of a data module."""
     if not isinstance(data, pl.LightningDataModule):
         return {}
     names = ["batch_size"]
@@ -76,7 +69,8 @@ def changes(
 ) -> Changes:
     """The hyperparameters, and options of the data, that differ from the checkpoint's.
 
-    A name that only one of them has, as one of another version may, is no difference.
+    A name that only one of them has, as one of another version may, is no difference, and nor is
+    an option without effect on results.
     """
     fit, ours = checkpoint.get(FIT, {}), data_options(data)
     theirs = fit.get("data") if isinstance(fit.get("data"), dict) else {}
@@ -85,12 +79,12 @@ def changes(
     match found.get("data.batch_size"), fit.get("devices"):
         case (int(there), int(here)), int(before) if there * before == here * devices:
             del found["data.batch_size"]  # divided among another number of devices
-    return found
+    return {name: pair for name, pair in found.items() if name not in WITHOUT_EFFECT}
 
 
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Changes:
     found = {
-        name: (_as_tuple(theirs[name]), _as_tuple(ours[name]))
+        name: (as_tuple(theirs[name]), as_tuple(ours[name]))
         for name in ours
         if name in theirs and not name.startswith("_")
     }
@@ -148,15 +142,17 @@ def apply_changes(
     between the two that optimisers were made with: what has lowered it meanwhile stays.
 
     Raises:
-        WrongFileError: the checkpoint does not say what its optimisers were made with.
+        WrongFileError: the checkpoint does not say what its optimisers were made with, and they or
+            the schedules may hold what has changed.
     """
     before, now = checkpoint.get(FIT, {}).get("optimizers"), options_of(optimizers)
-    if before is not None and not _is_alike(before, now):
+    if before is not None and not _have_as_many_groups(before, now):
         raise WrongFileError("the checkpoint's fit had other optimizers than the model's")
-    if before is None and found:
+    held = {name: pair for name, pair in found.items() if name not in IN_NO_OPTIMIZER}
+    if before is None and held:
         raise WrongFileError(
-            "the checkpoint is of an earlier version, from which a fit can resume with its own "
-            f"hyperparameters only: {listed(found)}"
+            "the checkpoint is of an earlier version, which does not say what its optimizers were "
+            f"made with: a fit cannot resume from it with {listed(held)}"
         )
     if before is None or (before == now and not found):
         return
@@ -207,8 +203,8 @@ def _repeat(checkpoint: dict[str, Any], schedules: Sequence[LRScheduler]) -> lis
     return repeated
 
 
-def _is_alike(before: Any, now: Options) -> bool:  # noqa: ANN401
-    """Whether what a checkpoint says can be compared: as many groups, each with a rate."""
+def _have_as_many_groups(before: Any, now: Options) -> bool:  # noqa: ANN401
+    """Whether a checkpoint says the options of as many groups, each with a rate."""
     if not isinstance(before, list) or len(before) != len(now):
         return False
     return all(
@@ -220,10 +216,6 @@ def _is_alike(before: Any, now: Options) -> bool:  # noqa: ANN401
         )
         for theirs, ours in zip(before, now, strict=True)
     )
-
-
-def _as_tuple(value: Any) -> Any:  # noqa: ANN401
-    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
 
 
 def _is_plain(value: object) -> bool:

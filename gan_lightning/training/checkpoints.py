@@ -206,7 +206,7 @@ def check_networks(
     given = checkpoint.get("hyper_parameters", {})
     differing = []
     for name in NETWORK_ARGUMENTS:
-        there, here = _plain(given.get(name)), _plain(getattr(model, name, None))
+        there, here = as_tuple(given.get(name)), as_tuple(getattr(model, name, None))
         if there is not None and hasattr(model, name) and there != here:
             differing.append(f"{name} {there}, not {here}")
     there, here = _shape(theirs, wrong[0]), _shape(ours, wrong[0])
@@ -275,9 +275,10 @@ def beside(path: Path) -> str:
     return f"; the newest beside it is {newest}" if newest else ""
 
 
+def as_tuple(value: Any) -> Any:  # noqa: ANN401
+    """A list of a file or of a command line as the tuple that it stands for, at any depth."""
+    return tuple(map(as_tuple, value)) if isinstance(value, list | tuple) else value
+
+
 def _shape(state: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
     return tuple(getattr(state[name], "shape", ())) if name in state else None
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    return tuple(value) if isinstance(value, list) else value

@@ -66,6 +66,8 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.finite_checks: FiniteChecks | None = None
+        #: What ``ExactResume`` keeps of a fit for checkpoints that are saved after it.
+        self.last_fit: dict[str, Any] = {}
         self._iteration: Iteration | None = None
         self._loaded_updates = 0
         self._looked_at: set[object] = set()

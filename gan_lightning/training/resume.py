@@ -14,11 +14,9 @@ from torch.distributed import all_gather_object, get_world_size
 from gan_lightning.training.changes import (
     FIT,
     Changes,
-    Options,
     apply_changes,
     changes,
     describe_fit,
-    keep_seed,
     listed,
     options_of,
     refuse_other_data,
@@ -31,9 +29,12 @@ from gan_lightning.training.saved_states import (
     check_progress,
     check_schedules,
 )
+from gan_lightning.training.seeds import keep_seed
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.ranks import several_ranks
 
+#: What is kept of a fit when it ends, beside ``FIT``: its random state, and that of its loaders.
+RNG, LOADERS = "rng", "loaders"
 #: The state of a rank's random generators, by their kind; loads without pickle.
 RNGState = dict[str, Any]
 
@@ -58,14 +59,19 @@ class ExactResume(pl.Callback):
         self._rng_states: list[RNGState] | None = None
         self._validated: dict[str, int] | None = None
         self._checkpoint: dict[str, Any] | None = None
-        self._made: Options = []
+        self._found: Changes = {}
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the random states, and save optimisers as those of a plain iteration."""
-        checkpoint["rng_states"] = gather_rng_states()
-        checkpoint[FIT] = describe_fit(trainer, self._made)
+        fit, random_state = _last_fit(pl_module), rng_state()
+        if FIT in fit:
+            checkpoint[FIT] = fit[FIT]
+        if trainer.state.fn != TrainerFn.FITTING and RNG in fit:
+            random_state = fit[RNG]
+            checkpoint["loops"]["fit_loop"]["state_dict"] = fit[LOADERS]
+        checkpoint["rng_states"] = gather_rng_states(random_state)
         if getattr(pl_module, "cuda_graph", False):
             uncaptured(checkpoint["optimizer_states"], checkpoint["lr_schedulers"])
 
@@ -75,7 +81,9 @@ class ExactResume(pl.Callback):
         """Keep the random states until training starts, and correct the counters."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        refuse_other_data(_changes(checkpoint, trainer, pl_module))
+        data: object = trainer.datamodule  # type: ignore[attr-defined]
+        self._found = changes(checkpoint, pl_module, data, trainer.world_size)
+        refuse_other_data(self._found)
         self._checkpoint = checkpoint
         self._rng_states = checkpoint.get("rng_states")
         with isolate_rng():  # whether they can be restored, before anything is written
@@ -88,17 +96,29 @@ class ExactResume(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare what is going to be loaded with optimisers and schedules, and apply changes."""
-        self._made = options_of(trainer.optimizers)
+        made = options_of(trainer.optimizers)
         checkpoint, self._checkpoint = self._checkpoint, None
-        if checkpoint is None:
-            return
-        optimizers, schedules = trainer.optimizers, trainer.lr_scheduler_configs
-        found = _changes(checkpoint, trainer, pl_module)
+        if checkpoint is not None:
+            self._check_and_apply(checkpoint, trainer)
+        # On the module, since the next command on this trainer replaces this callback.
+        kept = _last_fit(pl_module)
+        kept.clear()
+        kept[FIT] = describe_fit(trainer, made)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep what the next command on this trainer moves or drops."""
+        state = trainer.fit_loop.state_dict()["state_dict"]
+        _last_fit(pl_module).update({RNG: rng_state(), LOADERS: state})
+
+    def _check_and_apply(self, checkpoint: dict[str, Any], trainer: pl.Trainer) -> None:
+        """Have optimisers and schedules load what is right for this fit, and say what is not."""
+        found, optimizers = self._found, trainer.optimizers
+        schedules = [each.scheduler for each in trainer.lr_scheduler_configs]
         check_options(checkpoint["optimizer_states"], optimizers)
-        apply_changes(checkpoint, found, optimizers, [each.scheduler for each in schedules])
+        apply_changes(checkpoint, found, optimizers, schedules)
         check_optimizers(checkpoint["optimizer_states"], optimizers)
-        check_schedules(checkpoint["lr_schedulers"], [each.scheduler for each in schedules])
-        keep_seed(checkpoint)
+        check_schedules(checkpoint["lr_schedulers"], schedules)
+        keep_seed(checkpoint.get(FIT, {}).get("seed"))
         if found:
             rank_zero_info(f"the fit resumes with {listed(found)}")
         if len(self._rng_states or ()) != trainer.world_size:
@@ -124,10 +144,6 @@ class ExactResume(pl.Callback):
             restore_rng_state(self._rng_states[rank])
         elif world_size > 1:
             torch.manual_seed(torch.initial_seed() + rank)
-
-
-def _changes(checkpoint: dict[str, Any], trainer: pl.Trainer, model: pl.LightningModule) -> Changes:
-    return changes(checkpoint, model, trainer.datamodule, trainer.world_size)  # type: ignore[attr-defined]
 
 
 def rewind_to_batch_end(fit_loop: dict[str, Any]) -> None:
@@ -165,13 +181,25 @@ def repeat_validation(fit_loop: dict[str, Any]) -> dict[str, int]:
     return before
 
 
-def gather_rng_states() -> list[RNGState]:
-    """The random state of every rank, in the order of ranks: torch's, Python's and NumPy's."""
+def _last_fit(model: pl.LightningModule) -> dict[str, Any]:
+    """What is kept of a model's last fit."""
+    kept: dict[str, Any] = model.last_fit  # type: ignore[assignment]
+    return kept
+
+
+def rng_state() -> RNGState:
+    """The random state of this rank: torch's, Python's and NumPy's."""
     numpys = np.random.get_state(legacy=False)  # noqa: NPY002  (a user's own code may draw from it)
     numpys["state"]["key"] = torch.from_numpy(numpys["state"]["key"].astype(np.int64))
     state = {"cpu": torch.get_rng_state(), "python": random.getstate(), "numpy": numpys}
     if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def gather_rng_states(state: RNGState | None = None) -> list[RNGState]:
+    """The random states of all ranks, in their order; each may give one in place of its present."""
+    state = state or rng_state()
     if not several_ranks():
         return [state]
     states: list[RNGState] = [{} for _ in range(get_world_size())]
@@ -180,7 +208,7 @@ def gather_rng_states() -> list[RNGState]:
 
 
 def restore_rng_state(state: RNGState) -> None:
-    """Set this rank's generators to a state that ``gather_rng_states`` returned.
+    """Set this rank's generators to a state that ``rng_state`` returned.
 
     Raises:
         WrongFileError: it is something else.

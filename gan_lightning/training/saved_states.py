@@ -99,7 +99,9 @@ def check_options(saved: Sequence[Any], optimizers: Sequence[Optimizer]) -> None
         for theirs, ours in zip(groups, optimizer.param_groups, strict=True):
             for name in ours.keys() - {"params"}:
                 given = theirs.setdefault(name, ours[name])
-                if not _is_alike(given, ours[name]) or (name == "lr" and not 0 <= given < math.inf):
+                if not _are_of_one_kind(given, ours[name]) or (
+                    name == "lr" and not 0 <= given < math.inf
+                ):
                     raise WrongFileError(
                         f"the checkpoint's optimizer_states[{i}] have {name} {given!r}, which is "
                         f"not {kind_of(ours[name])}{' of 0 or above' * (name == 'lr')}"
@@ -180,7 +182,9 @@ def check_schedules(saved: Sequence[Any], schedules: Sequence[LRScheduler]) -> N
             if name not in state and name.startswith("_"):
                 continue  # a private name of another version of torch
             given = state.get(name)
-            if not _is_alike(given, value) or (name == "last_epoch" and cast("int", given) < 0):
+            if not _are_of_one_kind(given, value) or (
+                name == "last_epoch" and cast("int", given) < 0
+            ):
                 raise WrongFileError(
                     f"the checkpoint's {where} has {name} {given!r}, which is not {kind_of(value)}"
                 )
@@ -194,7 +198,7 @@ def _fits(given: object, expected: object, shape: torch.Size) -> bool:
         same_shape = isinstance(given, Tensor) and given.shape == expected.shape
         return same_shape and kind_of(given) == kind_of(expected)
     if expected is not None:
-        return _is_alike(given, expected)
+        return _are_of_one_kind(given, expected)
     if not isinstance(given, Tensor) or given.dim() == 0:
         return True
     # Sums over a dimension keep it, with length 1.
@@ -203,11 +207,12 @@ def _fits(given: object, expected: object, shape: torch.Size) -> bool:
     )
 
 
-def _is_alike(given: Any, ours: Any) -> bool:  # noqa: ANN401
+def _are_of_one_kind(given: Any, ours: Any) -> bool:  # noqa: ANN401
+    """Whether two values are of one kind and, in lists, element by element."""
     if ours is None:
         return True  # it is set later
     if isinstance(ours, list | tuple) and isinstance(given, list | tuple):
-        return len(given) == len(ours) and all(map(_is_alike, given, ours))
+        return len(given) == len(ours) and all(map(_are_of_one_kind, given, ours))
     return kind_of(given) == kind_of(ours)
 
 

@@ -1,19 +1,29 @@
 """A fit that resumes with other hyperparameters uses them, or refuses them by name."""
 
+import re
+from dataclasses import fields
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from helpers import IMAGE, batches, differences, fixed, state, tiny, train
+from helpers import IMAGE, SILENT, batches, differences, fixed, state, tiny, train
 from program import content
 from torch.optim.lr_scheduler import StepLR
 
 from gan_lightning import DCGAN, Trainer, load
-from gan_lightning.data import Ring
+from gan_lightning.data import HuggingFaceImages, Ring
+from gan_lightning.gan import GAN
 from gan_lightning.loading import load_networks
-from gan_lightning.training.changes import changes
+from gan_lightning.training.changes import (
+    FIXED,
+    IN_NO_OPTIMIZER,
+    WITHOUT_EFFECT,
+    changes,
+    data_options,
+)
 from gan_lightning.utils.errors import WrongFileError
 
 NARROW = ("--model.generator_width=8", "--model.critic_width=8")
@@ -103,6 +113,47 @@ def test_an_unchanged_fit_continues_in_its_folder_and_says_nothing(resume, caplo
     # The same, as numbers of another type and as a default that is given.
     assert resume("--model.betas=[0.5,0.999]", "--model.decay_steps=0") is None
     assert not any("the fit resumes with" in message for message in caplog.messages)
+
+
+def test_options_without_effect_on_results_are_no_changes(
+    resume, fit, trained, caplog, monkeypatch
+):
+    monkeypatch.setattr("gan_lightning.training.module.compiled", lambda function: function)
+    given = {
+        "model": {"compile": True, "channels_last": True},
+        "data": {"placement": "host", "predict_samples": 3},
+    }
+    options = [f"--{of}.{name}={x}" for of in given for name, x in given[of].items()]
+    assert resume(*options) is None
+    assert content(trained)["global_step"] == 6
+    assert not any("the fit resumes with" in message for message in caplog.messages)
+    # What the folder's files say is what holds.
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    for of, expected in given.items():
+        assert config[of]["init_args"].items() >= expected.items()
+    logged = yaml.full_load((trained / "hparams.yaml").read_text())
+    for written in (content(trained)["hyper_parameters"], logged):
+        assert written.items() >= given["model"].items()
+    last = f"--ckpt_path={trained / 'checkpoints' / 'last.ckpt'}"
+    assert fit(f"--config={trained / 'config.yaml'}", last, "--trainer.max_steps=8") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [("path", "moved"), ("strict", True), ("placement", "host"), ("predict_samples", 3)],
+)
+def test_where_data_is_and_how_it_is_read_is_no_change(name, here):
+    there = HuggingFaceImages("here")
+    fit = {"data": data_options(there), "devices": 1}
+    here = HuggingFaceImages(**({"path": "here"} | {name: here}))
+    assert data_options(here) != data_options(there)
+    assert changes({"fit": fit}, tiny("wgan"), here, devices=1) == {}
+
+
+def test_a_cuda_graph_is_no_change():
+    checkpoint = {"hyper_parameters": dict(tiny("wgan").hparams)}
+    assert changes(checkpoint, tiny("wgan", cuda_graph=True), None, devices=1) == {}
+    assert changes(checkpoint, tiny("wgan", dequantize=True), None, devices=1) != {}
 
 
 def test_a_fit_that_has_changed_once_resumes_in_its_new_folder(resume, fit, tmp_path):
@@ -297,15 +348,81 @@ def test_the_options_of_a_custom_techniques_optimizers_change(tmp_path):
     assert resumed["hyper_parameters"]["decay"] == 0.2
 
 
-def test_a_checkpoint_that_does_not_say_how_it_was_made_resumes_unchanged_only(tmp_path):
-    two = tmp_path / "two.ckpt"
-    ended(two, 2)
-    written = torch.load(two, weights_only=True)
+@pytest.mark.parametrize("plain", [False, True], ids=["Trainer", "pl.Trainer"])
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_a_checkpoint_that_is_saved_after_another_command_resumes_exactly(tmp_path, plain, command):
+    def trainer(steps):
+        kind = pl.Trainer if plain else partial(Trainer, default_root_dir=tmp_path)
+        return kind(max_steps=steps, limit_val_batches=1, **SILENT)
+
+    def end(of):
+        return [state(model), *(optimizer.state_dict() for optimizer in of.optimizers)]
+
+    torch.manual_seed(0)
+    model, whole = tiny("dcgan"), trainer(4)
+    whole.fit(model, datamodule=Ring(num_samples=640, batch_size=16))
+    ended = end(whole)
+    torch.manual_seed(0)
+    model, first = tiny("dcgan"), trainer(2)
+    first.fit(model, datamodule=Ring(num_samples=640, batch_size=16))
+    # Other data, which is not what the fit saw.
+    getattr(first, command)(model, datamodule=Ring(num_samples=32, batch_size=8))
+    first.save_checkpoint(tmp_path / "two.ckpt")
+    model, rest = tiny("dcgan"), trainer(4)
+    rest.fit(
+        model,
+        datamodule=Ring(num_samples=640, batch_size=16),
+        ckpt_path=tmp_path / "two.ckpt",
+        weights_only=True,
+    )
+    assert differences(end(rest), ended) == []
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """A checkpoint of 2 updates that does not say what its optimisers were made with."""
+    path = tmp_path / "two.ckpt"
+    ended(path, 2)
+    written = torch.load(path, weights_only=True)
     del written["fit"]
-    torch.save(written, two)
-    ended(tmp_path / "a.ckpt", 4, two)
-    with pytest.raises(WrongFileError, match=r"own hyperparameters only: critic_lr 0\.001, not"):
-        ended(tmp_path / "b.ckpt", 4, two, critic_lr=1e-3)
+    torch.save(written, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"critic_lr": 1e-3}, "critic_lr 0.001, not 0.0002"),
+        ({"betas": (0.1, 0.2), "dequantize": True}, "betas (0.1, 0.2), not (0.5, 0.999)"),
+        ({"decay_steps": 8}, "decay_steps 8, not 0"),
+        ({"real_label": 0.9}, "real_label 0.9, not 1.0"),  # the technique's own
+    ],
+)
+def test_what_optimizers_may_hold_cannot_change_after_an_earlier_version(
+    tmp_path, earlier, options, said
+):
+    ended(tmp_path / "a.ckpt", 4, earlier)
+    with pytest.raises(WrongFileError, match=f"{re.escape(said)}$") as refused:
+        ended(tmp_path / "b.ckpt", 4, earlier, **options)
+    assert "an earlier version, which does not say what its" in str(refused.value)
+
+
+def test_all_hyperparameters_of_the_base_class_but_these_are_in_no_optimizer():
+    known = {*IN_NO_OPTIMIZER, *WITHOUT_EFFECT, *FIXED}
+    rest = {each.name for each in fields(GAN)} - known
+    assert rest == {"critic_lr", "generator_lr", "betas", "decay_steps"}
+
+
+def test_what_no_optimizer_holds_changes_after_an_earlier_version(tmp_path, earlier, caplog):
+    unchanged, _ = ended(tmp_path / "a.ckpt", 4, earlier)
+    changed, _ = ended(
+        *(tmp_path / "b.ckpt", 4, earlier),
+        **{"dequantize": True, "generator_batch": 2, "channels_last": True},
+    )
+    assert "the fit resumes with generator_batch 2, not 1, dequantize True, not False" in (
+        caplog.messages
+    )
+    assert differences(changed, unchanged) != []
 
 
 @pytest.mark.parametrize("value", [3, [], [[]], [[3], [3]], [[{"lr": "x"}]] * 2])
