@@ -151,8 +151,9 @@ def apply_changes(
     held = {name: pair for name, pair in found.items() if name not in IN_NO_OPTIMIZER}
     if before is None and held:
         raise WrongFileError(
-            "the checkpoint is of an earlier version, which does not say what its optimizers were "
-            f"made with: a fit cannot resume from it with {listed(held)}"
+            f"a fit cannot resume with {listed(held)}: the checkpoint is of an earlier version, "
+            "which does not say what its optimizers were made with; keep what it has, or start a "
+            "new run from its weights with init_from"
         )
     if before is None or (before == now and not found):
         return

@@ -402,9 +402,9 @@ def test_what_optimizers_may_hold_cannot_change_after_an_earlier_version(
     tmp_path, earlier, options, said
 ):
     ended(tmp_path / "a.ckpt", 4, earlier)
-    with pytest.raises(WrongFileError, match=f"{re.escape(said)}$") as refused:
+    message = f"a fit cannot resume with {said}: the checkpoint is of an earlier version"
+    with pytest.raises(WrongFileError, match=re.escape(message)):
         ended(tmp_path / "b.ckpt", 4, earlier, **options)
-    assert "an earlier version, which does not say what its" in str(refused.value)
 
 
 def test_all_hyperparameters_of_the_base_class_but_these_are_in_no_optimizer():
