@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import Record
 
 
@@ -18,7 +19,7 @@ def record() -> Record:
 
     return Record(
         protocol="digits",
-        protocol_version=5,
+        protocol_version=PROTOCOLS["digits"].version,
         technique="dcgan",
         seed=0,
         status="finished",
