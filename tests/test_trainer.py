@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import VECTOR, batches, differences, every_technique, samples, state, tiny
+from helpers import VECTOR, batches, differences, samples, state, techniques, tiny
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import AsyncCheckpointIO, TorchCheckpointIO
@@ -339,7 +339,7 @@ def test_no_interval_is_zero():
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "bf16-mixed"])
-@every_technique
+@pytest.mark.parametrize("name", techniques("dcgan", "began"))
 def test_each_precision_trains_scores_draws_and_samples(name, precision, tmp_path):
     trainer = Trainer(
         max_steps=2,

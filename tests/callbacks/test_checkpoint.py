@@ -116,8 +116,15 @@ def step_of(path):
     return torch.load(path, weights_only=True)["global_step"]
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("end", ENDS)
+def each(ends, *fast):
+    """Every way to end with every option; fast are all ways with some options, and all with one."""
+    for end in ends:
+        for options in OPTIONS:
+            is_fast = options in fast or end == "max_steps"
+            yield pytest.param(end, options, marks=() if is_fast else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("end", "options"), each(ENDS, "default", "best"))
 def test_a_fit_that_ends_well_keeps_its_last_update(end, options, tmp_path):
     checkpoint, validated = RunCheckpoint(**OPTIONS[options]), Validated()
     trainer = fit(tmp_path, checkpoint, end, validated)
@@ -129,8 +136,9 @@ def test_a_fit_that_ends_well_keeps_its_last_update(end, options, tmp_path):
     assert (run / "grids" / f"step_{update:06d}.png").is_file()
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("end", ["max_steps", "max_epochs", "max_time"])
+@pytest.mark.parametrize(
+    ("end", "options"), each(["max_steps", "max_epochs", "max_time"], "default")
+)
 def test_so_does_a_fit_without_validation(end, options, tmp_path):
     monitored = {"monitor": "loss/critic"} if "monitor" in OPTIONS[options] else {}
     checkpoint = RunCheckpoint(**OPTIONS[options] | monitored)
