@@ -1,6 +1,7 @@
 """A run that is killed and resumed ends bit for bit like one that was not interrupted."""
 
 import random
+import shutil
 import signal
 import time as clock
 
@@ -19,11 +20,17 @@ CLASSES = {key: technique.__name__ for key, technique in TECHNIQUES.items()}
 
 def killed(program, arguments, root, delay, number=signal.SIGKILL, **options):
     """Start a run, kill it after its first checkpoint, and return the arguments that resume it."""
-    run = program(*arguments, root=root, **options)
-    run.until(lambda: checkpoints(root))
-    clock.sleep(delay)
-    run.kill(number)
-    code, output = run.ended()
+    while True:
+        run = program(*arguments, root=root, **options)
+        run.until(lambda: checkpoints(root))
+        clock.sleep(delay)
+        run.kill(number)
+        code, output = run.ended()
+        if code != 0 or delay < 0.01:
+            break
+        # It has ended before: on a fast machine, the moment comes too late.
+        shutil.rmtree(root)
+        delay /= 2
     assert code == (-9 if number == signal.SIGKILL else 128 + number), output
     folder = run_of(root)
     newest = newest_checkpoint(folder / "checkpoints")
