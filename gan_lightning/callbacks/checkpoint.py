@@ -106,8 +106,10 @@ class RunCheckpoint(ModelCheckpoint):
     ) -> None:
         """Save where this update, or the time, is due."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self._interval is None:
+            return
         every = max(trainer.log_every_n_steps, 1)  # type: ignore[attr-defined]
-        if self._interval is None or (trainer.world_size > 1 and trainer.global_step % every):
+        if trainer.world_size > 1 and trainer.global_step % every:
             return
         passed = time.monotonic() - self._saved_at >= self._interval.total_seconds()
         if trainer.strategy.broadcast(passed):

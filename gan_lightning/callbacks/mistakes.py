@@ -68,13 +68,9 @@ class FindMistakes(pl.Callback):
             _check_monitored(trainer, self._scored | set(trainer.callback_metrics))
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check where there was no evaluation before."""
-        _check_batches(trainer)
-
-
-def _check_batches(trainer: pl.Trainer) -> None:
-    if trainer.num_training_batches == 0:
-        raise ArgumentError("the training loader has no batches, which trains nothing")
+        """Refuse a fit that had no batches, which Lightning takes for one that ended well."""
+        if trainer.num_training_batches == 0:
+            raise ArgumentError("the training loader has no batches, which trains nothing")
 
 
 def _logs_known_values(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
