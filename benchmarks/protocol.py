@@ -158,7 +158,7 @@ def _cpu_protocol(
     weights = EXTRACTORS.relative_to(ROOT) / f"{extractor.rpartition('_')[0]}.pt"
     return Protocol(
         name=name,
-        version=1,
+        version=2,
         title=title,
         description=f"{data} {_CPU_TERMS}",
         configs=ROOT / "configs" / configs,
