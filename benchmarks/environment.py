@@ -13,7 +13,7 @@ import torch
 from benchmarks.protocol import ROOT
 
 #: The files that affect results.
-SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "benchmarks/speed", "pyproject.toml")
+SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
 LIBRARIES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "gan-lightning")
 
 

@@ -7,10 +7,8 @@ trust as programs.
 """
 
 import argparse
-import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -23,6 +21,7 @@ import yaml
 from benchmarks.environment import commit, device_names, versions
 from benchmarks.protocol import PATH_OPTIONS, ROOT
 from benchmarks.records import Record, read_record
+from benchmarks.run.process import Training
 from gan_lightning.training.loggers import read_rows
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import user_path
@@ -91,19 +90,23 @@ def train(
     with tempfile.TemporaryDirectory(dir=work) as folder:
         config = Path(folder) / "config.yaml"
         config.write_text(yaml.safe_dump(record.config))
-        command = [
-            *(sys.executable, "-m", "gan_lightning", "fit", f"--config={config}"),
-            *("--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={folder}"),
-            *("--trainer.logger.name=run", "--trainer.logger.version=0"),
-            f"--evaluate.cache_dir={folder}/statistics",
-            *(f"--{option}={path}" for option, path in paths.items()),
-            *(f"--{option}" for option in options),
-        ]
-        threads = str(record.device.get("threads", 1))
-        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        done = subprocess.run(command, cwd=code, env=environment, check=False)
-        if done.returncode:
-            raise SystemExit(f"the run failed with exit code {done.returncode}")
+        on_cpu = "threads" in record.device
+        training = Training(
+            [
+                *("fit", f"--config={config}"),
+                *("--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={folder}"),
+                *("--trainer.logger.name=run", "--trainer.logger.version=0"),
+                f"--evaluate.cache_dir={folder}/statistics",
+                *(f"--{option}={path}" for option, path in paths.items()),
+                *(f"--{option}" for option in options),
+            ],
+            threads=record.device.get("threads", 1),
+            gpus=[] if on_cpu else None,
+            code=code,
+        )
+        status, message = training.run(lambda line: print(line, end="", flush=True))
+        if status:
+            raise SystemExit(f"the run failed with exit code {status}: {message}")
         rows = read_rows(Path(folder) / "run" / "version_0" / "metrics.csv")
     values = [float(row[record.distance]) for row in rows if row.get(record.distance)]
     return values[-1]

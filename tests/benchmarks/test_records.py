@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from benchmarks.page import page
 from benchmarks.protocol import PROTOCOLS, RESULTS
-from benchmarks.published import read_reported
 from benchmarks.records import read_record, read_records, record_path, write_record
-from benchmarks.table import rows
+from benchmarks.render.page import page
+from benchmarks.render.published import read_reported
+from benchmarks.render.table import rows
 from gan_lightning import TECHNIQUES
 
 DIGITS = PROTOCOLS["digits"]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from benchmarks import reliability
-from benchmarks.measured_tables import reliability_table
 from benchmarks.reliability import EXPERIMENTS, TESTS, Experiment, main
+from benchmarks.render.measured import reliability_table
 from gan_lightning.utils.errors import WrongFileError
 
 EXAMPLE_TESTS = """

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 import yaml
 
-from benchmarks import reproduce, run
+from benchmarks import reproduce
 from benchmarks.environment import processor, versions
 from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import read_record, record_path, write_record
+from benchmarks.run import command as run
 
 pytestmark = pytest.mark.usefixtures("forked")
 

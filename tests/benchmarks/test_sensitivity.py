@@ -7,7 +7,7 @@ import torch
 from formats import TEST
 
 from benchmarks import sensitivity
-from benchmarks.measured_tables import sensitivity_tables
+from benchmarks.render.measured import sensitivity_tables
 
 
 def test_distortions_grow_and_keep_the_shape():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from benchmarks.published import read_reported
+from benchmarks.render.published import read_reported
 from gan_lightning import TECHNIQUES
 
 

@@ -26,9 +26,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer import call
 from pytorch_lightning.trainer.states import TrainerStatus
 
-from benchmarks import render
 from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT
 from benchmarks.records import Record, read_record, record_path
+from benchmarks.render import command as render
 from gan_lightning import TECHNIQUES
 from gan_lightning import data as data_modules
 from gan_lightning.callbacks import Evaluate, RunCheckpoint, SampleWriter

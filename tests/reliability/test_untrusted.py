@@ -33,9 +33,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 from torchvision import models
 
-from benchmarks import render, reproduce
+from benchmarks import reproduce
 from benchmarks.protocol import PROTOCOLS
 from benchmarks.records import Record, read_record, record_path, write_atomically, write_record
+from benchmarks.render import command as render
 from gan_lightning import data, load
 from gan_lightning.cli.program import main
 from gan_lightning.data import cache, mnist, pixels, sources

@@ -1,0 +1,1 @@
+"""Tables and pages from the records: ``python -m benchmarks.render``."""

@@ -1,0 +1,62 @@
+"""Published scores, next to our own."""
+
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+import yaml
+
+from benchmarks.protocol import ROOT, Protocol
+from benchmarks.render.table import Row, short
+
+REPORTED = ROOT / "benchmarks" / "reported.yaml"
+#: The line above the table.
+PUBLISHED = "Published for CIFAR-10, unconditional unless stated otherwise:"
+PUBLISHED_HEADERS = ("technique", "ours", "FID", "IS", "network", "samples", "comparable", "source")
+#: Published protocols with as many generated and real samples as our ``fid50k_train``.
+OUR_SAMPLES = ("50k against train 50k", "50k against train 50k, 3 seeds")
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Published scores and parameter counts, from ``benchmarks/reported.yaml``."""
+
+    scores: list[dict[str, str]]
+    parameters: list[dict[str, Any]]
+
+
+def read_reported() -> Reported:
+    """Read the two lists of the file."""
+    return Reported(**yaml.safe_load(REPORTED.read_text()))
+
+
+def published_rows(protocol: Protocol, rows: list[Row], reported: Reported) -> list[list[str]]:
+    """Rows with the columns ``PUBLISHED_HEADERS``; none unless the data is CIFAR-10."""
+    if not protocol.show_published:
+        return []
+    ours = {row.technique: row for row in rows}
+    lines = []
+    for entry in reported.scores:
+        if entry["technique"] not in ours:
+            continue
+        row = ours[entry["technique"]]
+        values = row.values("last")
+        lines.append(
+            [
+                row.name,
+                short(mean(values)) if values else "-",
+                *(entry[name] for name in ("fid", "is", "network", "protocol")),
+                comparability(protocol, entry),
+                entry["source"],
+            ]
+        )
+    return lines
+
+
+def comparability(protocol: Protocol, entry: dict[str, str]) -> str:
+    """Whether a published score is comparable with ours, and if not, why."""
+    if protocol.distance != "fid50k_train":
+        return "no: another network, or other images"
+    if entry["protocol"] not in OUR_SAMPLES:
+        return "no: other samples"
+    return "yes"

@@ -1,0 +1,87 @@
+"""The generated tables of ``docs/techniques/<name>.md``."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.protocol import PATH_OPTIONS, Protocol
+from benchmarks.render.markdown import escape_markdown, fill, markdown_table, relative_link
+from benchmarks.render.published import Reported
+from benchmarks.render.table import Row, cell_texts, headers
+from gan_lightning import TECHNIQUES
+
+
+def technique_page(
+    path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path, reported: Reported
+) -> str:
+    """The text of the page at ``path``, which is named after its technique."""
+    page, technique = path.read_text(), path.stem
+    page = fill(page, "results", _results(path, tables, leaderboard))
+    page = fill(page, "published", _published(technique, reported))
+    return fill(page, "parameters", _parameters(technique, reported))
+
+
+def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path) -> str:
+    technique, parts = path.stem, []
+    for protocol, table in tables:
+        for place, row in enumerate(table, start=1):
+            if row.technique != technique:
+                continue
+            command = (
+                f"python -m benchmarks.run --protocol {protocol.name} --techniques {technique}"
+            )
+            command += "".join(f" {PATH_OPTIONS[option]} PATH" for option in protocol.needs)
+            rank = f"rank {place} of {len(table)}"
+            if row.collapsed:
+                rank = f"not ranked, {len(row.collapsed)} of {len(row.finished)} runs collapsed"
+            parts += [
+                f"{protocol.title}, {rank} "
+                f"([what is measured]({relative_link(leaderboard, path.parent)})):",
+                f"```\n{command}\n```",
+                markdown_table(
+                    [*map(escape_markdown, headers(protocol, table)[2:])],
+                    [cell_texts(place, row)[2:]],
+                    text_columns=[],
+                ),
+            ]
+            if row.picture is not None:
+                parts.append(f"![samples]({relative_link(row.picture, path.parent)})")
+    return "\n\n".join(parts)
+
+
+def _published(technique: str, reported: Reported) -> str:
+    columns = ("is", "fid", "network", "training", "protocol", "source")
+    rows = [
+        [entry[name] for name in columns]
+        for entry in reported.scores
+        if entry["technique"] == technique
+    ]
+    return markdown_table(["IS", "FID", *columns[2:]], rows, text_columns=range(len(columns)))
+
+
+def _parameters(technique: str, reported: Reported) -> str:
+    rows = []
+    for entry in reported.parameters:
+        if entry["technique"] == technique:
+            size, options = entry["size"], entry.get("options", {})
+            published = [
+                f"{entry[key]:,}" if key in entry else "-" for key in ("generator", "critic")
+            ]
+            source = "; ".join(entry[key] for key in ("source", "remark") if key in entry)
+            settings = ", ".join(f"`{key}={value}`" for key, value in options.items())
+            ours = [f"{count:,}" for count in count_parameters(technique, size, **options)]
+            rows.append([f"{size} px", settings or "defaults", *ours, *published, source or "-"])
+    headers = ["size", "options", "generator", "critic"]
+    headers += ["published generator", "published critic", "source"]
+    return markdown_table(headers, rows, text_columns=[0, 1, 6])
+
+
+def count_parameters(technique: str, size: int, **options: Any) -> tuple[int, int]:
+    """Parameters of the generator and the critic for RGB images, on torch's meta device."""
+    with torch.device("meta"):
+        model = TECHNIQUES[technique](shape=(3, size, size), **options)
+    generator, critic = (
+        sum(p.numel() for p in network.parameters()) for network in (model.generator, model.critic)
+    )
+    return generator, critic

@@ -1,0 +1,1 @@
+"""Train the runs of a protocol that have no record yet: ``python -m benchmarks.run``."""

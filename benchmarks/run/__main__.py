@@ -1,0 +1,6 @@
+"""``python -m benchmarks.run``."""
+
+from benchmarks.run.command import main
+
+if __name__ == "__main__":
+    main()

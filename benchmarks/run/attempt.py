@@ -1,0 +1,306 @@
+"""One run: started or resumed in a separate process, and recorded."""
+
+import json
+import re
+import shutil
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.environment import changes_checksum, commit, processor, versions
+from benchmarks.protocol import ROOT
+from benchmarks.records import Record, record_path, write_atomically, write_record
+from benchmarks.run.plan import Options, Run
+from benchmarks.run.process import STOPPED_CODES, Training, read_report
+from benchmarks.run.results import save_animation, with_results
+from gan_lightning.training.checkpoints import read_checkpoint
+from gan_lightning.utils.errors import WrongFileError
+from gan_lightning.utils.files import whole_file
+
+OnEvaluation = Callable[[int, str], None]
+
+
+@dataclass
+class _History:
+    """What earlier processes of a run pass to later ones, in ``history.json``.
+
+    Args:
+        protocol_version: the version of the protocol.
+        commit: the commit of the code; with a different one the run starts from the beginning.
+        places: options with the paths of data and weights.
+        with_what: devices, versions of libraries and changes to the code, as JSON.
+        seconds: the time until the checkpoint that the run resumes from, over all processes.
+        started: the start time of the last process, comparable with file times.
+        gpu: the first GPU that the last process trained on; "" for none.
+        peak_memory_bytes: the largest peak of all processes that ended normally.
+        processes: the number of processes started.
+    """
+
+    protocol_version: int
+    commit: str
+    places: dict[str, str]
+    with_what: str
+    seconds: float = 0.0
+    started: float = 0.0
+    gpu: str = ""
+    peak_memory_bytes: int = 0
+    processes: int = 0
+
+
+class Attempt:
+    """A process that trains a run, from its last checkpoint if it has one.
+
+    Args:
+        run: the run to train.
+        options: the options of this machine.
+        gpus: the GPUs to use, as in CUDA_VISIBLE_DEVICES; None leaves the choice to the process.
+
+    Attributes:
+        start_update: the update that ``execute`` started or resumed from.
+    """
+
+    def __init__(self, run: Run, options: Options, gpus: list[str] | None = None) -> None:
+        self.run = run
+        self.options = options
+        self.gpus = gpus
+        self.start_update = 0
+        self._stopped = threading.Event()
+        self._training: Training | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its checkpoints and logs."""
+        name, technique, seed = self.run.key
+        return self.options.work / name / technique / f"seed{seed}"
+
+    @property
+    def _report_path(self) -> Path:
+        """The path of the report that the process writes when it exits."""
+        return self.folder / "report.json"
+
+    def stop(self) -> None:
+        """Stop the process; nothing is recorded, and the next attempt resumes the run."""
+        self._stopped.set()
+        if self._training is not None:
+            self._training.stop()
+
+    def execute(self, on_evaluation: OnEvaluation) -> Record | None:
+        """Train and write the record; None if the run was stopped.
+
+        ``on_evaluation`` is called with the update and a summary of the scores.
+        """
+        history, (self.start_update, checkpoint) = self._load_history(), self._last_checkpoint()
+        if checkpoint is not None and not self._can_read(checkpoint):
+            self.clear()
+            history, (self.start_update, checkpoint) = self._load_history(), (0, None)
+        if checkpoint is not None:
+            history.seconds += max(0.0, checkpoint.stat().st_mtime - history.started)
+        else:
+            # The folder holds no complete checkpoint.
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        history.started = time.time()
+        history.processes += 1
+        self._save_history(history)
+        self._report_path.unlink(missing_ok=True)
+        code, message = self._train(checkpoint, on_evaluation)
+        if code:
+            # An interrupt may reach the process before it reaches this one.
+            self._stopped.wait(2)
+        if self._stopped.is_set() or code in STOPPED_CODES:
+            return None
+        history.seconds += time.time() - history.started
+        if (report := read_report(self._report_path)) is not None:
+            history.gpu = report.gpu
+            history.peak_memory_bytes = max(history.peak_memory_bytes, report.peak_memory_bytes)
+        record = self._blank_record(history, self._without_local_paths(message))
+        try:
+            record = with_results(
+                record, self.run, self.folder, code, self.options.paths, self._last_checkpoint()[1]
+            )
+        except Exception as error:
+            # The files of the process cannot be read: the run has failed.
+            error_text = self._without_local_paths(f"{type(error).__name__}: {error}")
+            record = replace(record, message=error_text)
+        self._save_pictures()
+        write_record(record, self.options.results)
+        return record
+
+    def _save_pictures(self) -> None:
+        """Save the last samples and, for the first seed, an animation of all evaluations."""
+        grids = sorted((self.folder / "grids").glob("*.png"))
+        if not grids:
+            return
+        picture = record_path(self.options.results, *self.run.key).with_suffix(".png")
+        with whole_file(picture) as file:
+            file.write(grids[-1].read_bytes())
+        if self.run.seed == self.run.protocol.seeds[0] and len(grids) > 1:
+            save_animation(grids, picture.with_suffix(".webp"))
+
+    def _load_history(self) -> _History:
+        """The history in the folder; a new one if the code, data or environment has changed."""
+        options = self.options
+        with_what = {
+            "devices": options.devices,
+            "versions": versions(),
+            "changes": changes_checksum(),
+        }
+        new = _History(
+            self.run.protocol.version, commit(), dict(options.paths), json.dumps(with_what)
+        )
+        try:
+            old = _History(**json.loads((self.folder / "history.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            old = None
+        same = ("protocol_version", "commit", "places", "with_what")
+        if old is not None and all(getattr(old, name) == getattr(new, name) for name in same):
+            return old
+        self.clear()
+        return new
+
+    def clear(self) -> None:
+        """Delete everything that the run could resume from."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _save_history(self, history: _History) -> None:
+        write_atomically(self.folder / "history.json", json.dumps(asdict(history)))
+
+    def _last_checkpoint(self) -> tuple[int, Path | None]:
+        """The update and the file of the last complete checkpoint."""
+        found = {
+            int(step[1]): path
+            for path in (self.folder / "checkpoints").glob("*.ckpt")
+            if (step := re.fullmatch(r"step=(\d+)", path.stem)) and zipfile.is_zipfile(path)
+        }
+        return max(found.items(), default=(0, None))
+
+    def _can_read(self, checkpoint: Path) -> bool:
+        """Whether a checkpoint is whole; otherwise, say that its run starts again."""
+        try:
+            read_checkpoint(checkpoint)
+        except WrongFileError as error:
+            print(f"{error}: {self.run.name} starts again at update 0", flush=True)
+            return False
+        return True
+
+    def _train(self, checkpoint: Path | None, on_evaluation: OnEvaluation) -> tuple[int, str]:
+        """Run the process; its exit code and the last line that it printed."""
+        self._training = self.training(checkpoint)
+        if self._stopped.is_set():
+            self._training.stop()
+        with (self.folder / "log.txt").open("a") as log:
+
+            def on_line(line: str) -> None:
+                log.write(line)
+                log.flush()
+                if evaluation := re.match(r"update (\d+): (.*)", line):
+                    on_evaluation(int(evaluation[1]), evaluation[2].strip())
+
+            return self._training.run(on_line)
+
+    def training(self, checkpoint: Path | None) -> Training:
+        """The process that trains the run, from a checkpoint if there is one."""
+        protocol = self.run.protocol
+        return Training(
+            self._arguments(checkpoint),
+            threads=protocol.threads,
+            gpus=[] if protocol.accelerator == "cpu" else self.gpus,
+            report=self._report_path,
+        )
+
+    def _arguments(self, checkpoint: Path | None) -> list[str]:
+        run, options = self.run, self.options
+        name, technique, seed = run.key
+        loggers = self.folder / "loggers.yaml"
+        loggers.write_text(yaml.safe_dump({"trainer": {"logger": self._loggers()}}))
+        arguments = [
+            "fit",
+            f"--config={run.protocol.config(technique)}",
+            f"--config={loggers}",
+            *run.protocol.command_line(technique),
+            f"--seed_everything={seed}",
+            f"--trainer.accelerator={run.protocol.accelerator}",
+            f"--trainer.devices={options.devices}",
+            "--checkpoint.enable_version_counter=false",
+            f"--evaluate.cache_dir={options.work / name / f'statistics-{run.protocol.version}'}",
+            *(f"--{option}={path}" for option, path in options.paths.items()),
+        ]
+        if options.devices > 1:
+            arguments.append(f"--data.batch_size={run.batch_size // options.devices}")
+        if checkpoint is not None:
+            arguments.append(f"--ckpt_path={checkpoint}")
+        return arguments
+
+    def _loggers(self) -> list[dict[str, Any]]:
+        name, technique, seed = self.run.key
+        location = {"save_dir": str(self.folder.parent.parent), "name": technique}
+        loggers: list[dict[str, Any]] = [
+            {
+                "class_path": "gan_lightning.training.loggers.ContinuedCSVLogger",
+                "init_args": {**location, "version": f"seed{seed}"},
+            }
+        ]
+        if self.options.wandb is not None:
+            identity = f"{name}-v{self.run.protocol.version}-{technique}-{seed}-{commit()[:8]}"
+            loggers.append(
+                {
+                    "class_path": "pytorch_lightning.loggers.WandbLogger",
+                    "init_args": {
+                        "project": self.options.wandb,
+                        "save_dir": str(self.folder),
+                        "name": f"{technique}-seed{seed}",
+                        "id": identity,
+                        "log_model": self.options.wandb_checkpoints,
+                    },
+                    "dict_kwargs": {
+                        "group": f"{name}-v{self.run.protocol.version}",
+                        "tags": [name, technique, f"seed{seed}", commit()[:8]],
+                        "resume": "allow",
+                    },
+                }
+            )
+        return loggers
+
+    def _blank_record(self, history: _History, message: str) -> Record:
+        """The record of a run without readable results."""
+        run = self.run
+        return Record(
+            protocol=run.protocol.name,
+            protocol_version=run.protocol.version,
+            technique=run.technique,
+            seed=run.seed,
+            status="failed",
+            message=message,
+            distance=run.protocol.distance or "",
+            score=run.protocol.score or "",
+            untrained={},
+            last={},
+            best={},
+            curve=[],
+            budget={"generator_updates": 0, "critic_updates": 0, "images": 0},
+            wall_seconds=round(history.seconds, 1),
+            peak_memory_bytes=history.peak_memory_bytes,
+            device=self._device(history),
+            versions=versions(),
+            commit=history.commit,
+            config={},
+        )
+
+    def _device(self, history: _History) -> dict[str, Any]:
+        count = self.options.devices
+        if history.gpu:
+            return {"name": history.gpu, "count": count}
+        return {"name": processor(), "threads": self.run.protocol.threads, "count": count}
+
+    def _without_local_paths(self, message: str) -> str:
+        """The message without paths of this machine."""
+        paths = [*self.options.paths.values(), str(self.options.work), str(ROOT)]
+        for path in [*paths, str(Path.home())]:
+            message = message.replace(path, "...")
+        return message

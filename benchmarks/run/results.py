@@ -1,0 +1,159 @@
+"""The results in the folder of a run, as its record and its pictures."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from benchmarks.protocol import Protocol
+from benchmarks.records import DIVERSITY, Record, Scores, Status
+from benchmarks.run.plan import Run
+from gan_lightning import load
+from gan_lightning.metrics.measures import is_full_name
+from gan_lightning.training.divergence import DivergedError
+from gan_lightning.training.loggers import read_rows
+from gan_lightning.utils.files import whole_file
+
+
+def with_results(
+    record: Record,
+    run: Run,
+    folder: Path,
+    code: int,
+    paths: Mapping[str, str],
+    checkpoint: Path | None,
+) -> Record:
+    """The record of a run without results, with those in its folder.
+
+    Args:
+        record: a record without results, with the last line of its output as ``message``.
+        run: the run.
+        folder: the folder with its config and its logs.
+        code: the exit code of its process.
+        paths: the options with the paths of this machine.
+        checkpoint: its last checkpoint.
+    """
+    config = resolved_config(folder, paths)
+    distance, score, curve = _learning_curve(folder, config, run.protocol)
+    names = (distance, score, *DIVERSITY)
+    last = _scores(curve[-1], names) if curve else {}
+    updates = int(curve[-1]["update"]) if curve else 0
+    status, message = _status(code, record.message)
+    if status == "finished":
+        if not curve:
+            status, message = "failed", f"it logged no {distance or 'Frechet distance'}"
+        elif updates < run.updates:
+            status, message = "failed", f"ended after {updates} of {run.updates} updates"
+        elif not last or not all(map(math.isfinite, last.values())):
+            status, message = "diverged", "the last scores are not finite"
+    finite = [point for point in curve if all(map(math.isfinite, point.values()))]
+    return replace(
+        record,
+        status=status,
+        message=message,
+        distance=distance,
+        score=score,
+        untrained=_scores(finite[0], names) if finite and not finite[0]["update"] else {},
+        last=last if status == "finished" else {},
+        best=min(finite, key=lambda point: point[distance], default={}),
+        curve=finite,
+        budget={
+            "generator_updates": updates,
+            "critic_updates": _critic_updates(checkpoint, updates),
+            "images": updates * _images_per_update(config),
+        },
+        config=config,
+    )
+
+
+def _status(code: int, message: str) -> tuple[Status, str]:
+    """The status that an exit code stands for, and the message of a run that has not finished."""
+    if code == DivergedError.exit_code:
+        return "diverged", message
+    return ("failed", message) if code else ("finished", "")
+
+
+def resolved_config(folder: Path, paths: Mapping[str, str]) -> dict[str, Any]:
+    """The resolved config without the paths of this machine."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        return {}
+    config: dict[str, Any] = yaml.safe_load(file.read_text())
+    config.pop("ckpt_path", None)
+    config["trainer"].pop("logger")
+    config["evaluate"].pop("cache_dir")
+    for option in paths:
+        group, _, name = option.partition(".")
+        settings = config[group]
+        (settings.get("init_args") or settings).pop(name, None)
+    return config
+
+
+def _images_per_update(config: dict[str, Any]) -> int:
+    if not config:
+        return 0
+    n_critic = int(config["model"]["init_args"]["n_critic"])
+    batch_size = int(config["data"]["init_args"]["batch_size"])
+    return n_critic * batch_size * int(config["trainer"]["devices"])
+
+
+def _critic_updates(checkpoint: Path | None, updates: int) -> int:
+    """Critic updates of so many generator updates, including long critic phases."""
+    if checkpoint is None:
+        return 0
+    gan = load(checkpoint)
+    return sum(gan.critic_updates(update) for update in range(updates))
+
+
+def _learning_curve(
+    folder: Path, config: dict[str, Any], protocol: Protocol
+) -> tuple[str, str, list[Scores]]:
+    """The names of the distance and the score, and the logged evaluations."""
+    rows: dict[int, dict[str, float]] = {}
+    for row in read_rows(folder / "metrics.csv"):
+        values = {name: float(value) for name, value in row.items() if value}
+        rows.setdefault(int(values.pop("step")), {}).update(values)
+    logged = sorted({name for row in rows.values() for name in row if is_full_name(name)})
+    distance, score = (
+        given or next((name for name in logged if name.startswith(metrics)), "")
+        for given, metrics in ((protocol.distance, ("fid", "fd")), (protocol.score, "is"))
+    )
+    images = _images_per_update(config)
+    return (
+        distance,
+        score,
+        [
+            {"update": step, "images": step * images}
+            | {
+                name: row[name]
+                for name in ("train_seconds", distance, score, *DIVERSITY)
+                if name in row
+            }
+            for step, row in rows.items()
+            if distance in row
+        ],
+    )
+
+
+def _scores(point: Scores, names: Iterable[str]) -> Scores:
+    return {name: point[name] for name in names if name in point}
+
+
+def save_animation(pictures: list[Path], path: Path) -> None:
+    """Save the pictures as an animation that shows the last one for longer."""
+    frames = [Image.open(picture).convert("RGB") for picture in pictures]
+    with whole_file(path) as file:
+        frames[0].save(
+            file,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=[400] * (len(frames) - 1) + [2000],
+            loop=0,
+            quality=70,
+            method=6,
+        )

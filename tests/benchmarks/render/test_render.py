@@ -1,0 +1,217 @@
+import dataclasses
+import itertools
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from PIL import Image
+
+from benchmarks.protocol import PROTOCOLS, ROOT
+from benchmarks.records import record_path, write_record
+from benchmarks.render import command as render
+from benchmarks.render.chart import HEIGHT, Line, _separate_labels, line_chart
+from benchmarks.render.published import published_rows, read_reported
+from benchmarks.render.table import mean_and_deviation, rows, short, thousands
+from benchmarks.run.attempt import save_animation
+
+DIGITS = PROTOCOLS["digits"]
+
+
+@pytest.fixture
+def results(tmp_path, record, failed):
+    """DCGAN on two seeds, a better LSGAN on one, a failed WGAN."""
+    folder = tmp_path / "results"
+    other = dataclasses.replace(
+        record, seed=1, last={"fd1797_digits_cnn": 11.0, "is1797_digits_cnn": 6.0}
+    )
+    better = dataclasses.replace(
+        record, technique="lsgan", last={"fd1797_digits_cnn": 3.0, "is1797_digits_cnn": 8.0}
+    )
+    for one in (record, other, better, failed):
+        path = write_record(one, folder)
+        if one.status == "finished":
+            Image.new("RGB", (4, 4)).save(path.with_suffix(".png"))
+    return folder
+
+
+def _render(results, output, *arguments):
+    render.main(["--results", str(results), "--output", str(output), *arguments])
+
+
+def test_leaderboard_ranks_by_mean_distance_and_drops_nothing(results, tmp_path, capsys):
+    _render(results, tmp_path)
+    lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
+    table = [line.split(" | ") for line in lines if re.match(r"\| \d", line)]
+    assert [row[1] for row in table[:2]] == ["LSGAN", "DCGAN"]
+    assert len(table) == len(DIGITS.techniques)
+    assert table[1][2] == "10.0 ± 1.41"
+    text = "\n".join(lines)
+    assert "WGAN, seed 0 failed" in text
+    assert "WGAN, seed 1, 2 not run" in text
+    assert "SAGAN, seed 0, 1, 2 not run" in text
+    assert "![DCGAN](results/digits/dcgan/seed0.png)" in text
+    assert "10.0 ± 1.41" in capsys.readouterr().out
+
+
+def test_rows_of_an_older_version_are_shown_and_marked(results, tmp_path, record):
+    old = dataclasses.replace(record, technique="sngan", protocol_version=1)
+    write_record(old, results)
+    _render(results, tmp_path)
+    text = (tmp_path / "LEADERBOARD.md").read_text()
+    assert "| SNGAN (stale) | 9.00 |" in text
+    assert (
+        "SNGAN, seed 0 stale: from version 1 of the protocol, "
+        f"whose version is now {DIGITS.version}" in text
+    )
+    assert "DCGAN (stale)" not in text
+    assert "SNGAN (stale)" in (tmp_path / "leaderboard.html").read_text()
+
+
+def test_a_technique_with_a_collapsed_run_is_shown_but_does_not_rank(results, tmp_path, record):
+    alike = {"fd1797_digits_cnn": 4.0, "is1797_digits_cnn": 1.0}
+    diverse = {"diversity/fake": 3.2, "diversity/real": 4.0}
+    write_record(dataclasses.replace(record, technique="began", last=alike), results)
+    other = dataclasses.replace(record, technique="began", seed=1, protocol_version=1)
+    write_record(dataclasses.replace(other, last=other.last | diverse), results)
+    _render(results, tmp_path)
+    lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
+    table = [line.split(" | ") for line in lines if re.match(r"\| [\d-] ", line)]
+    ranks = {row[1]: row[0] for row in table}
+    assert list(ranks)[:2] == ["LSGAN", "DCGAN"]
+    assert table[-1][:3] == ["| -", "BEGAN (stale, 1 of 2 collapsed)", "6.50 ± 3.54"]
+    assert [row[6] for row in (table[0], table[-1], table[-2])] == ["not measured", "80%", "-"]
+    reason = "its is1797_digits_cnn is 1.00, that of samples which are all alike"
+    assert f"- BEGAN, seed 0 collapsed: {reason}" in lines
+    assert f"BEGAN, seed 0 collapsed: {reason}" in (tmp_path / "leaderboard.html").read_text()
+
+
+def test_an_animation_is_shown_where_there_is_one(results, tmp_path):
+    _render(results, tmp_path)
+    page = tmp_path / "leaderboard.html"
+    assert "image/webp" not in page.read_text()
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    paths = [tmp_path / f"{i}.png" for i in range(2)]
+    for frame, path in zip(frames, paths, strict=True):
+        frame.save(path)
+    save_animation(paths, results / "digits" / "dcgan" / "seed0.webp")
+    _render(results, tmp_path)
+    assert page.read_text().count("data:image/webp;base64,") == 1
+    assert Image.open(results / "digits" / "dcgan" / "seed0.webp").n_frames == 2
+
+
+def test_published_scores_are_shown_beside_ours_with_whether_they_compare(record):
+    reported = read_reported()
+    fair = PROTOCOLS["cifar10-fair"]
+    ours = dataclasses.replace(
+        record, protocol="cifar10-fair", protocol_version=fair.version, technique="wgan_gp"
+    )
+    ours = dataclasses.replace(ours, distance="fid50k_train", last={"fid50k_train": 21.5})
+    table = rows([ours], fair, ROOT)
+    lines = [line for line in published_rows(fair, table, reported) if line[0] == "WGANGP"]
+    assert {line[1] for line in lines} == {"21.5"}
+    verdicts = {line[5]: line[6] for line in lines}
+    assert verdicts["50k against train 50k, 3 seeds"] == "yes"
+    assert verdicts["5k against 10k"] == "no: other samples"
+    other = dataclasses.replace(fair, distance="fd10k_mobilenet_v2")
+    assert {line[6] for line in published_rows(other, table, reported)} == {
+        "no: another network, or other images"
+    }
+    assert published_rows(DIGITS, rows([record], DIGITS, ROOT), reported) == []
+
+
+def test_page_is_self_contained_and_escapes(results, tmp_path):
+    _render(results, tmp_path)
+    text = (tmp_path / "leaderboard.html").read_text()
+    assert "&lt;b&gt;out of memory&lt;/b&gt;" in text
+    assert "<b>out" not in text
+    assert text.count("data:image/png;base64,") == 2
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    svg = ET.fromstring(re.search(r"<svg.*?</svg>", text, re.DOTALL)[0])
+    labels = {element.text for element in svg.iter("text")}
+    assert {"LSGAN", "DCGAN"} <= labels
+    assert "WGAN" not in labels
+
+
+def test_readme_gets_the_table_between_its_markers(results, tmp_path):
+    readme = tmp_path / "README.md"
+    begin, end = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    _render(results, tmp_path)
+    text = readme.read_text()
+    assert text.startswith(f"before\n{begin}\n| # |")
+    assert text.endswith(f"\n{end}\nafter\n")
+    assert "old" not in text
+
+
+def test_readme_names_the_other_protocols_of_the_leaderboard(results, tmp_path, record):
+    mark = "<!-- leaderboard: {} -->"
+    (tmp_path / "README.md").write_text(f"{mark.format('begin')}\n{mark.format('end')}\n")
+    write_record(dataclasses.replace(record, protocol="fashion-mnist"), results)
+    _render(results, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert text.count("| # |") == 1
+    assert f"has more: {PROTOCOLS['fashion-mnist'].title}." in text
+
+
+def test_check_passes_on_rendered_files_and_fails_on_any_change(results, tmp_path, record):
+    _render(results, tmp_path)
+    _render(results, tmp_path, "--check")
+    page = (tmp_path / "leaderboard.html").read_text()
+    write_record(dataclasses.replace(record, wall_seconds=999.0), results)
+    with pytest.raises(SystemExit, match=r"LEADERBOARD\.md, leaderboard\.html: not what"):
+        _render(results, tmp_path, "--check")
+    assert (tmp_path / "leaderboard.html").read_text() == page
+
+
+def test_check_fails_if_nothing_was_rendered(results, tmp_path):
+    with pytest.raises(SystemExit, match=r"LEADERBOARD\.md"):
+        _render(results, tmp_path, "--check")
+    assert not (tmp_path / "LEADERBOARD.md").exists()
+
+
+@pytest.mark.slow
+def test_committed_files_match_the_committed_records():
+    render.main(["--check"])
+    assert "<!-- leaderboard: begin -->" in (ROOT / "README.md").read_text()
+
+
+def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
+    changed = dataclasses.replace(
+        record,
+        seed=1,
+        curve=[
+            point | {"fd1797_digits_cnn": point["fd1797_digits_cnn"] * 3} for point in record.curve
+        ],
+    )
+    from benchmarks.render.page import _learning_curve
+
+    (row,) = [r for r in rows([record, changed], DIGITS, results) if r.technique == "dcgan"]
+    assert [x for x, *_ in _learning_curve(row, "train_seconds").points] == [0, 2, 4]
+    line = _learning_curve(row, "images")
+    assert line.points == [(0, 2000, 4000, 6000), (1600, 8, 16, 24), (3200, 9, 18, 27)]
+
+
+def test_chart_puts_larger_values_higher_and_later_points_further_right():
+    lines = [Line("a", [(0, 90, 100, 110), (10, 9, 10, 11)]), Line("b", [(0, 50, 50, 50)], color=8)]
+    svg = ET.fromstring(line_chart(lines, "x", "y"))
+    (first, last), _ = [
+        [tuple(map(float, p.split(","))) for p in line.get("points").split()]
+        for line in svg.iter("polyline")
+    ]
+    assert first[0] < last[0]
+    assert first[1] < last[1]  # SVG's y grows downwards
+    assert all(0 < y < HEIGHT for _, y in (first, last))
+
+
+def test_labels_stay_apart_and_visible():
+    placed = sorted(_separate_labels([100, 101, 102, HEIGHT, HEIGHT]))
+    assert all(b - a >= 16 for a, b in itertools.pairwise(placed))
+    assert placed[-1] <= HEIGHT
+
+
+def test_numbers_are_short():
+    assert [short(x) for x in (1234.5, 99.94, 9.994)] == ["1234", "99.9", "9.99"]
+    assert [mean_and_deviation(v) for v in ([], [2.0], [1.0, 3.0])] == ["-", "2.00", "2.00 ± 1.41"]
+    numbers = (999, 1000, 1200, 192_000, 999_600, 16_000_000)
+    assert [thousands(x) for x in numbers] == ["999", "1k", "1.2k", "192k", "1M", "16M"]
+    assert record_path(ROOT, "p", "t", 3) == ROOT / "p" / "t" / "seed3.json"
