@@ -1,13 +1,14 @@
-"""The leaderboard as one self-contained HTML file."""
+"""The leaderboard as one self-contained HTML file, from ``leaderboard.html.j2``."""
 
 import base64
 import io
 import re
-from collections.abc import Iterable
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from PIL import Image
 
 from benchmarks.protocol import Protocol
@@ -17,170 +18,92 @@ from benchmarks.render.table import Cell, Row, cells, headers, score_name
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import WrongFileError
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8883; --soft: #777; --accent: #0072b2;
-  --warn: #b35900; }
-* { box-sizing: border-box; }
-body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; max-width: 84rem;
-  padding: 1rem 1rem 3rem; }
-h1 { font-size: 2rem; margin: .6rem 0; }
-h1, h2, h3 { line-height: 1.2; }
-section { border-top: 1px solid var(--line); margin-top: 2.5rem; }
-nav a { display: inline-block; margin: 0 1rem .3rem 0; }
-a { color: var(--accent); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .45rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
-th { font-weight: 600; position: relative; vertical-align: bottom; white-space: normal; }
-.sorts th { cursor: pointer; }
-.sorts th:focus-visible { outline: 2px solid var(--accent); }
-th[aria-sort=ascending]::after { content: " \\2191"; }
-th[aria-sort=descending]::after { content: " \\2193"; }
-.sorts th:nth-child(2), .sorts td:nth-child(2), .words th, .words td { text-align: left; }
-.words td { white-space: normal; min-width: 5rem; }
-.warn { color: var(--warn); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 32rem), 1fr));
-  gap: 1rem; }
-svg { width: 100%; min-width: 30rem; height: auto; font: 12px system-ui, sans-serif;
-  fill: currentColor; }
-svg .grid { stroke: var(--line); }
-svg .label { fill: var(--soft); }
-.grids { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr));
-  gap: 1rem; }
-figure { margin: 0; }
-figure img { width: 100%; image-rendering: pixelated; border-radius: 4px; }
-figcaption, footer { color: var(--soft); font-size: .9rem; }
-"""
+TEMPLATE = "leaderboard.html.j2"
 
-SCRIPT = """
-for (const head of document.querySelectorAll(".sorts th")) {
-  head.tabIndex = 0;
-  const sort = () => {
-    const up = head.getAttribute("aria-sort") !== "ascending";
-    const body = head.closest("table").tBodies[0];
-    const value = (row) => {
-      const cell = row.cells[head.cellIndex];
-      return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
-    };
-    const sorted = [...body.rows].sort((a, b) => {
-      const [x, y] = [value(a), value(b)];
-      return (x < y ? -1 : x > y ? 1 : 0) * (up ? 1 : -1);
-    });
-    body.append(...sorted);
-    for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-  };
-  head.addEventListener("click", sort);
-  head.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
-}
-"""
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a row's samples.
+
+    Args:
+        name: the row's name.
+        run: the name of the run that drew the samples.
+        url: the picture itself, as a ``data:`` URL.
+    """
+
+    name: str
+    run: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of a protocol; ``charts`` are SVG, everything else is text."""
+
+    protocol: Protocol
+    headers: list[str]
+    cells: list[list[Cell]]
+    problems: list[str]
+    charts: list[Markup]
+    pictures: list[Figure]
+    animations: list[Figure]
+    published: list[list[str]]
 
 
 def page(protocols: list[tuple[Protocol, list[Row]]], reported: Reported) -> str:
     """The page, with a section for each protocol."""
-    links = "".join(
-        f'<a href="#{protocol.name}">{escape(protocol.title)}</a>' for protocol, _ in protocols
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    sections = "\n".join(_section(protocol, rows, reported) for protocol, rows in protocols)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>GAN leaderboard</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        "<h1>GAN leaderboard</h1>\n"
-        "<p>One row for each technique: mean and standard deviation over seeds. The last generator "
-        "of a run ranks; the best one on the way is beside it. Diversity is the mean "
-        "distance of its samples to their nearest neighbours, as a share of that of real ones; a "
-        "technique with a run that has collapsed does not rank. A click on a head sorts.</p>\n"
-        f"<nav>{links}</nav>\n{sections}\n"
-        "<footer>Written by <code>python -m benchmarks.render</code> from the records of "
-        "<code>python -m benchmarks.run</code>.</footer>\n"
-        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    environment.filters |= {"breakable": _breakable, "code_spans": _code_spans, "links": _links}
+    return environment.get_template(TEMPLATE).render(
+        sections=[_section(protocol, rows, reported) for protocol, rows in protocols],
+        published_title=PUBLISHED,
+        published_headers=PUBLISHED_HEADERS,
     )
 
 
-def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> str:
+def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> Section:
     distance = score_name(protocol, rows, "distance")
-    problems = [f"<li>{escape(row.name)}, {escape(p)}</li>" for row in rows for p in row.problems()]
     charts = [
-        line_chart([_learning_curve(row, "images") for row in rows], "real images seen", distance),
-        line_chart(
-            [_learning_curve(row, "train_seconds") for row in rows], "seconds of training", distance
-        ),
+        line_chart([_learning_curve(row, x) for row in rows], label, distance)
+        for x, label in (("images", "real images seen"), ("train_seconds", "seconds of training"))
     ]
-    animations = "".join(_figure(row, row.animation) for row in rows)
-    published = published_rows(protocol, rows, reported)
-    parts = [
-        f'<section id="{protocol.name}"><h2>{escape(protocol.title)}</h2>',
-        f"<p>{_code_spans(protocol.description)}</p>",
-        f'<div class="scroll">{_table(protocol, rows)}</div>',
-        f'<p class="warn">Not finished, collapsed, or stale:</p><ul>{"".join(problems)}</ul>'
-        if problems
-        else "",
-        "<h3>Learning curves</h3>",
-        "<p>Mean over the seeds, and the band between the best and the worst of them.</p>",
-        '<div class="charts">',
-        *(f'<div class="scroll">{chart}</div>' for chart in charts if chart),
-        "</div>",
-        "<h3>Samples</h3>",
-        "<p>The same latents for all runs of a technique, at the end of training.</p>",
-        f'<div class="grids">{"".join(_figure(row, row.picture) for row in rows)}</div>',
-        "<h3>Training</h3><p>The same samples at each evaluation.</p>"
-        f'<div class="grids">{animations}</div>'
-        if animations
-        else "",
-        f"<h3>Published</h3><p>{PUBLISHED}</p>"
-        f'<div class="scroll">{_published_table(published)}</div>'
-        if published
-        else "",
-        "</section>",
-    ]
-    return "\n".join(part for part in parts if part)
+    return Section(
+        protocol,
+        headers(protocol, rows),
+        [cells(place, row) for place, row in enumerate(rows, start=1)],
+        [f"{row.name}, {problem}" for row in rows for problem in row.problems()],
+        [Markup(chart) for chart in charts if chart],
+        [_figure(row, row.picture) for row in rows if row.picture],
+        [_figure(row, row.animation) for row in rows if row.animation],
+        published_rows(protocol, rows, reported),
+    )
 
 
-def _code_spans(text: str) -> str:
+def _breakable(text: str) -> Markup:
+    """HTML of a name that may break at its underscores."""
+    return escape(text).replace("_", Markup("_<wbr>"))
+
+
+def _code_spans(text: str) -> Markup:
     """HTML of a text whose code is between backticks."""
-    return "".join(
-        f"<code>{escape(part)}</code>" if i % 2 else escape(part)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part)
         for i, part in enumerate(text.split("`"))
     )
 
 
-def _table(protocol: Protocol, rows: list[Row]) -> str:
-    body = ("".join(map(_cell, cells(i, row))) for i, row in enumerate(rows, start=1))
-    return _html_table("sorts", headers(protocol, rows), body)
-
-
-def _published_table(lines: list[list[str]]) -> str:
-    body = (
-        "".join(f"<td{_warning_class(text)}>{_links(text)}</td>" for text in line) for line in lines
-    )
-    return _html_table("words", PUBLISHED_HEADERS, body)
-
-
-def _html_table(css_class: str, names: Iterable[str], rows: Iterable[str]) -> str:
-    # Long names of scores may break at their underscores.
-    labels = (escape(name).replace("_", "_<wbr>") for name in names)
-    head = "".join(f'<th scope="col">{label}</th>' for label in labels)
-    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    return (
-        f'<table class="{css_class}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
-        "</table>"
-    )
-
-
-def _warning_class(text: str) -> str:
-    return ' class="warn"' if text.startswith("no:") else ""
-
-
-def _links(text: str) -> str:
-    """Convert Markdown links to HTML."""
-    return re.sub(r"\[([^\]]+)\]\((https://[^)]+)\)", r'<a href="\2">\1</a>', escape(text))
-
-
-def _cell(cell: Cell) -> str:
-    value = "" if cell.value is None else f' data-value="{cell.value:.6g}"'
-    return f"<td{value}>{escape(cell.text)}</td>"
+def _links(text: str) -> Markup:
+    """HTML of a text with Markdown links."""
+    # Escaping leaves the brackets, and makes it impossible to leave the attribute.
+    link = r'<a href="\2">\1</a>'
+    return Markup(re.sub(r"\[([^\]]+)\]\((https://[^)]+)\)", link, str(escape(text))))
 
 
 def _learning_curve(row: Row, x: str) -> Line:
@@ -213,15 +136,10 @@ def _is_picture(content: bytes) -> bool:
     return True
 
 
-def _figure(row: Row, picture: Path | None) -> str:
-    if picture is None:
-        return ""
-    content, kind = picture.read_bytes(), picture.suffix[1:]
+def _figure(row: Row, picture: Path) -> Figure:
+    content = picture.read_bytes()
     if not _is_picture(content):
         # It may be a link to a file that must not be published.
         raise WrongFileError(f"{picture} is not a picture")
     data = base64.b64encode(content).decode()
-    return (
-        f'<figure><img alt="Samples of {escape(row.name)}" src="data:image/{kind};base64,{data}">'
-        f"<figcaption>{escape(row.name)}, {picture.stem}</figcaption></figure>\n"
-    )
+    return Figure(row.name, picture.stem, f"data:image/{picture.suffix[1:]};base64,{data}")
