@@ -1,24 +1,21 @@
-"""GAN techniques as PyTorch Lightning modules."""
+"""GAN techniques as PyTorch Lightning modules.
+
+Names are imported when they are asked for: the package itself imports neither torch nor Lightning,
+so that the command line answers at once.
+"""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from gan_lightning.gan import GAN
-from gan_lightning.loading import load
-from gan_lightning.moved import MOVED
-from gan_lightning.penalties import Regularizer
-from gan_lightning.techniques import (
-    BEGAN,
-    DCGAN,
-    LSGAN,
-    SAGAN,
-    SNGAN,
-    TECHNIQUES,
-    WGAN,
-    WGANGP,
-)
+import gan_lightning.moved  # noqa: F401  (finds modules by their old paths)
+from gan_lightning.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
+    from gan_lightning.gan import GAN
+    from gan_lightning.loading import load
+    from gan_lightning.penalties import Regularizer
+    from gan_lightning.techniques import BEGAN, DCGAN, LSGAN, SAGAN, SNGAN, WGAN, WGANGP
     from gan_lightning.trainer import Trainer
 
 __all__ = [
@@ -37,13 +34,22 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
+#: The modules of names that are not techniques.
+_MODULES = {"GAN": "gan", "Regularizer": "penalties", "Trainer": "trainer", "load": "loading"}
+
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    # Not with the package: a trainer brings callbacks and scores, which modules do without.
-    if name == "Trainer":
-        from gan_lightning.trainer import Trainer
-
-        return Trainer
-    if (old := f"{__name__}.{name}") in MOVED:
-        return import_module(old)
+    if name in __all__:
+        # jsonargparse and other programs find techniques among the subclasses of GAN.
+        TECHNIQUES.import_own()
+        module = import_module(f"{__name__}.{_MODULES.get(name, 'techniques')}")
+        found = globals()[name] = getattr(module, name)
+        return found
+    # A module, perhaps by its old name.
+    if not name.startswith("_") and find_spec(path := f"{__name__}.{name}"):
+        return import_module(path)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from gan_lightning.gan import GAN
+from gan_lightning.techniques import TECHNIQUES
 from gan_lightning.training.checkpoints import check_networks, class_name, read_checkpoint
 from gan_lightning.training.saved_states import check_tensors
 from gan_lightning.utils.errors import WrongFileError
@@ -18,13 +19,15 @@ AVERAGE = "generator_ema."
 def load(path: str | Path, map_location: str | torch.device = "cpu") -> GAN:
     """The module that a checkpoint holds, of the technique that wrote it, in eval mode.
 
-    The class of a custom technique must be imported first.
+    The class of a custom technique must be imported first, unless a package offers it.
 
     Raises:
         WrongFileError: the file is not a checkpoint of a known technique.
+        BrokenPackageError: the technique is another package's, and cannot be used.
     """
     checkpoint = read_checkpoint(Path(path))
     name = checkpoint.get("technique")
+    TECHNIQUES.import_class(str(name))
     for technique in _subclasses(GAN):  # type: ignore[type-abstract]
         if class_name(technique) == name:
             # Lightning would drop them silently.

@@ -4,15 +4,17 @@ import inspect
 import re
 import traceback
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.loggers import Logger
 
+from gan_lightning.cli.front import COMMANDS
 from gan_lightning.data import GANDataModule
 from gan_lightning.gan import GAN
+from gan_lightning.techniques import TECHNIQUES
+from gan_lightning.utils.suggestions import no_such
 
 #: The base of the classes that an option names.
 BASES: dict[str, type] = {
@@ -42,9 +44,11 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
     if found := re.search(r"[Oo]ption '([^']+)' is not accepted", message):
         return _no_option(found[1], _arguments())
     if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*?)\)", message):
-        return _no_such("command", found[1], ["score", *re.findall(r"'([^']+)'", found[2])])
-    if found := re.search(r"to be one of \{(.*?)\}", message):
-        return f"a command is missing: {', '.join(found[1].split(','))}"
+        if found[1] in COMMANDS:
+            return f"the command {found[1]} must come first"
+        return no_such("command", found[1], COMMANDS)
+    if re.search(r"to be one of \{(.*?)\}", message):
+        return f"a command is missing: {', '.join(COMMANDS)}"
     if found := re.search(r"arguments are required: (.*)", message):
         names = found[1].split(", ")
         if arguments := [_option_of(name) for name in names if "." not in name]:
@@ -55,7 +59,7 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
         key = re.search(r'Parser key "([\w.]+)"', message)
         if key and (kind := BASES.get(key[1])):
             name = found[1] or found[2]
-            return f"--{key[1]}: " + _no_such("class", name, _class_names(kind))
+            return f"--{key[1]}: " + no_such("class", name, _class_names(kind))
     if found := re.search(r'Parser key "([\w.]+)":\s+Expected an? (.*)\. Got value: (.*)', message):
         wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[2])
         wanted = re.sub(r"typing.Literal\[(.*)\]", r"one of \1", wanted)
@@ -106,22 +110,9 @@ def root_message(error: BaseException) -> str:
 
 
 def _no_option(name: str, options: Iterable[str]) -> str:
-    return _no_such("option", name, options, listed=False)
-
-
-def _no_such(what: str, name: str, choices: Iterable[str], listed: bool = True) -> str:
-    if not listed and name in (choices := set(choices)):
-        return f"the chosen class has no {what} {name}"
-    choices = sorted(set(choices))
-    near = get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.7)
-    answer = f"there is no {what} {name}"
-    if near:
-        answer += f": did you mean {next(c for c in choices if c.lower() == near[0])}?"
-    if listed:
-        answer += f"{'' if near else '.'} Choose from {', '.join(choices)}."
-    elif not near:
-        answer += ": --help lists them"
-    return answer
+    if name in (options := set(options)):
+        return f"the chosen class has no option {name}"
+    return no_such("option", name, options, listed=False)
 
 
 def _options(parser: LightningArgumentParser) -> Iterator[str]:
@@ -157,7 +148,9 @@ def _option_of(argument: str) -> str:
 
 
 def _class_names(kind: type) -> list[str]:
-    return [cls.__name__ for cls in _concrete_subclasses(kind)]
+    names = [cls.__name__ for cls in _concrete_subclasses(kind)]
+    offered = TECHNIQUES.offers.values() if kind is GAN else ()
+    return [*names, *(offer.class_name for offer in offered if offer.class_name)]
 
 
 def _concrete_subclasses(kind: type) -> Iterator[type]:

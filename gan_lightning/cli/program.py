@@ -24,6 +24,8 @@ from gan_lightning.cli import (
     yaml_reader,  # noqa: F401  (how jsonargparse reads YAML)
 )
 from gan_lightning.cli.answers import explain, misuse, root_message
+from gan_lightning.cli.chosen import with_chosen_techniques
+from gan_lightning.cli.front import find_working_folder, stop
 from gan_lightning.cli.saved_config import (
     SaveConfig,
     check_is_checkpoint,
@@ -32,7 +34,7 @@ from gan_lightning.cli.saved_config import (
 )
 from gan_lightning.data import GANDataModule
 from gan_lightning.gan import GAN
-from gan_lightning.techniques import TECHNIQUES  # noqa: F401  (the classes that --model knows)
+from gan_lightning.techniques import TECHNIQUES
 from gan_lightning.trainer import (
     CHOSEN_BY_LIGHTNING,
     Trainer,
@@ -42,7 +44,7 @@ from gan_lightning.training import requeue
 from gan_lightning.training.iteration import look_for_gpus_once
 from gan_lightning.training.lightning_internals import ignore_config_in_checkpoint
 from gan_lightning.training.paths import run_dir
-from gan_lightning.utils.errors import ArgumentError, UserError, one_line
+from gan_lightning.utils.errors import ArgumentError, UserError
 from gan_lightning.utils.files import whole_file
 from gan_lightning.utils.processes import end_with_parent
 
@@ -52,6 +54,9 @@ STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
 }
+# jsonargparse finds the classes for --model among the subclasses that are imported.
+TECHNIQUES.import_own()
+
 #: Seeds that NumPy takes.
 SEEDS = range(2**32)
 
@@ -73,14 +78,13 @@ def main(args: Sequence[str] | None = None) -> None:
     look_for_gpus_once()
     end_with_parent()
     requeue.begin_fit(first=True)
-    if os.getcwd() not in sys.path:
-        # Modules of the working folder, as python -m finds them, but after all installed ones.
-        sys.path.append(os.getcwd())
+    find_working_folder()
     try:
-        _Parser.given = args = with_saved_config(args)
+        args = with_saved_config(args)
         if args[:1] == ["score"]:
             score.main(args[1:])
             return
+        _Parser.given = args = with_chosen_techniques(args)
         GANCLI(
             GAN,
             GANDataModule,
@@ -98,20 +102,22 @@ def main(args: Sequence[str] | None = None) -> None:
     except UserError as error:
         if error.on_all_ranks and _rank():
             raise SystemExit(0) from error
-        _stop(str(error), error.exit_code)
+        stop(str(error), error.exit_code)
     except OSError as error:
         if error.errno not in STORAGE_FAULTS:
             raise
-        _stop(": ".join(map(str, filter(None, (error.filename, error.strerror)))), code=1)
+        stop(": ".join(map(str, filter(None, (error.filename, error.strerror)))), code=1)
     except KeyboardInterrupt:
-        _stop("interrupted", code=130)
+        stop("interrupted", code=130)
     except MisconfigurationException as error:
-        _stop(str(error), code=1)
+        stop(str(error), code=1)
     except Exception as error:
         if (message := misuse(error)) is None:
             raise
         # Lightning found no checkpoint of its own choice.
-        _stop(message, code=2 if "ckpt_path=" in message else 1)
+        stop(message, code=2 if "ckpt_path=" in message else 1)
+    finally:
+        _Parser.given = ()
 
 
 class _Parser(LightningArgumentParser):
@@ -135,12 +141,22 @@ class _Parser(LightningArgumentParser):
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        _stop(explain(message, self) + hint_at_other_versions(self.given), code=2)
+        stop(explain(message, self) + hint_at_other_versions(self.given), code=2)
 
 
 @ignore_config_in_checkpoint
 class GANCLI(LightningCLI):
     """LightningCLI with the callbacks, and the data's shape and classes linked to the model."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's or, where the command line begins with one of them, this one alone.
+
+        A command has a parser of its own, which takes long to build.
+        """
+        every = LightningCLI.subcommands()
+        first = next(iter(_Parser.given), "")
+        return {first: every[first]} if first in every else every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """``--evaluate.*``, ``--checkpoint.*``, ``--samples.*``, ``--diversity.*``: callbacks'."""
@@ -260,8 +276,3 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
             yield from _texts(inner)
     elif isinstance(value, str | os.PathLike):
         yield str(value)
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    print(f"gan-lightning: {one_line(' '.join(message.split()))}", file=sys.stderr)
-    raise SystemExit(code)

@@ -88,7 +88,7 @@ def with_saved_config(args: list[str]) -> list[str]:
     given = {arg.split("=")[0] for arg in args}
     if given & {"-c", "--config", "--model"}:
         return list(_with_configs_of(args[0], args))
-    for path in map(Path, _values(args, "--ckpt_path")):
+    for path in map(Path, values(args, "--ckpt_path")):
         if str(path) in CHOSEN_BY_LIGHTNING:
             continue
         for folder in list(path.parents)[:2]:
@@ -139,7 +139,7 @@ def check_is_checkpoint(path: Path, option: str = "ckpt_path") -> None:
 
 def hint_at_other_versions(args: Sequence[str]) -> str:
     """A hint, in brackets, at a config that another version wrote; "" where there is none."""
-    for path in _values(args, "-c", "--config"):
+    for path in values(args, "-c", "--config"):
         try:
             with Path(path).open(errors="replace") as file:
                 first = file.readline().strip()
@@ -151,7 +151,7 @@ def hint_at_other_versions(args: Sequence[str]) -> str:
     return ""
 
 
-def _values(args: Sequence[str], *names: str) -> Iterator[str]:
+def values(args: Sequence[str], *names: str) -> Iterator[str]:
     """The values that the command line gives for an option."""
     for arg, value in zip_longest(args, args[1:], fillvalue=""):
         name, equals, given = arg.partition("=")

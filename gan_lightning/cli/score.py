@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from gan_lightning.cli.front import COMMANDS
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.metrics import (
     EXTRACTORS,
@@ -91,7 +92,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="gan-lightning score",
-        description="Compare the images of two folders, or zip archives, on a network's features.",
+        description=COMMANDS["score"],
     )
     parser.add_argument("--real", type=user_path, required=True, help="the folder of real images")
     parser.add_argument(

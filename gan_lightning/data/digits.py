@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from gan_lightning.data.base import Split
@@ -31,6 +30,9 @@ class Digits(ImageDataModule):
 
     def load(self, split: Split) -> tuple[Tensor, Tensor]:
         """Scale the 17 grey levels to the range of uint8."""
+        # Here, since importing scikit-learn takes half a second.
+        from sklearn.datasets import load_digits
+
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         x = torch.from_numpy(images).unsqueeze(1)

@@ -6,7 +6,6 @@ from dataclasses import field
 from typing import ClassVar
 
 import torch
-from sklearn.datasets import make_swiss_roll
 from torch import Tensor
 
 from gan_lightning.data.base import GANDataModule, Split
@@ -86,6 +85,9 @@ class SwissRoll(Toy):
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, None]:
         """The roll of scikit-learn, seen from the side and divided by its radius."""
+        # Here, since importing scikit-learn takes half a second.
+        from sklearn.datasets import make_swiss_roll
+
         points, _ = make_swiss_roll(
             self.num_samples, noise=0.25, random_state=generator.initial_seed()
         )

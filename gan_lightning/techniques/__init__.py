@@ -1,22 +1,41 @@
 """The techniques, one file per paper. ``TECHNIQUES`` lists them all."""
 
-from gan_lightning.gan import GAN
-from gan_lightning.techniques.began import BEGAN
-from gan_lightning.techniques.dcgan import DCGAN
-from gan_lightning.techniques.lsgan import LSGAN
-from gan_lightning.techniques.sagan import SAGAN
-from gan_lightning.techniques.sngan import SNGAN
-from gan_lightning.techniques.wgan import WGAN
-from gan_lightning.techniques.wgan_gp import WGANGP
+from typing import TYPE_CHECKING, Any
 
-TECHNIQUES: dict[str, type[GAN]] = {
-    "dcgan": DCGAN,
-    "wgan": WGAN,
-    "wgan_gp": WGANGP,
-    "lsgan": LSGAN,
-    "began": BEGAN,
-    "sngan": SNGAN,
-    "sagan": SAGAN,
-}
+from gan_lightning.techniques.registry import Techniques
+
+if TYPE_CHECKING:
+    from gan_lightning.techniques.began import BEGAN
+    from gan_lightning.techniques.dcgan import DCGAN
+    from gan_lightning.techniques.lsgan import LSGAN
+    from gan_lightning.techniques.sagan import SAGAN
+    from gan_lightning.techniques.sngan import SNGAN
+    from gan_lightning.techniques.wgan import WGAN
+    from gan_lightning.techniques.wgan_gp import WGANGP
+
+#: The class of each key, which is also its module's name; those of installed packages follow.
+TECHNIQUES = Techniques(
+    {
+        "dcgan": "DCGAN",
+        "wgan": "WGAN",
+        "wgan_gp": "WGANGP",
+        "lsgan": "LSGAN",
+        "began": "BEGAN",
+        "sngan": "SNGAN",
+        "sagan": "SAGAN",
+    }
+)
 
 __all__ = ["BEGAN", "DCGAN", "LSGAN", "SAGAN", "SNGAN", "TECHNIQUES", "WGAN", "WGANGP"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # Imported when it is asked for: the names alone are known at once.
+    for key, class_name in TECHNIQUES.own.items():
+        if name == class_name:
+            return TECHNIQUES[key]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

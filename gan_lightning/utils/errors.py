@@ -36,6 +36,10 @@ class MissingPackageError(UserError, ImportError):
     """An optional package is not installed."""
 
 
+class BrokenPackageError(UserError, ImportError):
+    """Another package offers what cannot be imported, or is not what it should be."""
+
+
 class StoppedError(UserError):
     """A signal stopped the run."""
 

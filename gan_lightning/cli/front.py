@@ -1,0 +1,122 @@
+"""What the command line answers at once, before torch and Lightning are imported.
+
+This module imports the standard library alone, and so does all that it answers with.
+"""
+
+import argparse
+import gc
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import NoReturn
+
+import gan_lightning
+from gan_lightning.cli.listing import table
+from gan_lightning.utils.errors import one_line
+from gan_lightning.utils.suggestions import no_such
+
+#: Each command, with what it does; the first four are methods of the trainer, whose first lines
+#: these are.
+COMMANDS = {
+    "fit": "Train a model.",
+    "validate": "Score samples against the validation loop's, the training samples of our data "
+    "modules.",
+    "test": "Score samples against the test loop's.",
+    "predict": "Draw samples, as many as the loader's numbers say.",
+    "score": "Compare the images of two folders, or zip archives, on a network's features.",
+    "list": "List the techniques, of this package and of installed ones.",
+}
+#: Options that may stand before a command.
+OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command; without ``args``, the process's own.
+
+    Exits as ``gan_lightning.cli.program.main`` does.
+    """
+    own_process = args is None
+    args = sys.argv[1:] if args is None else list(args)
+    if not _answered(args):
+        with _uncollected() if own_process else nullcontext():
+            from gan_lightning.cli import program
+        program.main(args)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Have the garbage collector pass over what is made here, now and at the exit.
+
+    Modules stay to the end: to go through their objects, again and again, takes a fifth of the
+    CPU time of a short run.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def find_working_folder() -> None:
+    """Have modules of the working folder found, as ``python -m`` does, after installed ones."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def stop(message: str, code: int) -> NoReturn:
+    """Exit with one line."""
+    print(f"gan-lightning: {one_line(' '.join(message.split()))}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _answered(args: Sequence[str]) -> bool:
+    """Whether the arguments are answered; those of other commands are not."""
+    if not args:
+        stop(f"a command is missing: {', '.join(COMMANDS)}", code=2)
+    first = args[0]
+    if first in ("-h", "--help"):
+        _parser().print_help()
+    elif first == "--version":
+        print(f"gan-lightning {gan_lightning.__version__}")
+    elif first == "list":
+        _list(args[1:])
+    elif not first.startswith("-") and first not in COMMANDS:
+        stop(no_such("command", first, COMMANDS), code=2)
+    elif first.startswith("--") and (name := first.partition("=")[0]) not in (*OPTIONS, "--"):
+        long = [option for option in OPTIONS if option.startswith("--")]
+        stop(f"{no_such('option', name, long)} Other options follow the command.", code=2)
+    else:
+        return False
+    return True
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The parser whose help is printed; another one reads the command line of a trainer."""
+    parser = argparse.ArgumentParser(
+        "gan-lightning",
+        description="Train GANs, and score their samples.",
+        epilog="gan-lightning COMMAND --help lists the options of a command.",
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    parser.add_argument("-c", "--config", help="a config with a section for each command")
+    parser.add_argument("--print_config", action="store_true", help="print the config and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        commands.add_parser(name, help=text)
+    return parser
+
+
+def _list(args: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser("gan-lightning list", description=COMMANDS["list"])
+    _, unknown = parser.parse_known_args(args)
+    if unknown:
+        stop(f"list takes no arguments, got {' '.join(unknown)}", code=2)
+    find_working_folder()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        print(table())
+    for warning in caught:
+        print(f"gan-lightning: {warning.message}", file=sys.stderr)
