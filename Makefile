@@ -7,7 +7,11 @@ RESULTS := runs/leaderboard
 PYTEST :=
 TESTS := $(BIN)/python -m pytest -n auto --dist worksteal --disable-warnings
 
-.PHONY: leaderboard test test-slow test-all check clean
+# The environment that `make locked` installs, and where.
+LOCK := benchmarks/locks/torch-2.14.1-linux-x86_64.txt
+LOCKED := .locked/$(basename $(notdir $(LOCK)))
+
+.PHONY: leaderboard test test-slow test-all check lock locked clean
 
 leaderboard: .venv/installed  ## train seven techniques on digits, one seed, and print the table
 	$(BIN)/python -m benchmarks.run --protocol digits --seeds 0 --results $(RESULTS)
@@ -28,6 +32,16 @@ check: .venv/installed  ## what CI checks in addition to the tests
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.render --check
 
+locked:  ## install the environment of records, for Linux x86-64 and the Python that LOCK names
+	$(PYTHON) -m venv --clear $(LOCKED)
+	$(LOCKED)/bin/python -m pip install --require-hashes --requirement $(LOCK)
+	$(LOCKED)/bin/python -m pip install --no-deps --editable .
+	$(LOCKED)/bin/python -m pip check
+
+lock: .venv/installed  ## write the lock file of the environment in .venv, after it made records
+	$(BIN)/python -m pip install --quiet 'uv>=0.13'
+	$(BIN)/python -m benchmarks.lock
+
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -35,4 +49,4 @@ check: .venv/installed  ## what CI checks in addition to the tests
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .locked runs

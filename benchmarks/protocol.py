@@ -1,13 +1,14 @@
 """Benchmark protocols: the fixed, versioned conditions under which scores are comparable."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES, Trainer
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A data set, a config per technique, seeds, and the scores to compare.
+    """A data set, rows of techniques with a config each, seeds, and the scores to compare.
 
     Techniques start from their papers' hyperparameters; a config states what it changes, and why.
     The last generator determines the rank, and the best one is reported as well. Samples come from
@@ -58,9 +59,13 @@ class Protocol:
         accelerator: the trainer's name of the accelerator.
         threads: CPU threads of each run, so that its bits do not depend on the number of cores.
         arguments: command-line arguments, which override every config.
-        budget: the budget of every technique, which overrides every config.
+        budget: the budget of every technique, which overrides every config and option.
         needs: the keys of ``PATH_OPTIONS`` that must be given, each with a description.
         show_published: whether scores that others published for CIFAR-10 are shown as well.
+        variants: rows beside those of the techniques.
+
+    Raises:
+        ValueError: two rows have the same key or title.
     """
 
     name: str
@@ -77,54 +82,137 @@ class Protocol:
     budget: Budget | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
     show_published: bool = False
+    variants: tuple[Variant, ...] = ()
+
+    def __post_init__(self) -> None:
+        taken: dict[str, Variant] = {}
+        for row in self.rows:
+            for name in (row.key, row.title.casefold()):
+                if taken.setdefault(name, row) != row:
+                    raise ValueError(f"{self.name} has two rows {name!r}")
 
     def config(self, technique: str) -> Path:
-        """The path of a technique's config."""
+        """The path of the protocol's config of a technique."""
         return self.configs / f"{technique}.yaml"
 
-    def settings(self, technique: str) -> dict[str, Any]:
-        """The config's settings of the model, the data and the trainer, without the classes."""
-        config = yaml.safe_load(self.config(technique).read_text())
-        return {
-            name: part.get("init_args", {}) if "class_path" in part else part
-            for name, part in config.items()
-            if isinstance(part, dict)
-        }
+    def settings(self, row: Variant) -> dict[str, Any]:
+        """The settings of the model, the data and the trainer in a row's config and options.
 
-    def command_line(self, technique: str) -> list[str]:
+        They are without the classes.
+        """
+        config = read_config(row.config or self.config(row.technique))
+        settings: dict[str, Any] = {}
+        for name, part in config.items():
+            if isinstance(part, dict):
+                is_class = "class_path" in part or "init_args" in part
+                settings[name] = dict(part.get("init_args") or {} if is_class else part)
+        for option in row.options:
+            path, _, value = option.partition("=")
+            group, *parts = path.replace(".init_args.", ".").split(".")
+            settings.setdefault(group, {})[".".join(parts)] = yaml.safe_load(value)
+        return settings
+
+    def config_arguments(self, row: Variant) -> list[str]:
+        """The arguments of a run's command line that name its config."""
+        if row.config is None:
+            return [f"--config={self.config(row.technique)}"]
+        # A config of the user's own need not name the classes.
+        model = row.model_class()
+        classes = [f"--model={model.__module__}.{model.__qualname__}"]
+        if (data := self.data) is not None:
+            classes.append(f"--data={data}")
+        return [*classes, f"--config={row.config}"]
+
+    def command_line(self, row: Variant) -> list[str]:
         """The arguments of a run's command line in addition to the config."""
-        arguments = list(self.arguments)
+        arguments = [*self.arguments, *(f"--{option}" for option in row.options)]
         if self.budget is not None:
-            updates = self.updates(technique)
+            updates = self.updates(row)
             arguments += [
                 f"--data.batch_size={self.budget.batch_size}",
                 f"--trainer.max_steps={updates}",
                 f"--trainer.val_check_interval={updates // self.budget.evaluations}",
             ]
-            model = self.settings(technique).get("model", {})
-            if "decay_steps" in model:
+            if self._hyperparameter(row, "decay_steps"):
                 arguments.append(f"--model.decay_steps={updates}")
-            if "long_n_critic" in model:
+            if self._hyperparameter(row, "long_n_critic"):
                 # Long phases would see more images than the budget.
                 arguments.append("--model.long_n_critic=0")
         return arguments
 
-    def updates(self, technique: str) -> int:
-        """Generator updates in a complete run."""
-        settings = self.settings(technique)
+    def updates(self, row: Variant) -> int:
+        """Generator updates in a complete run.
+
+        Raises:
+            ValueError: the budget counts images, and the row does not tell its ``n_critic``.
+        """
         if self.budget is None:
             default = inspect.signature(Trainer).parameters["max_steps"].default
-            return int(settings.get("trainer", {}).get("max_steps", default))
-        default = inspect.signature(TECHNIQUES[technique]).parameters["n_critic"].default
-        n_critic = int(settings.get("model", {}).get("n_critic", default))
+            return int(self.settings(row).get("trainer", {}).get("max_steps", default))
+        n_critic = self._hyperparameter(row, "n_critic")
+        if n_critic is None:
+            raise ValueError(f"{row.title} has no n_critic: give it in the config")
         evaluations = self.budget.evaluations
-        updates = self.budget.images // (self.budget.batch_size * n_critic)
+        updates = self.budget.images // (self.budget.batch_size * int(n_critic))
         return updates // evaluations * evaluations
+
+    def batch_size(self, row: Variant) -> int:
+        """Real images per critic update, over all devices."""
+        if self.budget is not None:
+            return self.budget.batch_size
+        return int(self.settings(row).get("data", {}).get("batch_size", 64))
+
+    def _hyperparameter(self, row: Variant, name: str) -> Any:  # noqa: ANN401
+        """A hyperparameter in the config and the options, or the class's default."""
+        model = self.settings(row).get("model", {})
+        return model[name] if name in model else row.default(name)
+
+    @property
+    def data(self) -> str | None:
+        """The class of the data that the configs name; None without configs."""
+        for technique in self.techniques:
+            return named_class(read_config(self.config(technique)), "data")
+        return None
 
     @property
     def techniques(self) -> tuple[str, ...]:
         """The techniques that have a config, in the order of ``TECHNIQUES``."""
         return tuple(name for name in TECHNIQUES if self.config(name).is_file())
+
+    @property
+    def rows(self) -> tuple[Variant, ...]:
+        """The techniques as they are, and the variants."""
+        return (*map(Variant, self.techniques), *self.variants)
+
+    @property
+    def fixed_options(self) -> Sequence[str]:
+        """The options that neither a row nor its command can change."""
+        given = (argument.removeprefix("--").partition("=")[0] for argument in self.arguments)
+        fixed = ["trainer.accelerator", "trainer.devices", "trainer.logger", *PATH_OPTIONS]
+        fixed += (name for name in given if not name.startswith("model."))
+        if self.budget is not None:
+            fixed += ["data.batch_size", "trainer.max_steps", "trainer.val_check_interval"]
+        return fixed
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The content of a config.
+
+    Raises:
+        ValueError: it is not a mapping.
+        YAMLError: it is not YAML.
+    """
+    config = yaml.safe_load(path.read_text()) or {}
+    if not isinstance(config, dict):
+        raise ValueError("a config is a mapping")
+    return config
+
+
+def named_class(config: Mapping[str, Any], part: str) -> str | None:
+    """The class that a config names for ``model`` or ``data``; None if it names none."""
+    value = config.get(part)
+    name = value.get("class_path") if isinstance(value, dict) else value
+    return name if isinstance(name, str) else None
 
 
 _CIFAR10_DATA = (

@@ -4,11 +4,12 @@ import json
 import reprlib
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from benchmarks.protocol import Protocol
+from benchmarks.variants import KEY, Variant
 from gan_lightning.metrics.diversity import has_collapsed
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import whole_file
@@ -18,18 +19,20 @@ Status = Literal["finished", "diverged", "failed"]
 
 #: The logged distances of generated and of real samples to their nearest neighbours.
 DIVERSITY = ("diversity/fake", "diversity/real")
+#: What only records of rows with options or files of their own have.
+OF_OWN_ROWS = ("key", "title", "options", "files")
 #: An Inception score below this is 1.0: the classifier sees no difference between samples.
 ALL_ALIKE = 1.05
 
 
 @dataclass(frozen=True)
 class Record:
-    """The results of one (protocol, technique, seed), and everything needed to repeat the run.
+    """The results of one (protocol, row, seed), and everything needed to repeat the run.
 
     Args:
         protocol: the protocol's name.
         protocol_version: the protocol's version.
-        technique: the key in ``TECHNIQUES``.
+        technique: the key in ``TECHNIQUES``, or the path of a class.
         seed: the run's seed.
         status: ``finished``; ``diverged``, if a loss, a weight or the last scores are not finite;
             or ``failed``.
@@ -51,6 +54,10 @@ class Record:
         versions: versions of Python and the main libraries.
         commit: the commit of this repository, with the suffix ``-dirty`` if files had changed.
         config: the resolved config, with all defaults.
+        key: the row's key, the folder of its records; "" if it is that of the technique.
+        title: the row's name in tables; "" for that of the class.
+        options: the options that distinguish the row from its technique.
+        files: SHA-256 of the config and the modules of a row of the user's own, by name.
     """
 
     protocol: str
@@ -72,6 +79,19 @@ class Record:
     versions: dict[str, str]
     commit: str
     config: dict[str, Any]
+    key: str = ""
+    title: str = ""
+    options: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder of the row's records."""
+        return self.key or self.technique
+
+    def is_of(self, row: Variant) -> bool:
+        """Whether it is a record of the row: of its technique, with its options."""
+        return (self.technique, tuple(self.options)) == (row.technique, row.options)
 
     @property
     def diversity(self) -> float | None:
@@ -91,19 +111,23 @@ class Record:
         return None
 
 
-def record_path(results: Path, protocol: str, technique: str, seed: int) -> Path:
-    """The path of a record.
+def record_path(results: Path, protocol: str, row: str, seed: int) -> Path:
+    """The path of a record of the row with this key.
 
     Its samples are stored with the suffix ``.png``, and an animation of the samples at each
     evaluation with ``.webp``.
     """
-    return results / protocol / technique / f"seed{seed}.json"
+    return results / protocol / row / f"seed{seed}.json"
 
 
 def write_record(record: Record, results: Path) -> Path:
     """Write a record completely or not at all."""
-    path = record_path(results, record.protocol, record.technique, record.seed)
-    write_atomically(path, json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
+    path = record_path(results, record.protocol, record.folder, record.seed)
+    content = asdict(record)
+    for name in OF_OWN_ROWS:
+        if not content[name]:
+            del content[name]
+    write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return path
 
 
@@ -166,6 +190,8 @@ def _check_complete(record: Record) -> None:
         for key in keys:
             if key not in values:
                 raise ValueError(f"{name} has no {key}")
+    if record.key and not KEY.fullmatch(record.key):
+        raise ValueError(f"{reprlib.repr(record.key)} is not the key of a row")
     counts = [record.seed, record.protocol_version, record.peak_memory_bytes, record.wall_seconds]
     counts += record.budget.values()
     for point in record.curve:
@@ -175,19 +201,24 @@ def _check_complete(record: Record) -> None:
 
 
 def read_records(results: Path, protocol: Protocol) -> list[Record]:
-    """The records of a protocol, in any version, ordered by technique and seed.
+    """The records of a protocol, in any version, ordered by row and seed.
+
+    Rows that the protocol does not have are found by their folders, and come last.
 
     Raises:
         WrongFileError: a file is not a record, or is the record of another run.
     """
     records = []
-    for technique in protocol.techniques:
+    keys = [row.key for row in protocol.rows]
+    found = sorted(folder.name for folder in (results / protocol.name).glob("*/"))
+    keys += (name for name in found if KEY.fullmatch(name) and name not in keys)
+    for row in keys:
         for seed in protocol.seeds:
-            path = record_path(results, protocol.name, technique, seed)
+            path = record_path(results, protocol.name, row, seed)
             if path.is_file():
                 record = read_record(path)
-                key = (record.protocol, record.technique, record.seed)
-                if key != (protocol.name, technique, seed):
+                key = (record.protocol, record.folder, record.seed)
+                if key != (protocol.name, row, seed):
                     raise WrongFileError(f"{path} is the record of another run")
                 records.append(record)
     return records

@@ -1,9 +1,10 @@
 """Repeat the run of a record: ``python -m benchmarks.reproduce RECORD``.
 
-Trains with the record's config, on the code of its commit, and reports whether the score is the
-same: bit for bit on the same processor and versions; otherwise, and on a GPU, within the spread of
-the seeds. Exits with 1 if it is not. A config can name any class: use only records that you would
-trust as programs.
+Says what differs between this machine and the record's, and whether equal bits can be expected.
+Then trains with the record's config, on the code of its commit, and reports whether the score is
+the same: bit for bit where nothing differs; otherwise, and on a GPU, within the spread of the
+seeds. Exits with 1 if it is not, with 130 if interrupted. A config can name any class: use only
+records that you would trust as programs.
 """
 
 import argparse
@@ -14,20 +15,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 import yaml
 
-from benchmarks.environment import commit, device_names, versions
+from benchmarks.comparison import COMMIT, Comparison, compare
+from benchmarks.environment import commit
 from benchmarks.protocol import PATH_OPTIONS, ROOT
 from benchmarks.records import Record, read_record
-from benchmarks.run.process import Training
+from benchmarks.run.process import Training, sigterm_interrupts
+from benchmarks.variants import check_modules
+from gan_lightning import TECHNIQUES
 from gan_lightning.training.loggers import read_rows
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import user_path
 
-#: Full hashes only, so that git cannot mistake a commit for an option.
-COMMIT = "[0-9a-f]{40}|[0-9a-f]{64}"
 #: The largest distance from the mean, in standard deviations, that is within the spread.
 MAX_DEVIATIONS = 2.0
 
@@ -50,16 +51,26 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(
             f"{options.record} comes from uncommitted changes, which no commit contains"
         )
+    try:
+        check_modules(record.technique, record.files, Path.cwd())
+    except UserError as error:
+        raise SystemExit(f"benchmarks.reproduce: {error}") from error
     paths = {
         option: str(user_path(path).resolve())
         for option, path in zip(PATH_OPTIONS, (options.data_dir, options.weights), strict=True)
         if path is not None
     }
     code = nullcontext(ROOT) if options.options else _checkout(record.commit)
-    with code as folder:
-        score = train(record, folder, options.work, paths, options.options)
+    try:
+        with sigterm_interrupts(), code as folder:
+            comparison = compare(record, options.options)
+            print(comparison, flush=True)
+            score = train(record, folder, options.work, paths, options.options)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        raise SystemExit(130) from None
     print(f"{record.distance}: {score!r}, the record has {record.last[record.distance]!r}")
-    same, message = verdict(record, runs, score, options.options)
+    same, message = verdict(record, runs, score, comparison)
     print(message)
     if not same:
         raise SystemExit(1)
@@ -103,6 +114,7 @@ def train(
             threads=record.device.get("threads", 1),
             gpus=[] if on_cpu else None,
             code=code,
+            modules=None if record.technique in TECHNIQUES else Path.cwd(),
         )
         status, message = training.run(lambda line: print(line, end="", flush=True))
         if status:
@@ -123,15 +135,13 @@ def comparable_runs(path: Path, record: Record) -> list[Record]:
 
 
 def verdict(
-    record: Record, runs: Sequence[Record], score: float, options: Sequence[str] = ()
+    record: Record, runs: Sequence[Record], score: float, comparison: Comparison
 ) -> tuple[bool, str]:
-    """Whether the score is as expected, and why; ``options`` override the record's config."""
+    """Whether the score is as expected, and why."""
     if score == record.last[record.distance]:
         return True, "identical to the last bit"
-    # The order of sums on a GPU is not fixed.
-    on_cpu, changed = "threads" in record.device, [*options, *differences(record)]
-    if on_cpu and not changed:
-        return False, "not identical, on the same processor and versions"
+    if comparison.exact:
+        return False, "not identical, though nothing differs that moves bits"
     scores = [run.last[run.distance] for run in runs]
     if len(scores) < 2:
         return False, "not identical, and there are no other seeds to compare with"
@@ -139,18 +149,8 @@ def verdict(
     within = abs(score - center) <= MAX_DEVIATIONS * spread
     return within, (
         f"{'within' if within else 'outside of'} {MAX_DEVIATIONS:g} standard deviations of the "
-        f"{len(scores)} seeds ({center:.4g} ± {spread:.2g}); not identical, "
-        f"{'changed: ' + ', '.join(changed) if changed else 'on a GPU'}"
+        f"{len(scores)} seeds ({center:.4g} ± {spread:.2g}); not identical: {comparison.reason}"
     )
-
-
-def differences(record: Record) -> list[str]:
-    """The libraries whose versions differ here, and the device if it differs."""
-    here = versions()
-    changed = [name for name, version in record.versions.items() if here.get(name) != version]
-    if record.device.get("name") not in device_names():
-        changed.append("processor" if "threads" in record.device else "GPU")
-    return changed
 
 
 @contextmanager
@@ -163,21 +163,19 @@ def _checkout(revision: str) -> Iterator[Path]:
         raise SystemExit(f"the record names no commit, but {revision!r}")
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder) / "code"
-        added: Any = subprocess.run(
-            ["git", "worktree", "add", "--detach", str(checkout), revision],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if added.returncode:
-            raise SystemExit(f"there is no commit {revision} here: {added.stderr.strip()}")
         try:
+            added = _worktree("add", "--detach", str(checkout), revision)
+            if added.returncode:
+                raise SystemExit(f"there is no commit {revision} here: {added.stderr.strip()}")
             yield checkout
         finally:
-            subprocess.run(
-                ["git", "worktree", "remove", "--force", str(checkout)], cwd=ROOT, check=False
-            )
+            _worktree("remove", "--force", str(checkout))
+
+
+def _worktree(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", "worktree", *args], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 if __name__ == "__main__":

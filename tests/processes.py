@@ -192,6 +192,8 @@ def run(descriptors, arguments, cwd, environment):
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    given = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [folder for folder in given if folder and folder not in sys.path]
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

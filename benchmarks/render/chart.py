@@ -11,13 +11,18 @@ from benchmarks.render.table import short, thousands
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 96, 16, 44
+#: The width of a character of a label, and how many a label has at most.
+CHARACTER, MAX_LABEL = 7, 32
 #: The smallest upper end of the x axis.
 MIN_X_RANGE = 1e-6
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: points ``(x, low, middle, high)`` with y above 0, and an index of ``COLORS``."""
+    """A curve: points ``(x, low, middle, high)`` with y above 0, and its colour.
+
+    ``color`` is an index of ``COLORS``; from the end of them on, they are repeated, with dashes.
+    """
 
     label: str
     points: Sequence[tuple[float, float, float, float]]
@@ -29,6 +34,8 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     visible = [line for line in lines if line.points]
     if not visible:
         return ""
+    labels = [_cut(line.label) for line in visible]
+    margin = max(RIGHT, 10 + CHARACTER * max(map(len, labels)))
     # An axis from 0 needs a positive end, even if all x are 0.
     right = max(MIN_X_RANGE, *(x for line in visible for x, *_ in line.points))
     bottom = min(low for line in visible for _, low, _, _ in line.points)
@@ -37,7 +44,7 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     high = max(high, low + 1)
 
     def px(x: float) -> float:
-        return round(LEFT + x / right * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + x / right * (WIDTH - LEFT - margin), 1)
 
     def py(y: float) -> float:
         return at_power(math.log10(y))
@@ -48,14 +55,14 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)}">',
-        f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}" '
+        f'<text class="label" x="{(LEFT + WIDTH - margin) / 2:.0f}" y="{HEIGHT - 6}" '
         f'text-anchor="middle">{escape(x_label)}</text>',
         f'<text class="label" transform="translate(14 {HEIGHT / 2:.0f}) rotate(-90)" '
         f'text-anchor="middle">{escape(y_label)}</text>',
     ]
     for power in range(low, high + 1):
         y = at_power(power)
-        parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - margin}"/>')
         name = short(10.0**power) if power < 0 else f"{10**power:,}"
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{name}</text>')
     for x in _ticks(right):
@@ -64,21 +71,28 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
             f"{thousands(x)}</text>"
         )
     ends = _separate_labels([py(line.points[-1][2]) for line in visible])
-    for line, end in zip(visible, ends, strict=True):
+    for line, label, end in zip(visible, labels, ends, strict=True):
         color = COLORS[line.color % len(COLORS)]
         upper = [f"{px(x)},{py(h)}" for x, _, _, h in line.points]
         lower = [f"{px(x)},{py(low_y)}" for x, low_y, _, _ in reversed(line.points)]
         middle = " ".join(f"{px(x)},{py(m)}" for x, _, m, _ in line.points)
         x = px(line.points[-1][0])
+        dashes = f' stroke-dasharray="{6 * (line.color // len(COLORS))} 3"'
+        dashes *= line.color >= len(COLORS)
         parts += [
             f'<polygon points="{" ".join(upper + lower)}" fill="{color}" opacity=".15"/>',
-            f'<polyline points="{middle}" fill="none" stroke="{color}" stroke-width="2"/>',
-            f'<path d="M{x} {py(line.points[-1][2])}L{WIDTH - RIGHT + 6} {end}" '
+            f'<polyline points="{middle}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>',
+            f'<path d="M{x} {py(line.points[-1][2])}L{WIDTH - margin + 6} {end}" '
             f'stroke="{color}" stroke-dasharray="1 3"/>',
-            f'<text x="{WIDTH - RIGHT + 10}" y="{end + 4}" fill="{color}" '
-            f'font-weight="600">{escape(line.label)}</text>',
+            f'<text x="{WIDTH - margin + 10}" y="{end + 4}" fill="{color}" '
+            f'font-weight="600">{escape(label)}</text>',
         ]
     return "\n".join([*parts, "</svg>"])
+
+
+def _cut(label: str) -> str:
+    """The label, cut where it would leave no room for the chart."""
+    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _ticks(right: float) -> list[float]:

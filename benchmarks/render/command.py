@@ -130,7 +130,7 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path, reporte
     for protocol, table in tables:
         parts += [f"## {protocol.title}", protocol.description, _markdown(protocol, table, output)]
         problems = [
-            f"- {row.name}, {escape_markdown(problem)}"
+            f"- {escape_markdown(row.name)}, {escape_markdown(problem)}"
             for row in table
             for problem in row.problems()
         ]
@@ -154,17 +154,19 @@ def _in_readme(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
 
 def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
     """The table, and one row with the pictures of its techniques."""
-    lines = [cell_texts(i, row) for i, row in enumerate(table, start=1)]
+    lines = [[*map(escape_markdown, cell_texts(i, row))] for i, row in enumerate(table, start=1)]
     text = markdown_table(
         [*map(escape_markdown, headers(protocol, table))], lines, text_columns=[1]
     )
     shown = [row for row in table if row.picture is not None]
-    pictures = [
-        f"![{row.name}]({relative_link(row.picture, output)})" for row in shown if row.picture
-    ]
     if not shown:
         return text
-    names = [row.name for row in shown]
+    names = [escape_markdown(row.name) for row in shown]
+    pictures = [
+        f"![{name}]({relative_link(row.picture, output)})"
+        for name, row in zip(names, shown, strict=True)
+        if row.picture
+    ]
     return text + "\n\n" + markdown_table(names, [pictures], text_columns=range(len(names)))
 
 
@@ -173,10 +175,11 @@ def _print(protocol: Protocol, table: list[Row]) -> None:
     for i, name in enumerate(headers(protocol, table)):
         shown.add_column(Text(name), justify="left" if i == 1 else "right", overflow="fold")
     for i, row in enumerate(table, start=1):
-        shown.add_row(*cell_texts(i, row))
+        # Not markup, as plain strings would be.
+        shown.add_row(*map(Text, cell_texts(i, row)))
     # A log file has no width to fold the table to.
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(shown)
     for row in table:
         for problem in row.problems():
-            console.print(f"{row.name}, {problem}", markup=False)
+            console.print(Text(f"{row.name}, {problem}"))

@@ -35,7 +35,9 @@ def markdown_table(
 
 def escape_markdown(text: str) -> str:
     """The text in one line, with the special characters of Markdown and HTML escaped."""
-    escaped = re.sub(r"[\\`*\[\]]", r"\\\g<0>", one_line(text))
+    # An underscore inside a word, as in the names of scores, has no meaning.
+    special = r"[\\`*\[\]~]|(?<![^\W_])_|_(?![^\W_])"
+    escaped = re.sub(special, r"\\\g<0>", one_line(text))
     return escape(escaped, quote=False).replace("|", "&#124;")
 
 

@@ -15,7 +15,6 @@ from benchmarks.protocol import Protocol
 from benchmarks.render.chart import Line, line_chart
 from benchmarks.render.published import PUBLISHED, PUBLISHED_HEADERS, Reported, published_rows
 from benchmarks.render.table import Cell, Row, cells, headers, score_name
-from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import WrongFileError
 
 TEMPLATE = "leaderboard.html.j2"
@@ -123,7 +122,7 @@ def _learning_curve(row: Row, x: str) -> Line:
         positions, values = zip(*(run[update] for run in runs), strict=True)
         points.append((mean(positions), min(values), mean(values), max(values)))
     # The same colour in every chart, whatever the rank.
-    return Line(row.name, points, list(TECHNIQUES).index(row.technique))
+    return Line(row.name, points, row.index)
 
 
 def _is_picture(content: bytes) -> bool:

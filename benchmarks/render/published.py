@@ -34,7 +34,7 @@ def published_rows(protocol: Protocol, rows: list[Row], reported: Reported) -> l
     """Rows with the columns ``PUBLISHED_HEADERS``; none unless the data is CIFAR-10."""
     if not protocol.show_published:
         return []
-    ours = {row.technique: row for row in rows}
+    ours = {row.key: row for row in rows}
     lines = []
     for entry in reported.scores:
         if entry["technique"] not in ours:

@@ -1,22 +1,25 @@
 """Rows of a table from the records of a protocol."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.protocol import Protocol
 from benchmarks.records import Record, record_path
+from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import one_line
 
 
 @dataclass(frozen=True)
 class Row:
-    """A technique's runs, finished or not.
+    """The runs of a technique or of a variant of it, finished or not.
 
     Args:
-        technique: the key in ``TECHNIQUES``.
+        variant: the technique, and what distinguishes it.
+        index: a number that is the row's own in the table, and the same in all tables for a
+            technique of ``TECHNIQUES``.
         runs: its records, ordered by seed.
         missing: seeds of the protocol without a record.
         picture: samples of its first finished run, if there are any.
@@ -24,7 +27,8 @@ class Row:
         version: the version of the protocol.
     """
 
-    technique: str
+    variant: Variant
+    index: int
     runs: list[Record]
     missing: list[int]
     picture: Path | None
@@ -32,13 +36,18 @@ class Row:
     version: int
 
     @property
+    def key(self) -> str:
+        """The key of the row, which for a technique as it is is that of the technique."""
+        return self.variant.key
+
+    @property
     def name(self) -> str:
-        """The name of the class."""
-        return TECHNIQUES[self.technique].__name__
+        """The title of the row, the name of the class by default; not escaped."""
+        return self.variant.title
 
     @property
     def label(self) -> str:
-        """The name, marked if runs are of an older version of the protocol, or have collapsed."""
+        """The name, marked if runs are stale or have collapsed; not escaped."""
         marks = ["stale"] * bool(self.stale)
         if self.collapsed:
             marks.append(f"{len(self.collapsed)} of {len(self.finished)} collapsed")
@@ -46,8 +55,12 @@ class Row:
 
     @property
     def stale(self) -> list[Record]:
-        """Runs of an older version, since when a change has affected the scores."""
-        return [run for run in self.runs if run.protocol_version != self.version]
+        """Runs of an older version or other options, since when the scores may have changed."""
+        return [
+            run
+            for run in self.runs
+            if run.protocol_version != self.version or not run.is_of(self.variant)
+        ]
 
     @property
     def finished(self) -> list[Record]:
@@ -79,22 +92,32 @@ class Row:
         for run in self.collapsed:
             yield f"seed {run.seed} collapsed: {one_line(run.collapse or '')}"
         for run in self.stale:
-            yield (
-                f"seed {run.seed} stale: from version {run.protocol_version} of the protocol, "
-                f"whose version is now {self.version}"
-            )
+            if run.protocol_version != self.version:
+                yield (
+                    f"seed {run.seed} stale: from version {run.protocol_version} of the protocol, "
+                    f"whose version is now {self.version}"
+                )
+            else:
+                given = one_line(" ".join([run.technique, *run.options]))
+                yield f"seed {run.seed} stale: trained as {given}"
         if self.missing:
             yield f"seed {', '.join(map(str, self.missing))} not run"
 
 
 def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
-    """One row for each technique, the best mean distance first, those that do not rank last."""
-    table = []
-    for technique in protocol.techniques:
-        runs = [record for record in records if record.technique == technique]
+    """The protocol's rows and those of other records.
+
+    The best mean distance is first, and those that do not rank are last.
+    """
+    table: list[Row] = []
+    variants = [*protocol.rows, *_other_variants(records, protocol)]
+    others = [variant.key for variant in variants if variant.key not in TECHNIQUES]
+    indices = {key: index for index, key in enumerate([*TECHNIQUES, *others])}
+    for variant in variants:
+        runs = [record for record in records if record.folder == variant.key]
         missing = [seed for seed in protocol.seeds if seed not in {run.seed for run in runs}]
         paths = [
-            record_path(results, protocol.name, technique, run.seed)
+            record_path(results, protocol.name, variant.key, run.seed)
             for run in runs
             if run.status == "finished"
         ]
@@ -102,11 +125,38 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
             next((path.with_suffix(end) for path in paths if path.with_suffix(end).is_file()), None)
             for end in (".png", ".webp")
         )
-        table.append(Row(technique, runs, missing, picture, animation, protocol.version))
+        table.append(
+            Row(
+                variant=variant,
+                index=indices[variant.key],
+                runs=runs,
+                missing=missing,
+                picture=picture,
+                animation=animation,
+                version=protocol.version,
+            )
+        )
     return sorted(
         table,
         key=lambda row: (bool(row.collapsed), mean(row.values("last") or [float("inf")])),
     )
+
+
+def _other_variants(records: list[Record], protocol: Protocol) -> list[Variant]:
+    """The rows of records that the protocol does not have."""
+    titles = {row.key: row.title for row in protocol.rows}
+    found = []
+    for record in records:
+        if record.folder not in titles:
+            variant = Variant(
+                record.technique, tuple(record.options), record.title, key=record.folder
+            )
+            if variant.title.casefold() in map(str.casefold, titles.values()):
+                # Whoever reads the table must be able to tell them apart.
+                variant = replace(variant, title=f"{variant.key}: {variant.title}")
+            titles[variant.key] = variant.title
+            found.append(variant)
+    return found
 
 
 def score_name(protocol: Protocol, rows: Sequence[Row], kind: str) -> str:

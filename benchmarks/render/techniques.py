@@ -26,7 +26,7 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
     technique, parts = path.stem, []
     for protocol, table in tables:
         for place, row in enumerate(table, start=1):
-            if row.technique != technique:
+            if row.key != technique:
                 continue
             command = (
                 f"python -m benchmarks.run --protocol {protocol.name} --techniques {technique}"

@@ -13,12 +13,21 @@ from typing import Any
 
 import yaml
 
-from benchmarks.environment import changes_checksum, commit, processor, versions
+from benchmarks.environment import (
+    changes_checksum,
+    commit,
+    describe_processor,
+    kernel_settings,
+    processor,
+    versions,
+)
 from benchmarks.protocol import ROOT
 from benchmarks.records import Record, record_path, write_atomically, write_record
+from benchmarks.run.grid import say
+from benchmarks.run.lock import held_run
 from benchmarks.run.plan import Options, Run
 from benchmarks.run.process import STOPPED_CODES, Training, read_report
-from benchmarks.run.results import save_animation, with_results
+from benchmarks.run.results import current_record, save_animation, with_results
 from gan_lightning.training.checkpoints import read_checkpoint
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import whole_file
@@ -34,7 +43,8 @@ class _History:
         protocol_version: the version of the protocol.
         commit: the commit of the code; with a different one the run starts from the beginning.
         places: options with the paths of data and weights.
-        with_what: devices, versions of libraries and changes to the code, as JSON.
+        with_what: devices, versions of libraries, changes to the code, and the row's options and
+            files, as JSON.
         seconds: the time until the checkpoint that the run resumes from, over all processes.
         started: the start time of the last process, comparable with file times.
         gpu: the first GPU that the last process trained on; "" for none.
@@ -60,24 +70,33 @@ class Attempt:
         run: the run to train.
         options: the options of this machine.
         gpus: the GPUs to use, as in CUDA_VISIBLE_DEVICES; None leaves the choice to the process.
+        say: called with messages for the user; prints them by default.
 
     Attributes:
         start_update: the update that ``execute`` started or resumed from.
     """
 
-    def __init__(self, run: Run, options: Options, gpus: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        options: Options,
+        gpus: list[str] | None = None,
+        say: Callable[[str], None] = say,
+    ) -> None:
         self.run = run
         self.options = options
         self.gpus = gpus
+        self._say = say
         self.start_update = 0
+        self._files: dict[str, str] = {}
         self._stopped = threading.Event()
         self._training: Training | None = None
 
     @property
     def folder(self) -> Path:
         """The folder of its checkpoints and logs."""
-        name, technique, seed = self.run.key
-        return self.options.work / name / technique / f"seed{seed}"
+        name, row, seed = self.run.key
+        return self.options.work / name / row / f"seed{seed}"
 
     @property
     def _report_path(self) -> Path:
@@ -89,6 +108,23 @@ class Attempt:
         self._stopped.set()
         if self._training is not None:
             self._training.stop()
+
+    def execute_alone(self, previous: Record | None, on_evaluation: OnEvaluation) -> Record | None:
+        """As ``execute``, when no other process trains the run.
+
+        ``previous`` is its last known record. If there is another one by now, a process that was
+        believed dead has made it, and it is the result.
+        """
+        path = self.folder.with_name(f"{self.folder.name}.lock")
+        with held_run(path, self.run.name, self._stopped, self._say) as held:
+            if not held:
+                return None
+            latest = current_record(self.run, self.options.results)
+            if latest is not None and latest != previous:
+                return latest
+            if previous is not None and previous.status == "diverged":
+                self.clear()  # resumed, it would diverge again
+            return self.execute(on_evaluation)
 
     def execute(self, on_evaluation: OnEvaluation) -> Record | None:
         """Train and write the record; None if the run was stopped.
@@ -144,11 +180,13 @@ class Attempt:
 
     def _load_history(self) -> _History:
         """The history in the folder; a new one if the code, data or environment has changed."""
-        options = self.options
+        options, row = self.options, self.run.row
+        self._files = row.files()
         with_what = {
             "devices": options.devices,
             "versions": versions(),
             "changes": changes_checksum(),
+            "row": [row.technique, row.options, self._files],
         }
         new = _History(
             self.run.protocol.version, commit(), dict(options.paths), json.dumps(with_what)
@@ -185,7 +223,7 @@ class Attempt:
         try:
             read_checkpoint(checkpoint)
         except WrongFileError as error:
-            print(f"{error}: {self.run.name} starts again at update 0", flush=True)
+            self._say(f"{error}: {self.run.name} starts again at update 0")
             return False
         return True
 
@@ -212,18 +250,19 @@ class Attempt:
             threads=protocol.threads,
             gpus=[] if protocol.accelerator == "cpu" else self.gpus,
             report=self._report_path,
+            modules=self.run.row.modules,
         )
 
     def _arguments(self, checkpoint: Path | None) -> list[str]:
         run, options = self.run, self.options
-        name, technique, seed = run.key
+        name, _, seed = run.key
         loggers = self.folder / "loggers.yaml"
         loggers.write_text(yaml.safe_dump({"trainer": {"logger": self._loggers()}}))
         arguments = [
             "fit",
-            f"--config={run.protocol.config(technique)}",
+            *run.protocol.config_arguments(run.row),
             f"--config={loggers}",
-            *run.protocol.command_line(technique),
+            *run.protocol.command_line(run.row),
             f"--seed_everything={seed}",
             f"--trainer.accelerator={run.protocol.accelerator}",
             f"--trainer.devices={options.devices}",
@@ -238,8 +277,8 @@ class Attempt:
         return arguments
 
     def _loggers(self) -> list[dict[str, Any]]:
-        name, technique, seed = self.run.key
-        location = {"save_dir": str(self.folder.parent.parent), "name": technique}
+        name, row, seed = self.run.key
+        location = {"save_dir": str(self.folder.parent.parent), "name": row}
         loggers: list[dict[str, Any]] = [
             {
                 "class_path": "gan_lightning.training.loggers.ContinuedCSVLogger",
@@ -247,20 +286,20 @@ class Attempt:
             }
         ]
         if self.options.wandb is not None:
-            identity = f"{name}-v{self.run.protocol.version}-{technique}-{seed}-{commit()[:8]}"
+            identity = f"{name}-v{self.run.protocol.version}-{row}-{seed}-{commit()[:8]}"
             loggers.append(
                 {
                     "class_path": "pytorch_lightning.loggers.WandbLogger",
                     "init_args": {
                         "project": self.options.wandb,
                         "save_dir": str(self.folder),
-                        "name": f"{technique}-seed{seed}",
+                        "name": f"{row}-seed{seed}",
                         "id": identity,
                         "log_model": self.options.wandb_checkpoints,
                     },
                     "dict_kwargs": {
                         "group": f"{name}-v{self.run.protocol.version}",
-                        "tags": [name, technique, f"seed{seed}", commit()[:8]],
+                        "tags": [name, row, f"seed{seed}", commit()[:8]],
                         "resume": "allow",
                     },
                 }
@@ -269,11 +308,12 @@ class Attempt:
 
     def _blank_record(self, history: _History, message: str) -> Record:
         """The record of a run without readable results."""
-        run = self.run
+        run, row = self.run, self.run.row
+        own = {} if row.is_plain else {"key": row.key, "title": row.title}
         return Record(
             protocol=run.protocol.name,
             protocol_version=run.protocol.version,
-            technique=run.technique,
+            technique=row.technique,
             seed=run.seed,
             status="failed",
             message=message,
@@ -290,17 +330,23 @@ class Attempt:
             versions=versions(),
             commit=history.commit,
             config={},
+            **own,
+            options=list(row.options),
+            files=self._files,
         )
 
     def _device(self, history: _History) -> dict[str, Any]:
-        count = self.options.devices
-        if history.gpu:
-            return {"name": history.gpu, "count": count}
-        return {"name": processor(), "threads": self.run.protocol.threads, "count": count}
+        device: dict[str, Any] = {"name": history.gpu}
+        if not history.gpu:
+            device = {"name": processor(), "threads": self.run.protocol.threads}
+        device["count"] = self.options.devices
+        return {**device, "processor": describe_processor(), "settings": kernel_settings()}
 
     def _without_local_paths(self, message: str) -> str:
         """The message without paths of this machine."""
-        paths = [*self.options.paths.values(), str(self.options.work), str(ROOT)]
-        for path in [*paths, str(Path.home())]:
-            message = message.replace(path, "...")
+        row = self.run.row
+        folders = [self.options.work, row.modules, row.config and row.config.parent, ROOT]
+        paths = [*self.options.paths.values(), *(folder for folder in folders if folder)]
+        for path in [*paths, Path.home()]:
+            message = message.replace(str(path), "...")
         return message

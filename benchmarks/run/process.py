@@ -10,21 +10,30 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.protocol import ROOT
 
 #: A script, and not a module, so that it can run the code of any commit.
 CHILD = Path(__file__).with_name("child.py")
-#: Exit codes of a training that a signal has stopped.
-STOPPED_CODES = {128 + number for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+#: Exit codes of a training that a signal has stopped: by itself, or before it heard signals.
+STOPPED_CODES = {
+    code
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    for code in (128 + number, -number)
+}
 #: Environment variables by which launchers number the processes of one training.
 LAUNCHERS = re.compile(
-    r"(SLURM|TORCHELASTIC|JSM|PMI|OMPI)_.*|(LOCAL_|NODE_|GROUP_)?RANK|(LOCAL_)?WORLD_SIZE"
-    r"|MASTER_(ADDR|PORT)|PL_GLOBAL_SEED"
+    r"(SLURM|TORCHELASTIC|JSM|LSB|PMIX?|OMPI|MPI|MV2)_.*"
+    r"|(LOCAL_|NODE_|GROUP_|ROLE_)?RANK|(LOCAL_|GROUP_|ROLE_)?WORLD_SIZE|ROLE_NAME"
+    r"|MASTER_(ADDR|PORT)|PL_GLOBAL_SEED|PL_SEED_WORKERS"
 )
+#: With it, Python does not look for the training's code in the current folder.
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Training:
         gpus: the GPUs that it sees, as in CUDA_VISIBLE_DEVICES; None for all.
         code: the folder whose ``gan_lightning`` it runs, and to which relative paths refer.
         report: the path of the report that it writes when it exits; None writes none.
+        modules: a further folder that it can import modules from.
     """
 
     def __init__(
@@ -60,9 +70,10 @@ class Training:
         gpus: Sequence[str] | None = None,
         code: Path = ROOT,
         report: Path | None = None,
+        modules: Path | None = None,
     ) -> None:
         self.command = [sys.executable, str(CHILD), *arguments]
-        self.environment = environment(threads, gpus, report)
+        self.environment = environment(threads, gpus, report, modules)
         self._code = code
         self._stopped = False
         self._process: subprocess.Popen[str] | None = None
@@ -102,23 +113,48 @@ class Training:
         return code, last
 
     def stop(self) -> None:
-        """Kill the process, or prevent its start."""
+        """Kill the process, now or as soon as it starts."""
         self._stopped = True
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
 
 def environment(
-    threads: int, gpus: Sequence[str] | None = None, report: Path | None = None
+    threads: int,
+    gpus: Sequence[str] | None = None,
+    report: Path | None = None,
+    modules: Path | None = None,
 ) -> Mapping[str, str]:
     """The environment variables of a training."""
-    variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    # Each library prefers its own variable to that of OpenMP.
+    libraries = ("OMP", "MKL", "OPENBLAS")
+    variables = {f"{library}_NUM_THREADS": str(threads) for library in libraries}
     if gpus is not None:
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if report is not None:
         variables["GAN_LIGHTNING_REPORT"] = str(report)
+    if modules is not None:
+        # Relative entries refer to the folder of this process, not of that one.
+        given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        folders = [str(modules), *map(os.path.abspath, given)]
+        variables["PYTHONPATH"] = os.pathsep.join(folders)
     inherited = {k: v for k, v in os.environ.items() if not LAUNCHERS.fullmatch(k)}
+    inherited.pop(SAFE_PATH, None)
     return inherited | variables
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, as Ctrl-C does, so that all is left in order."""
+    previous = signal.signal(signal.SIGTERM, _raise_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def read_report(path: Path) -> Report | None:

@@ -1,7 +1,7 @@
-"""The results in the folder of a run, as its record and its pictures."""
+"""The results of a run: those in its folder, as its record and its pictures, and its record."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,29 @@ import yaml
 from PIL import Image
 
 from benchmarks.protocol import Protocol
-from benchmarks.records import DIVERSITY, Record, Scores, Status
+from benchmarks.records import DIVERSITY, Record, Scores, Status, read_record, record_path
 from benchmarks.run.plan import Run
-from gan_lightning import load
+from gan_lightning import GAN, load
 from gan_lightning.metrics.measures import is_full_name
 from gan_lightning.training.divergence import DivergedError
 from gan_lightning.training.loggers import read_rows
 from gan_lightning.utils.files import whole_file
+
+
+def current_record(
+    run: Run, results: Path, say: Callable[[str], None] | None = None
+) -> Record | None:
+    """The record of a run, if it has its version and options; ``say`` reports a broken one."""
+    path = record_path(results, *run.key)
+    if not path.is_file():
+        return None
+    try:
+        record = read_record(path)
+    except ValueError as error:
+        if say is not None:
+            say(f"{error}: its run is repeated")
+        return None
+    return record if run.is_recorded_by(record) else None
 
 
 def with_results(
@@ -38,7 +54,9 @@ def with_results(
         checkpoint: its last checkpoint.
     """
     config = resolved_config(folder, paths)
-    distance, score, curve = _learning_curve(folder, config, run.protocol)
+    gan = None if checkpoint is None else _load(run, checkpoint)
+    images = _images_per_update(config, gan)
+    distance, score, curve = _learning_curve(folder, images, run.protocol)
     names = (distance, score, *DIVERSITY)
     last = _scores(curve[-1], names) if curve else {}
     updates = int(curve[-1]["update"]) if curve else 0
@@ -63,8 +81,8 @@ def with_results(
         curve=finite,
         budget={
             "generator_updates": updates,
-            "critic_updates": _critic_updates(checkpoint, updates),
-            "images": updates * _images_per_update(config),
+            "critic_updates": _critic_updates(gan, updates),
+            "images": updates * images,
         },
         config=config,
     )
@@ -93,26 +111,32 @@ def resolved_config(folder: Path, paths: Mapping[str, str]) -> dict[str, Any]:
     return config
 
 
-def _images_per_update(config: dict[str, Any]) -> int:
+def _load(run: Run, checkpoint: Path) -> GAN:
+    run.row.model_class()  # only classes that are imported can be loaded
+    return load(checkpoint)
+
+
+def _images_per_update(config: dict[str, Any], gan: GAN | None) -> int:
     if not config:
         return 0
-    n_critic = int(config["model"]["init_args"]["n_critic"])
+    # A class with its own constructor need not take it as an argument.
+    n_critic = config["model"]["init_args"].get("n_critic") or (gan.n_critic if gan else 0)
     batch_size = int(config["data"]["init_args"]["batch_size"])
-    return n_critic * batch_size * int(config["trainer"]["devices"])
+    return int(n_critic) * batch_size * int(config["trainer"]["devices"])
 
 
-def _critic_updates(checkpoint: Path | None, updates: int) -> int:
+def _critic_updates(gan: GAN | None, updates: int) -> int:
     """Critic updates of so many generator updates, including long critic phases."""
-    if checkpoint is None:
+    if gan is None:
         return 0
-    gan = load(checkpoint)
     return sum(gan.critic_updates(update) for update in range(updates))
 
 
-def _learning_curve(
-    folder: Path, config: dict[str, Any], protocol: Protocol
-) -> tuple[str, str, list[Scores]]:
-    """The names of the distance and the score, and the logged evaluations."""
+def _learning_curve(folder: Path, images: int, protocol: Protocol) -> tuple[str, str, list[Scores]]:
+    """The names of the distance and the score, and the logged evaluations.
+
+    ``images`` are the real images of one update.
+    """
     rows: dict[int, dict[str, float]] = {}
     for row in read_rows(folder / "metrics.csv"):
         values = {name: float(value) for name, value in row.items() if value}
@@ -122,7 +146,6 @@ def _learning_curve(
         given or next((name for name in logged if name.startswith(metrics)), "")
         for given, metrics in ((protocol.distance, ("fid", "fd")), (protocol.score, "is"))
     )
-    images = _images_per_update(config)
     return (
         distance,
         score,

@@ -31,7 +31,7 @@ def test_committed_digits_run_is_ten_times_better_than_untrained(technique, seed
 
 @pytest.mark.parametrize("technique", TECHNIQUES)
 def test_committed_runs_of_a_technique_differ_only_by_the_seed(technique):
-    records = [r for r in read_records(RESULTS, DIGITS) if r.technique == technique]
+    records = [r for r in read_records(RESULTS, DIGITS) if r.folder == technique]
     assert len(records) == len(DIGITS.seeds)
     models = [json.dumps([r.config["model"], r.config["data"], r.budget]) for r in records]
     assert len(set(models)) == 1
@@ -80,7 +80,7 @@ def test_an_old_record_without_names_of_scores_is_read_and_shown(tmp_path, recor
     path.write_text(json.dumps(content))
     read = read_record(path)
     assert (read.distance, read.score) == (record.distance, record.score)
-    (row,) = [row for row in rows([read], DIGITS, tmp_path) if row.technique == "dcgan"]
+    (row,) = [row for row in rows([read], DIGITS, tmp_path) if row.key == "dcgan"]
     assert row.label == "DCGAN (stale)"
     assert row.values("last") == [9.0]
     assert page([(DIGITS, [row])], read_reported()).count("DCGAN (stale)") == 1

@@ -35,8 +35,17 @@ from torchvision import models
 
 from benchmarks import reproduce
 from benchmarks.protocol import PROTOCOLS
-from benchmarks.records import Record, read_record, record_path, write_atomically, write_record
+from benchmarks.records import (
+    Record,
+    read_record,
+    read_records,
+    record_path,
+    write_atomically,
+    write_record,
+)
 from benchmarks.render import command as render
+from benchmarks.render.markdown import escape_markdown
+from benchmarks.render.table import rows
 from gan_lightning import data, load
 from gan_lightning.cli.program import main
 from gan_lightning.data import cache, mnist, pixels, sources
@@ -754,7 +763,11 @@ def _records(text):
         config={text: text},
     )
     failed = dataclasses.replace(finished, technique="wgan", status="failed", last={})
-    return [finished, failed, dataclasses.replace(failed, technique="lsgan", status="diverged")]
+    own = dataclasses.replace(
+        finished, technique=text, key="own", title=text, options=[text], files={text: text}
+    )
+    diverged = dataclasses.replace(failed, technique="lsgan", status="diverged")
+    return [finished, failed, diverged, own, dataclasses.replace(own, key="other", status="failed")]
 
 
 def _rendered(tmp_path, name, text):
@@ -840,6 +853,14 @@ def test_a_record_does_not_change_the_structure_of_markdown(tmp_path, capsys):
         {"versions": ["1"]},
         {"config": []},
         {"another": 1},
+        {"key": "../../../out"},
+        {"key": ".."},
+        {"key": "A"},
+        {"key": 3},
+        {"title": ["x"]},
+        {"options": "model.x=1"},
+        {"options": [1]},
+        {"files": {"a.py": 1}},
     ],
 )
 def test_a_record_with_wrong_types_is_rejected(tmp_path, changed):
@@ -851,6 +872,57 @@ def test_a_record_with_wrong_types_is_rejected(tmp_path, changed):
         render.main(["--results", str(tmp_path / "results"), "--output", str(tmp_path)])
     assert "seed0.json is not a record" in stopped.value.code
     assert stopped.value.code.isprintable()
+
+
+@pytest.mark.parametrize("name", ["A", ".hidden", "a b", "<b>", "$(x)", "x" * 65, "..."])
+def test_a_folder_that_is_not_a_rows_is_not_looked_at(tmp_path, name):
+    path = record_path(tmp_path, "folder", name, 0)
+    path.parent.mkdir(parents=True)
+    path.write_text("not a record")
+    write_record(_records("fd")[0], tmp_path)
+    assert [record.technique for record in read_records(tmp_path, FOLDER)] == ["dcgan"]
+
+
+def test_a_record_in_the_folder_of_another_row_is_rejected(tmp_path):
+    path = write_record(_records("fd")[3], tmp_path)
+    path.parent.rename(tmp_path / "folder" / "copied")
+    with pytest.raises(WrongFileError, match=r"copied/seed0\.json is the record of another run"):
+        read_records(tmp_path, FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("DCGAN", "own: DCGAN"),
+        ("wgangp", "own: wgangp"),
+        ("a\nb\u202e", "a b\N{REPLACEMENT CHARACTER}"),
+        ("x" * 500, "x" * 79 + "\N{HORIZONTAL ELLIPSIS}"),
+        ("", "fd, fd"),
+    ],
+)
+def test_the_title_of_a_record_is_short_and_not_that_of_another_row(title, shown):
+    own = dataclasses.replace(_records("fd")[3], title=title)
+    table = rows([own], FOLDER, Path())
+    (row,) = [row for row in table if row.key == "own"]
+    assert row.name == shown
+    assert len({row.name for row in table}) == len(table) == len(FOLDER.rows) + 1
+
+
+def test_the_title_of_a_record_is_not_markup_of_the_terminal(tmp_path, capsys):
+    title = "[red]x[/i] :bug:"
+    write_record(dataclasses.replace(_records("fd")[3], title=title), tmp_path)
+    write_record(dataclasses.replace(_records("fd")[4], title=title + "2"), tmp_path)
+    render.main(["--results", str(tmp_path), "--output", str(tmp_path / "pages")])
+    shown = capsys.readouterr().out
+    assert f"\N{BOX DRAWINGS LIGHT VERTICAL} {title} " in shown
+    assert f"\n{title}2, seed 0 failed" in shown
+
+
+@pytest.mark.parametrize("text", ["_a_", "__a__ b", "a _b", "~~a~~", "*a*", "`a", "[a](b)", "<b>"])
+def test_the_title_of_a_record_is_not_markdown(text):
+    escaped = escape_markdown(text)
+    assert not re.search(r"(?<!\\)[*`\[\]~<]|(?<![\\a-z])_|(?<!\\)_(?![a-z])", escaped)
+    assert escape_markdown("fd1797_digits_cnn last") == "fd1797_digits_cnn last"
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + "0" * 400])

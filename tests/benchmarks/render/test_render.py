@@ -7,12 +7,14 @@ import pytest
 from PIL import Image
 
 from benchmarks.protocol import PROTOCOLS, ROOT
-from benchmarks.records import record_path, write_record
+from benchmarks.records import read_records, record_path, write_record
 from benchmarks.render import command as render
-from benchmarks.render.chart import HEIGHT, Line, _separate_labels, line_chart
+from benchmarks.render.chart import COLORS, HEIGHT, WIDTH, Line, _separate_labels, line_chart
 from benchmarks.render.published import published_rows, read_reported
 from benchmarks.render.table import mean_and_deviation, rows, short, thousands
 from benchmarks.run.attempt import save_animation
+from benchmarks.variants import Variant
+from gan_lightning import TECHNIQUES
 
 DIGITS = PROTOCOLS["digits"]
 
@@ -169,6 +171,67 @@ def test_check_fails_if_nothing_was_rendered(results, tmp_path):
     assert not (tmp_path / "LEADERBOARD.md").exists()
 
 
+def own_row(record, key, **changed):
+    return dataclasses.replace(
+        record, technique="my_module.MyGAN", key=key, title=key.title(), **changed
+    )
+
+
+def test_rows_that_the_protocol_does_not_have_are_found_by_their_records(results, record):
+    write_record(own_row(record, "mine"), results)
+    smooth = Variant("dcgan", ("model.n_critic=2",), title="Smooth")
+    protocol = dataclasses.replace(DIGITS, variants=(smooth,))
+    table = {row.key: row for row in rows(read_records(results, protocol), protocol, results)}
+    assert list(table)[:3] == ["lsgan", "mine", "dcgan"]
+    assert (table["mine"].name, table["mine"].missing) == ("Mine", [1, 2])
+    assert (table["smooth"].name, table["smooth"].runs) == ("Smooth", [])
+    assert table.keys() == {*TECHNIQUES, "smooth", "mine"}
+    # A technique has the same colour everywhere, and each other row one of its own.
+    assert [table[key].index for key in TECHNIQUES] == list(range(len(TECHNIQUES)))
+    assert [table[key].index for key in ("smooth", "mine")] == [
+        len(TECHNIQUES),
+        len(TECHNIQUES) + 1,
+    ]
+
+
+def test_records_of_other_options_are_stale(results, record):
+    mine = own_row(record, "mine", options=["model.n_critic=2"])
+    write_record(mine, results)
+    write_record(dataclasses.replace(mine, seed=1, options=[]), results)
+    table = rows(read_records(results, DIGITS), DIGITS, results)
+    (row,) = [row for row in table if row.key == "mine"]
+    assert row.label == "Mine (stale)"
+    assert "seed 1 stale: trained as my_module.MyGAN" in list(row.problems())
+
+
+def test_pages_of_techniques_and_published_scores_are_of_techniques_as_they_are(record):
+    fair = PROTOCOLS["cifar10-fair"]
+    values = {"distance": "fid50k_train", "last": {"fid50k_train": 3.0}}
+    mine = dataclasses.replace(
+        own_row(record, "mine", protocol="cifar10-fair", **values), technique="wgan_gp"
+    )
+    lines = published_rows(fair, rows([mine], fair, ROOT), read_reported())
+    assert {line[1] for line in lines} == {"-"}
+
+
+def test_curves_with_the_same_colour_are_told_apart():
+    lines = [Line(str(i), [(0, 1, 2, 3), (1, 1, 2, 3)], i) for i in range(2 * len(COLORS) + 1)]
+    drawn = re.findall(r"<polyline[^>]*/>", line_chart(lines, "x", "y"))
+    styles = [re.sub(r'points="[^"]*"', "", line) for line in drawn]
+    assert len(set(styles)) == len(lines)
+    assert not any("dasharray" in style for style in styles[: len(COLORS)])
+
+
+def test_a_long_label_stays_in_the_chart():
+    for length in (5, 20, 500):
+        chart = ET.fromstring(
+            line_chart([Line("x" * length, [(0, 1, 2, 3), (1, 1, 2, 3)])], "", "")
+        )
+        (label,) = [text for text in chart.iter("text") if set(text.text or "") >= {"x"}]
+        assert float(label.get("x")) + 7 * len(label.text) <= WIDTH
+        assert len(label.text) == min(length, 32)
+
+
 @pytest.mark.slow
 def test_committed_files_match_the_committed_records():
     render.main(["--check"])
@@ -185,7 +248,7 @@ def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
     )
     from benchmarks.render.page import _learning_curve
 
-    (row,) = [r for r in rows([record, changed], DIGITS, results) if r.technique == "dcgan"]
+    (row,) = [r for r in rows([record, changed], DIGITS, results) if r.key == "dcgan"]
     assert [x for x, *_ in _learning_curve(row, "train_seconds").points] == [0, 2, 4]
     line = _learning_curve(row, "images")
     assert line.points == [(0, 2000, 4000, 6000), (1600, 8, 16, 24), (3200, 9, 18, 27)]

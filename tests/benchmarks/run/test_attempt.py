@@ -2,21 +2,25 @@
 
 import dataclasses
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 import wandb
 import yaml
+from filelock import FileLock
 from torchvision import models
 from wandb_log import read, records
 
 from benchmarks.protocol import PROTOCOLS, ROOT, Budget, Protocol
-from benchmarks.records import read_record, record_path
+from benchmarks.records import read_record, record_path, write_record
 from benchmarks.run import command as run
 from benchmarks.run import process as process_module
 from benchmarks.run.attempt import Attempt
 from benchmarks.run.plan import Options, Run
 from benchmarks.run.results import resolved_config
+from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
 from gan_lightning.metrics.classifier import load_classifier
 from gan_lightning.metrics.extractors import load_extractor
@@ -30,7 +34,7 @@ def command(tmp_path):
 
     def build(name, technique, gpus=None, **options):
         given = Options(tmp_path / "results", tmp_path / "work", **options)
-        planned = Attempt(Run(PROTOCOLS[name], technique, 3), given, gpus)
+        planned = Attempt(Run(PROTOCOLS[name], Variant(technique), 3), given, gpus)
         planned.folder.mkdir(parents=True)
         verb, *arguments = planned._arguments(None)
         assert verb == "fit"
@@ -51,7 +55,7 @@ def test_a_fair_budget_fixes_the_images_and_the_network(command, technique):
     n_critic = TECHNIQUES[technique](shape=(3, 32, 32), generator_width=8, critic_width=8).n_critic
     images = updates * n_critic * 64
     assert images == pytest.approx(protocol.budget.images, rel=0.001)
-    model = protocol.settings(technique).get("model", {})
+    model = protocol.settings(Variant(technique)).get("model", {})
     assert (arguments.get("model.decay_steps") == str(updates)) == ("decay_steps" in model)
     assert (arguments.get("model.long_n_critic") == "0") == ("long_n_critic" in model)
 
@@ -71,7 +75,7 @@ def planned(run, options, gpus=None):
 
 def test_a_run_sees_only_the_gpus_of_its_slot_and_one_thread(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # a fit may have set it
-    todo, options = Run(PROTOCOLS["folder"], "dcgan", 0), Options(tmp_path, tmp_path)
+    todo, options = Run(PROTOCOLS["folder"], Variant("dcgan"), 0), Options(tmp_path, tmp_path)
     seen = planned(todo, options, ["2", "GPU-3"])
     assert seen["CUDA_VISIBLE_DEVICES"] == "2,GPU-3"
     assert seen["OMP_NUM_THREADS"] == "1"
@@ -80,7 +84,7 @@ def test_a_run_sees_only_the_gpus_of_its_slot_and_one_thread(tmp_path, monkeypat
 
 def test_a_run_on_a_cpu_sees_no_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    todo, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
+    todo, options = Run(PROTOCOLS["digits"], Variant("dcgan"), 0), Options(tmp_path, tmp_path)
     assert planned(todo, options)["CUDA_VISIBLE_DEVICES"] == ""
 
 
@@ -88,7 +92,7 @@ def test_runs_do_not_inherit_the_ranks_that_a_launcher_gave_their_worker(tmp_pat
     for name in ("SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "MASTER_PORT"):
         monkeypatch.setenv(name, "2")
     monkeypatch.setenv("RANKING", "kept")
-    todo, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
+    todo, options = Run(PROTOCOLS["digits"], Variant("dcgan"), 0), Options(tmp_path, tmp_path)
     seen = planned(todo, options)
     assert not {"SLURM_PROCID", "SLURM_NTASKS", "RANK", "LOCAL_RANK", "MASTER_PORT"} & set(seen)
     assert seen["RANKING"] == "kept"
@@ -100,7 +104,7 @@ def process(tmp_path, monkeypatch):
 
     def execute(code, technique="dcgan"):
         options = Options(tmp_path / "results", tmp_path / "work")
-        planned = Attempt(Run(PROTOCOLS["digits"], technique, 0), options)
+        planned = Attempt(Run(PROTOCOLS["digits"], Variant(technique), 0), options)
         script = tmp_path / "process.py"
         script.write_text(code)
         monkeypatch.setattr(process_module, "CHILD", script)
@@ -139,6 +143,39 @@ def test_a_run_whose_checkpoint_is_damaged_starts_again(process, tmp_path, capsy
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("step=10.ckpt is damaged: dcgan seed 0 starts again at update 0")
     assert json.loads((folder / "history.json").read_text())["processes"] == 1
+
+
+@pytest.fixture
+def waiting(tmp_path, record, monkeypatch):
+    """``waiting(previous)``: what an attempt returns that waits for another process to end.
+
+    The other process has written ``record`` by then.
+    """
+
+    def execute(previous):
+        options, said = Options(tmp_path / "results", tmp_path / "work"), []
+        run = Run(PROTOCOLS["digits"], "dcgan", 0)
+        attempt = Attempt(run, options, say=said.append)
+        monkeypatch.setattr(attempt, "execute", lambda on_evaluation: "trained")
+        attempt.folder.mkdir(parents=True)
+        with ThreadPoolExecutor(1) as other:
+            with FileLock(attempt.folder.with_name("seed0.lock")):
+                result = other.submit(attempt.execute_alone, previous, print)
+                while not said:
+                    time.sleep(0.01)
+                write_record(record, options.results)
+            assert said == ["dcgan seed 0 waits for another process that still trains it"]
+            return result.result(10)
+
+    return execute
+
+
+def test_a_run_that_another_process_has_ended_meanwhile_is_not_repeated(waiting, record):
+    assert waiting(None) == record
+
+
+def test_a_run_whose_record_is_to_be_repeated_is_trained(waiting, record):
+    assert waiting(record) == "trained"
 
 
 def test_the_signal_that_kills_a_process_is_recorded(process):
@@ -185,8 +222,9 @@ def test_local_paths_are_passed_on_but_not_recorded(command, tmp_path):
 def test_every_protocol_has_a_config_and_a_budget_for_every_technique():
     for protocol in PROTOCOLS.values():
         assert protocol.techniques == tuple(TECHNIQUES)
-        for technique in protocol.techniques:
-            assert protocol.updates(technique) > 0
+        assert protocol.rows == tuple(map(Variant, TECHNIQUES))
+        for row in protocol.rows:
+            assert protocol.updates(row) > 0
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist-cpu", "cifar10-jpeg-cpu"])

@@ -1,47 +1,17 @@
 """Grids of runs that are disturbed, compared with one that is not."""
 
-import dataclasses
 import json
 import os
 import random
 import signal
 import time
-from typing import NamedTuple
 
 import pytest
-import yaml
-
-from benchmarks.protocol import ROOT
-from benchmarks.records import read_record, record_path
-from benchmarks.run.claims import claim
-
-# What depends on when and where a run was executed.
-VOLATILE = {"wall_seconds", "peak_memory_bytes"}
-#: The command line of the benchmark, with a protocol that takes only a moment.
-SMALL = f"""
-import dataclasses, sys
-from pathlib import Path
-sys.path[0] = {str(ROOT)!r}
-from benchmarks.run import command as run
-from benchmarks.protocol import PROTOCOLS
-run.PROTOCOLS["digits"] = dataclasses.replace(PROTOCOLS["digits"], configs=Path(sys.argv[1]))
-run.main(sys.argv[2:])
-"""
-
-
-class Size(NamedTuple):
-    """The runs of a grid, their updates, how often it is killed, and the lease of its claims."""
-
-    techniques: tuple[str, ...]
-    seeds: tuple[int, ...]
-    updates: int
-    kills: int
-    lease: int
-
+from grids import Size, command, has_reported, processes, records, write_configs
 
 #: Not the first seed, for which an animation is saved.
-ONE = Size(("dcgan",), (1,), updates=60, kills=0, lease=1)
-LARGE = Size(("dcgan", "began"), (0, 1), updates=300, kills=10, lease=5)
+ONE = Size(("dcgan",), (1,), updates=60)
+LARGE = Size(("dcgan", "began"), (0, 1), updates=300, kills=10)
 
 
 @pytest.fixture
@@ -51,61 +21,19 @@ def size():
 
 @pytest.fixture
 def configs(tmp_path, size):
-    """Configs with a checkpoint every sixth of a run."""
-    for technique in size.techniques:
-        widths = {"generator_width": 8, "critic_width": 8}
-        config = {
-            "model": {"class_path": technique.upper(), "init_args": widths},
-            "data": {"class_path": "Digits", "init_args": {"batch_size": 8}},
-            "trainer": {"max_steps": size.updates, "val_check_interval": size.updates // 6},
-        }
-        (tmp_path / f"{technique}.yaml").write_text(yaml.safe_dump(config))
+    write_configs(tmp_path, size)
     return tmp_path
 
 
 @pytest.fixture
 def work(configs, start, size):
-    """``work(name)`` starts a worker that uses a folder of that name."""
-
-    def begin(name):
-        return start(
-            *("-c", SMALL, configs, "--protocol", "digits", "--techniques", *size.techniques),
-            *("--seeds", *size.seeds, "--parallel", "1", "--lease", size.lease),
-            *("--results", configs / name / "results", "--work", configs / name / "w"),
-        )
-
-    return begin
+    """``work(name)`` starts a grid that uses a folder of that name."""
+    return lambda name: start(*command(configs, configs / name, size, "--parallel", "1"))
 
 
 def finish(worker):
     code, output = worker.ended(within=280)
     assert code == 0, output
-
-
-def has_reported(worker, update):
-    """A function that returns whether a worker has reported an evaluation."""
-    return lambda: f"update {update}:" in worker.said.read_text()
-
-
-def records(folder, size):
-    """The content of the records and pictures, without what is volatile."""
-    found = {}
-    for technique in size.techniques:
-        for seed in size.seeds:
-            path = record_path(folder / "results", "digits", technique, seed)
-            record = dataclasses.asdict(read_record(path))
-            for name in VOLATILE:
-                del record[name]
-            for point in [*record["curve"], record["best"]]:
-                assert point.pop("train_seconds") >= 0
-            found[technique, seed] = record, path.with_suffix(".png").read_bytes()
-    return found
-
-
-def processes(configs):
-    """The number of processes that each run took, in ascending order."""
-    histories = configs.rglob("history.json")
-    return sorted(json.loads(path.read_text())["processes"] for path in histories)
 
 
 @pytest.mark.slow
@@ -126,25 +54,12 @@ def test_a_killed_grid_ends_like_an_undisturbed_one(work, configs, size):
 
 
 @pytest.mark.parametrize("size", [ONE._replace(updates=10**6)])
-def test_the_processes_of_a_killed_worker_end_with_it(work, size):
+def test_the_processes_of_a_killed_grid_end_with_it(work, size):
     worker = work("grid")
     worker.until(has_reported(worker, 0))
     assert len(worker.ranks()) == 2
     worker.process.kill()
     worker.assert_all_ended()
-
-
-@pytest.mark.parametrize("size", [ONE])
-def test_a_run_claimed_by_another_worker_is_left_to_it(work, configs, size):
-    path = record_path(configs / "grid" / "results", "digits", "dcgan", *size.seeds)
-    held = claim(path.parent, path.stem, lambda: None, size.lease)
-    worker = work("grid")
-    worker.until(lambda: "0 of 1 runs have a record" in worker.said.read_text())
-    time.sleep(1)
-    assert len(worker.ranks()) == 1
-    held.release()
-    finish(worker)
-    assert read_record(path).status == "finished"
 
 
 @pytest.mark.parametrize("size", [ONE, pytest.param(LARGE, marks=pytest.mark.slow)])
@@ -160,16 +75,19 @@ def test_an_interrupted_grid_ends_cleanly_and_resumes(work, configs, size):
     again = work("grid")
     finish(again)
     assert f"dcgan seed {size.seeds[0]}, update {size.updates // 6}:" not in again.said.read_text()
-    assert processes(configs) == [1] * (len(size.techniques) * len(size.seeds) - 1) + [2]
+    assert processes(configs) == [1] * (len(size.names) - 1) + [2]
 
 
-@pytest.mark.slow
-def test_two_workers_share_a_grid_and_one_takes_over_from_a_dead_one(work, configs, size):
-    first, second = work("grid"), work("grid")
-    first.until(has_reported(first, size.updates // 3))
+@pytest.mark.parametrize("size", [ONE])
+def test_a_second_command_says_who_holds_the_results_until_that_one_is_killed(work, size):
+    first = work("grid")
+    first.until(has_reported(first, 0))
+    code, output = work("grid").ended()
+    assert code == 75, output
+    (line,) = output.splitlines()
+    assert f"is in use by process {first.process.pid} on " in line
+    assert "--protocol digits --techniques dcgan" in line
     first.process.kill()
-    finish(second)
-    records(configs / "grid", size)
-    # One run was started by the first and finished by the second, the others took one process.
-    assert processes(configs) == [1] * (len(size.techniques) * len(size.seeds) - 1) + [2]
-    assert not list((configs / "grid").rglob("*.claim.*"))
+    first.process.wait()
+    again = work("grid")
+    again.until(lambda: "0 of 1 runs have a record" in again.said.read_text())

@@ -14,6 +14,7 @@ from benchmarks.records import read_record, record_path, write_record
 from benchmarks.run import command as run
 from benchmarks.run.attempt import Attempt
 from benchmarks.run.plan import Options, Run
+from benchmarks.variants import Variant
 
 pytestmark = pytest.mark.usefixtures("forked")
 
@@ -89,7 +90,7 @@ def test_a_run_on_two_devices_has_the_same_total_batch_size(tiny, tmp_path):
 def test_the_second_process_ends_when_the_first_is_killed(tiny, tmp_path):
     tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"trainer": {"max_steps": 10**6}}))
     options = Options(tmp_path / "results", tmp_path / "work", devices=2)
-    attempt = Attempt(Run(tiny, "wgan", 0), options)
+    attempt = Attempt(Run(tiny, Variant("wgan"), 0), options)
     others = []
 
     def kill_the_first(update, scores):
