@@ -40,7 +40,7 @@ locked:  ## install the environment of records, for Linux x86-64 and the Python 
 
 lock: .venv/installed  ## write the lock file of the environment in .venv, after it made records
 	$(BIN)/python -m pip install --quiet 'uv>=0.13'
-	$(BIN)/python -m benchmarks.lock
+	$(BIN)/python -m benchmarks.environment_lock
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -19,7 +19,13 @@ from benchmarks.environment import (
     show_file,
     versions,
 )
-from benchmarks.lock import FOLDER, deviations, installed_versions, read_locks, read_pins
+from benchmarks.environment_lock import (
+    FOLDER,
+    deviations,
+    installed_versions,
+    read_locks,
+    read_pins,
+)
 from benchmarks.records import Record
 from gan_lightning.utils.errors import one_line
 
@@ -106,7 +112,7 @@ def compare(record: Record, options: Sequence[str] = ()) -> Comparison:
     found = Comparison(on_cpu="threads" in device)
     for option in options:
         name, _, value = option.partition("=")
-        found.different[name] = value
+        found.different[name] = f"as recorded -> {value}"
     if options:
         found.add("code", record.commit, commit())
     here = versions()
@@ -127,6 +133,8 @@ def compare(record: Record, options: Sequence[str] = ()) -> Comparison:
         found.add("devices", count, len(gpus))
     _add_all(found, "processor ", device.get("processor"), describe_processor())
     _add_all(found, "", device.get("settings"), kernel_settings())
+    if earlier := device.get("earlier_machines"):
+        found.different["machines"] = f"{len(earlier) + 1} different ones, one after another -> one"
     _add_packages(found, record)
     return found
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.lock import installed_lock
+from benchmarks.environment_lock import installed_lock
 from benchmarks.protocol import ROOT
 
 #: The files that affect results.

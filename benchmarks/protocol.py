@@ -59,7 +59,8 @@ class Protocol:
         accelerator: the trainer's name of the accelerator.
         threads: CPU threads of each run, so that its bits do not depend on the number of cores.
         arguments: command-line arguments, which override every config.
-        budget: the budget of every technique, which overrides every config and option.
+        budget: the budget of every technique, which overrides every config, and every option but
+            ``model.decay_steps``.
         needs: the keys of ``PATH_OPTIONS`` that must be given, each with a description.
         show_published: whether scores that others published for CIFAR-10 are shown as well.
         variants: rows beside those of the techniques.
@@ -116,7 +117,7 @@ class Protocol:
         """The arguments of a run's command line that name its config."""
         if row.config is None:
             return [f"--config={self.config(row.technique)}"]
-        # A config of the user's own need not name the classes.
+        # A custom config need not name the classes.
         model = row.model_class()
         classes = [f"--model={model.__module__}.{model.__qualname__}"]
         if (data := self.data) is not None:
@@ -133,7 +134,8 @@ class Protocol:
                 f"--trainer.max_steps={updates}",
                 f"--trainer.val_check_interval={updates // self.budget.evaluations}",
             ]
-            if self._hyperparameter(row, "decay_steps"):
+            own = {option.partition("=")[0] for option in row.options}
+            if self._hyperparameter(row, "decay_steps") and "model.decay_steps" not in own:
                 arguments.append(f"--model.decay_steps={updates}")
             if self._hyperparameter(row, "long_n_critic"):
                 # Long phases would see more images than the budget.
@@ -188,10 +190,12 @@ class Protocol:
     def fixed_options(self) -> Sequence[str]:
         """The options that neither a row nor its command can change."""
         given = (argument.removeprefix("--").partition("=")[0] for argument in self.arguments)
-        fixed = ["trainer.accelerator", "trainer.devices", "trainer.logger", *PATH_OPTIONS]
+        fixed = ["trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.logger"]
+        fixed += PATH_OPTIONS
         fixed += (name for name in given if not name.startswith("model."))
         if self.budget is not None:
             fixed += ["data.batch_size", "trainer.max_steps", "trainer.val_check_interval"]
+            fixed.append("model.long_n_critic")
         return fixed
 
 

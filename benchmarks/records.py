@@ -20,7 +20,7 @@ Status = Literal["finished", "diverged", "failed"]
 #: The logged distances of generated and of real samples to their nearest neighbours.
 DIVERSITY = ("diversity/fake", "diversity/real")
 #: What only records of rows with options or files of their own have.
-OF_OWN_ROWS = ("key", "title", "options", "files")
+OF_CUSTOM_ROWS = ("key", "title", "options", "files")
 #: An Inception score below this is 1.0: the classifier sees no difference between samples.
 ALL_ALIKE = 1.05
 
@@ -57,7 +57,7 @@ class Record:
         key: the row's key, the folder of its records; "" if it is that of the technique.
         title: the row's name in tables; "" for that of the class.
         options: the options that distinguish the row from its technique.
-        files: SHA-256 of the config and the modules of a row of the user's own, by name.
+        files: SHA-256 of the config and the modules of a custom row, by name.
     """
 
     protocol: str
@@ -124,7 +124,7 @@ def write_record(record: Record, results: Path) -> Path:
     """Write a record completely or not at all."""
     path = record_path(results, record.protocol, record.folder, record.seed)
     content = asdict(record)
-    for name in OF_OWN_ROWS:
+    for name in OF_CUSTOM_ROWS:
         if not content[name]:
             del content[name]
     write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -130,7 +130,9 @@ def comparable_runs(path: Path, record: Record) -> list[Record]:
     return [
         run
         for run in runs
-        if run.status == "finished" and run.protocol_version == record.protocol_version
+        if run.status == "finished"
+        and run.protocol_version == record.protocol_version
+        and (run.options, run.files) == (record.options, record.files)
     ]
 
 

@@ -71,7 +71,7 @@ class Variant:
             raise ValueError(f"{self.key!r} is not a key: it must match {KEY.pattern}")
 
     def _own_config_name(self) -> list[str]:
-        # A class of the user's own has no other config to be distinguished from.
+        # A custom class has no other config to be distinguished from.
         return [] if self.config is None or "." in self.technique else [self.config.name]
 
     @property
@@ -105,7 +105,7 @@ class Variant:
         files = module_files(self.model_class())
         if self.config is not None:
             files[self.config.name] = self.config
-        return {name: sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+        return {name: _checksum(path) for name, path in files.items()}
 
 
 def _is_plain_key(technique: str) -> bool:
@@ -176,7 +176,8 @@ def import_technique(path: str, folder: Path | None = None) -> type[GAN]:
 def module_files(technique: type[GAN]) -> dict[str, Path]:
     """The file of a class's module, and of the modules that it imports from the same folder.
 
-    The keys are paths relative to the folder; a class of this repository has none.
+    Of an installed package it is the package's folder. The keys are paths relative to the folder of
+    modules; a class of this repository has none.
     """
     module = sys.modules[technique.__module__]
     if module.__name__.partition(".")[0] in OWN_PACKAGES or module.__file__ is None:
@@ -184,13 +185,38 @@ def module_files(technique: type[GAN]) -> dict[str, Path]:
     file = Path(module.__file__).resolve()
     folder = file.parents[module.__name__.count(".") + (file.stem == "__init__")]
     if folder.name in ("site-packages", "dist-packages"):
-        # What an installed package imports is mostly other packages.
-        return {file.relative_to(folder).as_posix(): file}
-    finder = ModuleFinder(path=[str(folder)], excludes=[*OWN_PACKAGES])
-    finder.import_hook(module.__name__)
+        # What an installed package imports is mostly other packages; all of its own files count.
+        top = folder / module.__name__.partition(".")[0]
+        return {top.name: top} if top.is_dir() else {file.name: file}
+    finder = _Finder(path=[str(folder)], excludes=[*OWN_PACKAGES])
+    try:
+        finder.import_hook(module.__name__)
+    except ImportError:
+        finder.load_file(str(file))  # in a folder without __init__.py
     found = (getattr(each, "__file__", None) for each in finder.modules.values())
-    paths = [Path(path) for path in found if path]
+    paths = {file, *(Path(path) for path in found if path)}
     return {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
+
+
+class _Finder(ModuleFinder):
+    """Finds the modules that a module imports."""
+
+    def find_module(self, name: str, path: str | None, parent: Any = None) -> Any:  # noqa: ANN401
+        """As the base class does, which fails on folders without ``__init__.py``."""
+        try:
+            return super().find_module(name, path, parent)
+        except AttributeError as error:
+            raise ImportError(f"{name} has no __init__.py") from error
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all Python files in a folder."""
+    if path.is_file():
+        return sha256(path.read_bytes()).hexdigest()
+    total = sha256()
+    for file in sorted(path.rglob("*.py")):
+        total.update(f"{file.relative_to(path).as_posix()} {_checksum(file)}\n".encode())
+    return total.hexdigest()
 
 
 def check_modules(technique: str, recorded: Mapping[str, str], folder: Path) -> None:

@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
         found = globals()[name] = getattr(module, name)
         return found
     # A module, perhaps by its old name.
-    if not name.startswith("_") and find_spec(path := f"{__name__}.{name}"):
+    if name.isidentifier() and name[0] != "_" and find_spec(path := f"{__name__}.{name}"):
         return import_module(path)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

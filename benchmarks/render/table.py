@@ -100,6 +100,8 @@ class Row:
             else:
                 given = one_line(" ".join([run.technique, *run.options]))
                 yield f"seed {run.seed} stale: trained as {given}"
+        if len({tuple(sorted(run.files.items())) for run in self.runs}) > 1:
+            yield "its seeds were trained with different files"
         if self.missing:
             yield f"seed {', '.join(map(str, self.missing))} not run"
 

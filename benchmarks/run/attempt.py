@@ -7,7 +7,8 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class _History:
         gpu: the first GPU that the last process trained on; "" for none.
         peak_memory_bytes: the largest peak of all processes that ended normally.
         processes: the number of processes started.
+        machines: the different machines that they ran on, as ``_machine`` describes them.
     """
 
     protocol_version: int
@@ -61,6 +63,7 @@ class _History:
     gpu: str = ""
     peak_memory_bytes: int = 0
     processes: int = 0
+    machines: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Attempt:
@@ -142,6 +145,8 @@ class Attempt:
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         history.started = time.time()
         history.processes += 1
+        if (machine := _machine()) not in history.machines:
+            history.machines.append(machine)
         self._save_history(history)
         self._report_path.unlink(missing_ok=True)
         code, message = self._train(checkpoint, on_evaluation)
@@ -287,6 +292,8 @@ class Attempt:
         ]
         if self.options.wandb is not None:
             identity = f"{name}-v{self.run.protocol.version}-{row}-{seed}-{commit()[:8]}"
+            if self._files:  # which the commit does not tell
+                identity += f"-{sha256(json.dumps(self._files).encode()).hexdigest()[:8]}"
             loggers.append(
                 {
                     "class_path": "pytorch_lightning.loggers.WandbLogger",
@@ -340,7 +347,9 @@ class Attempt:
         if not history.gpu:
             device = {"name": processor(), "threads": self.run.protocol.threads}
         device["count"] = self.options.devices
-        return {**device, "processor": describe_processor(), "settings": kernel_settings()}
+        here = _machine()
+        others = [machine for machine in history.machines if machine != here]
+        return {**device, **here} | ({"earlier_machines": others} if others else {})
 
     def _without_local_paths(self, message: str) -> str:
         """The message without paths of this machine."""
@@ -350,3 +359,8 @@ class Attempt:
         for path in [*paths, Path.home()]:
             message = message.replace(str(path), "...")
         return message
+
+
+def _machine() -> dict[str, Any]:
+    """What distinguishes the bits of this machine's results."""
+    return {"processor": describe_processor(), "settings": kernel_settings()}

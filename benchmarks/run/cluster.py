@@ -23,7 +23,7 @@ from benchmarks.run.lock import Holder, read_holder
 from benchmarks.run.plan import Options, Run
 from gan_lightning.utils.errors import UserError
 
-#: How often in a row a run may lose its process without an evaluation that it has not reached yet.
+#: How many times a run may lose its process without a new evaluation between.
 LOSSES = 5
 #: Variables of the command that also hold on the nodes.
 PASSED_ON = ("WANDB_MODE", "WANDB_BASE_URL")
@@ -46,7 +46,7 @@ class _Evaluation:
 
 
 def train(grid: Grid, address: str, holder: Holder) -> None:
-    """Train the runs of a grid that are to do on a Ray cluster; interrupted, stop them.
+    """Train the remaining runs of a grid on a Ray cluster; stop them if interrupted.
 
     Args:
         grid: the grid.
@@ -85,7 +85,8 @@ def _connect(ray: ModuleType, address: str) -> None:
     if address != "auto":
         _check_address(address)
     # The nodes import this module from the checkout.
-    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = [str(ROOT), *map(os.path.abspath, given)]
     variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     variables["PYTHONPATH"] = os.pathsep.join(path)
     on_sigterm = signal.getsignal(signal.SIGTERM)
@@ -97,8 +98,8 @@ def _connect(ray: ModuleType, address: str) -> None:
             logging_level="ERROR",
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        first = str(error).partition("\n")[0]
-        raise ClusterError(f"there is no Ray cluster at {address}: {first}") from error
+        reason = " ".join(str(error).split())
+        raise ClusterError(f"cannot connect to a Ray cluster at {address}: {reason}") from error
     finally:
         signal.signal(signal.SIGTERM, on_sigterm)  # ray.init installs one of its own
 

@@ -62,6 +62,10 @@ def main(args: Sequence[str] | None = None) -> None:
             )
     if options.ray is None:
         gpus = [] if protocol.accelerator == "cpu" else _gpus()
+        if len(gpus) > (present := torch.cuda.device_count()):
+            parser.error(
+                f"CUDA_VISIBLE_DEVICES names {len(gpus)} GPUs, of which {present} are present"
+            )
         parallel = options.parallel or (
             max(len(gpus) // options.devices, 1) if gpus else os.cpu_count() or 1
         )
@@ -104,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--technique",
         metavar="NAME",
-        help="train a row of your own instead: a technique, or a class such as my_module.MyGAN",
+        help="train a custom row instead: a technique, or a class such as my_module.MyGAN",
     )
     parser.add_argument("--config", metavar="FILE", help="its config (default: the protocol's)")
     parser.add_argument("--name", help="its name (default: the class, the config and the options)")

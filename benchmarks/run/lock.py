@@ -1,7 +1,8 @@
 """Locks: one command at a time on a folder of results, one process at a time on a run.
 
 A lock is a file that the kernel locks for a process, so that a killed process leaves nothing to
-clean up. Who holds the lock of a folder is written in a note beside it.
+clean up; where the kernel cannot, there is no lock, rather than one that outlives its process. Who
+holds the lock of a folder is written in a note beside it.
 """
 
 import errno
@@ -64,7 +65,7 @@ def held_results(results: Path, command: str) -> Iterator[Holder]:
         LockedError: another command holds it; the message says which.
     """
     results.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(results / LOCK)
+    lock = FileLock(results / LOCK, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -132,7 +133,7 @@ def held_run(
         say: called with a message if another process holds it, or if there are no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:

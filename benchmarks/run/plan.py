@@ -53,7 +53,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Options:
-    """A worker's options on this machine.
+    """The options of a command on this machine.
 
     Args:
         results: the folder of records.
@@ -97,7 +97,7 @@ def custom_row(
     options: Sequence[str] = (),
     modules: Path,
 ) -> Variant:
-    """The row of a technique with a config and options of the user's own.
+    """The row of a technique with a custom config and options.
 
     Args:
         protocol: the protocol.
@@ -162,6 +162,8 @@ def _checked_options(options: Sequence[str], protocol: Protocol) -> tuple[str, .
             raise ArgumentError(f"{name} is given twice")
         if name in PATH_OPTIONS:
             raise ArgumentError(f"{name} is given as {PATH_OPTIONS[name]}")
+        if name.endswith(".class_path"):
+            raise ArgumentError(f"{name} cannot be an option: give --technique")
         if any(f"{name}.".startswith(f"{fixed}.") for fixed in protocol.fixed_options):
             raise ArgumentError(f"{name} is the same for all rows of {protocol.name}")
         try:
@@ -192,9 +194,15 @@ def _check_config(row: Variant, protocol: Protocol) -> None:
 
 
 def _check_classes(row: Variant, protocol: Protocol) -> None:
-    """Raise ArgumentError if the user's config names another technique or other data."""
+    """Raise ArgumentError if a custom config sets what is the same for all rows."""
     if row.config is None:
         return
+    sections = ("model", "data", "trainer")
+    if others := [name for name in read_config(row.config) if name not in sections]:
+        raise ArgumentError(
+            f"{row.config} sets {', '.join(map(str, others))}: only {', '.join(sections)} can "
+            "differ between rows"
+        )
     expected = {"model": row.technique}
     if protocol.data is not None and "data" not in protocol.fixed_options:
         expected["data"] = protocol.data

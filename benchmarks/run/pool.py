@@ -12,7 +12,7 @@ from benchmarks.run.plan import Run
 
 
 def train(grid: Grid, parallel: int, gpus: Sequence[str]) -> None:
-    """Train the runs of a grid that are to do; interrupted, stop them.
+    """Train the remaining runs of a grid; stop them if interrupted.
 
     Args:
         grid: the grid.

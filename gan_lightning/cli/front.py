@@ -39,7 +39,14 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     own_process = args is None
     args = sys.argv[1:] if args is None else list(args)
-    if not _answered(args):
+    try:
+        answered = _answered(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as head, has enough; nothing can be written at the exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    if not answered:
         with _uncollected() if own_process else nullcontext():
             from gan_lightning.cli import program
         program.main(args)

@@ -1,5 +1,6 @@
 """The techniques, one file per paper. ``TECHNIQUES`` lists them all."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gan_lightning.techniques.registry import Techniques
@@ -34,6 +35,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     for key, class_name in TECHNIQUES.own.items():
         if name == class_name:
             return TECHNIQUES[key]
+    if name in TECHNIQUES.own:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import comparison, environment
 from benchmarks.comparison import compare
 from benchmarks.environment import describe_processor, kernel_settings, processor, versions
-from benchmarks.lock import FOLDER, read_locks
+from benchmarks.environment_lock import FOLDER, read_locks
 from benchmarks.protocol import RESULTS
 from benchmarks.records import read_record
 
@@ -47,6 +47,13 @@ def test_equal_bits_are_expected_on_the_machine_of_the_record(here):
     assert (found.different, found.unknown, found.installation) == ({}, [], "")
     assert {"torch", "numpy", "processor", "threads", "devices", "accelerator"} <= set(found.equal)
     assert str(found).splitlines()[-1] == "equal bits are expected"
+
+
+def test_a_run_of_several_machines_is_not_expected_to_have_equal_bits(here):
+    device = here.device | {"earlier_machines": [{"processor": {"family": "1"}, "settings": {}}]}
+    found = compare(dataclasses.replace(here, device=device))
+    assert not found.exact
+    assert "machines 2 different ones, one after another -> one" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +127,10 @@ def test_no_order_of_sums_is_promised_on_a_gpu(changed, monkeypatch):
 def test_options_and_other_code_are_differences(here, monkeypatch):
     monkeypatch.setattr(comparison, "commit", lambda: "1" * 40)
     found = compare(here, ["model.compile=true"])
-    assert found.different == {"model.compile": "true", "code": f"{'0' * 40} -> {'1' * 40}"}
+    assert found.different == {
+        "model.compile": "as recorded -> true",
+        "code": f"{'0' * 40} -> {'1' * 40}",
+    }
     monkeypatch.setattr(comparison, "commit", lambda: here.commit)
     assert list(compare(here, ["model.compile=true"]).different) == ["model.compile"]
 

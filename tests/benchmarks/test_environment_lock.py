@@ -9,8 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks import lock
-from benchmarks.lock import LOCKS, deviations, installed_versions, read_locks, read_pins
+from benchmarks import environment_lock as lock
+from benchmarks.environment_lock import LOCKS, deviations, installed_versions, read_locks, read_pins
 from benchmarks.protocol import RESULTS, ROOT
 from benchmarks.records import read_record
 

@@ -141,14 +141,13 @@ def test_the_rows_of_a_protocol_have_different_names():
 
 
 def test_options_come_after_the_protocols_arguments_and_before_its_budget():
-    row = Variant("sngan", ("model.critic_norm=layer", "model.decay_steps=5"))
+    row = Variant("sngan", ("model.critic_norm=layer",))
     line = BUDGET.command_line(row)
     places = [
         line.index(argument)
         for argument in (
             "--model.critic_norm=none",
             "--model.critic_norm=layer",
-            "--model.decay_steps=5",
             f"--trainer.max_steps={BUDGET.updates(row)}",
             f"--model.decay_steps={BUDGET.updates(row)}",
         )
@@ -162,14 +161,10 @@ def test_an_option_changes_the_updates_of_a_budget_of_images():
     assert BUDGET.updates(Variant("dcgan", ("model.init_args.n_critic=2",))) == 3000
 
 
-def test_an_option_can_switch_a_decay_on_and_off():
-    def has_decay(*options):
-        line = BUDGET.command_line(Variant("sngan", options))
-        return line[-1].startswith("--model.decay_steps=")
-
-    assert has_decay()
-    assert has_decay("model.decay_steps=3")
-    assert not has_decay("model.decay_steps=0")
+@pytest.mark.parametrize(("options", "steps"), [((), "1200"), (("model.decay_steps=3",), "3")])
+def test_a_decay_is_that_of_the_budget_unless_it_is_an_option(options, steps):
+    line = BUDGET.command_line(Variant("sngan", options))
+    assert [part for part in line if "decay_steps" in part] == [f"--model.decay_steps={steps}"]
 
 
 def test_options_change_the_updates_and_the_batch_of_a_protocol_without_a_budget():
@@ -236,6 +231,10 @@ def test_a_technique_that_cannot_be_trained_is_refused(modules, technique, messa
         ("trainer.devices=2", "trainer.devices is the same for all rows"),
         ("trainer.logger.name=x", "trainer.logger.name is the same for all rows"),
         ("trainer.max_steps=2", "trainer.max_steps is the same for all rows of fashion-mnist-cpu"),
+        ("trainer.num_nodes=2", "trainer.num_nodes is the same for all rows"),
+        ("model.long_n_critic=2", "model.long_n_critic is the same for all rows of fashion-mnist"),
+        ("data.class_path=CIFAR10", "data.class_path cannot be an option"),
+        ("model.class_path=WGAN", "model.class_path cannot be an option"),
         ("model.n_critic=[", "has no value in YAML"),
         ("model.n_critic=x", "cannot be used: "),
         ("model.n_critic=1000000", "would be trained for no update"),
@@ -261,6 +260,8 @@ def test_an_option_is_given_once(modules):
         ("model: WGAN", "has the model WGAN, not MyGAN"),
         ("model: {class_path: other.WGAN}", "has the model other.WGAN, not MyGAN"),
         ("data: {class_path: CIFAR10}", "has the data CIFAR10, not Digits"),
+        ("evaluate: {num_samples: 10}", "sets evaluate: only model, data, trainer can differ"),
+        ("init_from: x.ckpt", "sets init_from: only model, data, trainer can differ"),
         ("trainer: {max_steps: 0}", "would be trained for no update"),
         ("trainer: {max_steps: some}", "cannot be used: invalid literal"),
         ("data: {init_args: {batch_size: []}}", "cannot be used: int()"),
@@ -367,6 +368,32 @@ def test_modules_of_a_package_are_found(tmp_path, monkeypatch):
         for name in ("__init__.py", "helping.py", "inner/__init__.py", "inner/gan.py")
     }
     assert all((tmp_path / name).samefile(path) for name, path in found.items())
+
+
+def test_folders_without_an_init_file_are_no_obstacle(modules):
+    (modules / "spaces").mkdir()
+    (modules / "spaces" / "deep.py").write_text(MODULE.format(helper="helping"))
+    (modules / "wandb").mkdir()  # W&B makes one where a run starts
+    with (modules / "helping.py").open("a") as helping:
+        helping.write("import wandb\n")
+    found = module_files(Variant("spaces.deep.MyGAN", modules=modules).model_class())
+    assert found.keys() == {"spaces/deep.py", "helping.py"}
+    sys.modules.pop("spaces.deep")
+
+
+def test_all_files_of_an_installed_package_count(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = tmp_path / "site-packages"
+    (folder / "installed").mkdir(parents=True)
+    (folder / "installed" / "__init__.py").touch()
+    (folder / "installed" / "gan.py").write_text(MODULE.format(helper=".losses"))
+    losses = folder / "installed" / "losses.py"
+    losses.write_text("def mean_square(x): return x\n")
+    row = Variant("installed.gan.MyGAN", modules=folder)
+    before = row.files()
+    assert before.keys() == {"installed"}
+    losses.write_text("def mean_square(x): return 2 * x\n")
+    assert row.files() != before
 
 
 def test_techniques_of_the_package_have_no_files_of_their_own():

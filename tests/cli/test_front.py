@@ -1,6 +1,7 @@
 """What the command line answers at once: without torch, Lightning or code of other packages."""
 
 import gc
+import os
 import re
 import subprocess
 import sys
@@ -47,6 +48,25 @@ def test_it_is_answered_without_a_slow_import(arguments, code, answer):
     assert done.returncode == code
     assert answer in (said if code == 0 else done.stderr)
     assert len(done.stderr.splitlines()) == (code != 0)
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [sys.executable, "-m", "gan_lightning", "list"],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_modules_are_found_as_attributes():
+    assert gan_lightning.techniques.wgan_gp.__name__ == "gan_lightning.techniques.wgan_gp"
+    assert not hasattr(gan_lightning, "a.b")
+    assert not hasattr(gan_lightning.techniques, "nothing")
 
 
 def test_the_package_is_imported_without_a_slow_import():

@@ -204,6 +204,15 @@ def test_records_of_other_options_are_stale(results, record):
     assert "seed 1 stale: trained as my_module.MyGAN" in list(row.problems())
 
 
+def test_seeds_of_different_files_are_reported(results, record):
+    mine = own_row(record, "mine", files={"my.py": "1" * 64})
+    write_record(mine, results)
+    write_record(dataclasses.replace(mine, seed=1, files={"my.py": "2" * 64}), results)
+    table = rows(read_records(results, DIGITS), DIGITS, results)
+    (row,) = [row for row in table if row.key == "mine"]
+    assert "its seeds were trained with different files" in list(row.problems())
+
+
 def test_pages_of_techniques_and_published_scores_are_of_techniques_as_they_are(record):
     fair = PROTOCOLS["cifar10-fair"]
     values = {"distance": "fid50k_train", "last": {"fid50k_train": 3.0}}

@@ -15,6 +15,7 @@ from wandb_log import read, records
 
 from benchmarks.protocol import PROTOCOLS, ROOT, Budget, Protocol
 from benchmarks.records import read_record, record_path, write_record
+from benchmarks.run import attempt as attempt_module
 from benchmarks.run import command as run
 from benchmarks.run import process as process_module
 from benchmarks.run.attempt import Attempt
@@ -145,6 +146,18 @@ def test_a_run_whose_checkpoint_is_damaged_starts_again(process, tmp_path, capsy
     assert json.loads((folder / "history.json").read_text())["processes"] == 1
 
 
+def test_a_run_that_moves_to_another_machine_is_recorded_with_both(process, monkeypatch):
+    wait, home = "import sys; sys.exit(143)", attempt_module._machine()
+    elsewhere = {"processor": {"family": "1"}, "settings": {}}
+    monkeypatch.setattr(attempt_module, "_machine", lambda: elsewhere)
+    with pytest.raises(FileNotFoundError):  # stopped, so without a record
+        process(wait)
+    monkeypatch.setattr(attempt_module, "_machine", lambda: home)
+    record, _ = process("pass")
+    assert record.device["processor"] == home["processor"]
+    assert record.device["earlier_machines"] == [elsewhere]
+
+
 @pytest.fixture
 def waiting(tmp_path, record, monkeypatch):
     """``waiting(previous)``: what an attempt returns that waits for another process to end.
@@ -154,7 +167,7 @@ def waiting(tmp_path, record, monkeypatch):
 
     def execute(previous):
         options, said = Options(tmp_path / "results", tmp_path / "work"), []
-        run = Run(PROTOCOLS["digits"], "dcgan", 0)
+        run = Run(PROTOCOLS["digits"], Variant("dcgan"), 0)
         attempt = Attempt(run, options, say=said.append)
         monkeypatch.setattr(attempt, "execute", lambda on_evaluation: "trained")
         attempt.folder.mkdir(parents=True)

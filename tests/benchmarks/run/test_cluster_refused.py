@@ -1,5 +1,6 @@
 """``--ray`` where there is no Ray, or no cluster."""
 
+import os
 import socket
 import sys
 
@@ -9,6 +10,7 @@ from benchmarks.protocol import PROTOCOLS
 from benchmarks.run import cluster, command
 from benchmarks.run.lock import Holder
 from benchmarks.run.plan import Options, Run
+from benchmarks.variants import Variant
 
 
 @pytest.fixture
@@ -49,8 +51,21 @@ def test_an_address_where_nothing_listens_is_refused_at_once(refused):
     assert f"there is no Ray cluster at {host}:{port}: " in refused("--ray", f"{host}:{port}")
 
 
+def test_all_that_ray_says_is_said(monkeypatch):
+    ray = pytest.importorskip("ray", reason="NOT TESTED: Ray is not installed")
+
+    def refuse(*args, runtime_env, **kwargs):
+        assert runtime_env["env_vars"]["PYTHONPATH"].split(os.pathsep)[1:] == [os.path.abspath("x")]
+        raise RuntimeError("Version mismatch: started with:\n Ray: 2.54")
+
+    monkeypatch.setenv("PYTHONPATH", "x")
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(cluster.ClusterError, match=r"cannot connect .*: Version .* Ray: 2\.54"):
+        cluster._connect(ray, "auto")
+
+
 def test_a_node_with_its_own_folder_of_results_is_refused(tmp_path):
-    run, options = Run(PROTOCOLS["digits"], "dcgan", 0), Options(tmp_path, tmp_path)
+    run, options = Run(PROTOCOLS["digits"], Variant("dcgan"), 0), Options(tmp_path, tmp_path)
     holder = Holder("head", 7, "2026-11-26T10:00:00+00:00", "--ray auto")
     with pytest.raises(cluster.ClusterError, match="is not the folder on head: it must be on sh"):
         cluster._train_on_node(run, options, None, holder, None)

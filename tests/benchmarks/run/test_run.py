@@ -170,10 +170,20 @@ def test_invalid_arguments_are_reported_before_anything_runs(
     monkeypatch, capsys, arguments, message
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    monkeypatch.setattr(run.torch.cuda, "device_count", lambda: 3)
     with pytest.raises(SystemExit) as stop:
         run.main(arguments)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_gpus_that_are_named_but_absent_are_reported(monkeypatch, capsys):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    monkeypatch.setattr(run.torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(SystemExit) as stop:
+        run.main(["--protocol", "cifar10-fair"])
+    assert stop.value.code == 2
+    assert "CUDA_VISIBLE_DEVICES names 3 GPUs, of which 1 are present" in capsys.readouterr().err
 
 
 def test_a_protocol_reports_a_missing_path(tiny, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Lock the installed environment: ``python -m benchmarks.lock``, or ``make lock``.
+"""Lock the installed environment: ``python -m benchmarks.environment_lock``, or ``make lock``.
 
 A lock file names every package that the project needs, with its version and checksums, so that
 pip installs the environment that made a record and no other. There is one for each version of
@@ -37,7 +37,7 @@ HEADER = """\
 def main() -> None:
     """Write the lock file of the installed environment."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        raise SystemExit("benchmarks.lock: lock files are for Linux x86-64")
+        raise SystemExit("benchmarks.environment_lock: lock files are for Linux x86-64")
     installed = installed_versions()
     installed.pop("gan-lightning", None)  # the project itself
     path = LOCKS / f"torch-{installed['torch']}-linux-x86_64.txt"
@@ -57,7 +57,9 @@ def main() -> None:
             check=False,
         )
         if done.returncode:
-            raise SystemExit(f"benchmarks.lock: uv failed with exit code {done.returncode}")
+            raise SystemExit(
+                f"benchmarks.environment_lock: uv failed with exit code {done.returncode}"
+            )
         packages = locked.read_text()
     header = HEADER.format(
         torch=installed["torch"],
