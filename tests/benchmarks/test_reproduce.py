@@ -49,7 +49,7 @@ def test_a_repeated_run_has_the_same_bits(recorded, tmp_path, capfd):
     with pytest.raises(SystemExit, match="1"):
         reproduce.main([str(recorded), "--work", str(tmp_path / "again"), *other_seed])
     said = capfd.readouterr().out
-    assert "different (record -> here): seed_everything 1" in said
+    assert "different (record -> here): seed_everything as recorded -> 1" in said
     assert "equal bits cannot be expected: changed: seed_everything" in said
     assert "there are no other seeds to compare with" in said
     record = read_record(recorded)
