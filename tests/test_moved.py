@@ -50,7 +50,8 @@ def test_all_names_of_the_package_exist():
 
 
 def test_an_old_module_is_an_attribute_of_the_package(monkeypatch):
-    monkeypatch.delitem(sys.modules, "gan_lightning.errors", raising=False)
+    # The attribute first: to ask for it imports the module.
     monkeypatch.delattr(gan_lightning, "errors", raising=False)
+    monkeypatch.delitem(sys.modules, "gan_lightning.errors", raising=False)
     with pytest.warns(DeprecationWarning, match=r"gan_lightning.errors has moved"):
         assert gan_lightning.errors.UserError.exit_code == 1
