@@ -109,8 +109,8 @@ class Protocol:
                 settings[name] = dict(part.get("init_args") or {} if is_class else part)
         for option in row.options:
             path, _, value = option.partition("=")
-            group, *parts = path.replace(".init_args.", ".").split(".")
-            settings.setdefault(group, {})[".".join(parts)] = yaml.safe_load(value)
+            group, _, name = path.partition(".")
+            settings.setdefault(group, {})[name] = yaml.safe_load(value)
         return settings
 
     def config_arguments(self, row: Variant) -> list[str]:

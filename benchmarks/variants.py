@@ -53,7 +53,7 @@ class Variant:
     key: str = ""
 
     def __post_init__(self) -> None:
-        options = tuple(sorted(self.options))
+        options = tuple(sorted(map(plain_option, self.options)))
         name = class_name(self.technique)
         title = one_line(self.title) or ", ".join(
             [name, *self._own_config_name(), *map(one_line, options)]
@@ -106,6 +106,12 @@ class Variant:
         if self.config is not None:
             files[self.config.name] = self.config
         return {name: _checksum(path) for name, path in files.items()}
+
+
+def plain_option(option: str) -> str:
+    """An option as ``group.name=value``, without dashes and Lightning's ``init_args``."""
+    name, equals, value = option.removeprefix("--").partition("=")
+    return f"{name.replace('.init_args.', '.')}{equals}{value}"
 
 
 def _is_plain_key(technique: str) -> bool:

@@ -9,7 +9,7 @@ import yaml
 
 from benchmarks.protocol import PATH_OPTIONS, Protocol, named_class, read_config
 from benchmarks.records import Record, read_record
-from benchmarks.variants import MAX_TITLE, Variant, class_name
+from benchmarks.variants import MAX_TITLE, Variant, class_name, plain_option
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import ArgumentError, one_line
 from gan_lightning.utils.files import user_path
@@ -152,7 +152,7 @@ def _checked_options(options: Sequence[str], protocol: Protocol) -> tuple[str, .
     """Options without dashes; ArgumentError if one of them is not an option of a row."""
     found: dict[str, str] = {}
     for given in options:
-        option = given.removeprefix("--").replace(".init_args.", ".")
+        option = plain_option(given)
         name, _, value = option.partition("=")
         if not OPTION.fullmatch(option):
             raise ArgumentError(

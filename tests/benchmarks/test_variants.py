@@ -161,7 +161,14 @@ def test_an_option_changes_the_updates_of_a_budget_of_images():
     assert BUDGET.updates(Variant("dcgan", ("model.init_args.n_critic=2",))) == 3000
 
 
-@pytest.mark.parametrize(("options", "steps"), [((), "1200"), (("model.decay_steps=3",), "3")])
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ((), "1200"),
+        (("model.decay_steps=3",), "3"),
+        (("--model.init_args.decay_steps=3",), "3"),
+    ],
+)
 def test_a_decay_is_that_of_the_budget_unless_it_is_an_option(options, steps):
     line = BUDGET.command_line(Variant("sngan", options))
     assert [part for part in line if "decay_steps" in part] == [f"--model.decay_steps={steps}"]
