@@ -12,6 +12,7 @@ from helpers import (
     CLASSES,
     CONDITIONAL,
     IMAGE,
+    KINDS,
     VECTOR,
     batches,
     differences,
@@ -22,6 +23,7 @@ from helpers import (
     every_technique,
     given,
     samples,
+    slow_but,
     state,
     tiny,
     train,
@@ -303,7 +305,9 @@ def test_real_and_generated_samples_are_scored_in_one_pass_or_two(name, shape, n
     torch.testing.assert_close(fake, model.critic(generated, y))
 
 
-@pytest.mark.parametrize(("name", "shape", "num_classes"), [c for c in CASES if c[1] == IMAGE])
+@pytest.mark.parametrize(
+    ("name", "shape", "num_classes"), slow_but(KINDS, [c for c in CASES if c[1] == IMAGE])
+)
 def test_the_objectives_compile_as_one_graph(name, shape, num_classes):
     # There is no graph break; "eager" traces without generating code.
     model = tiny(name, shape, num_classes)

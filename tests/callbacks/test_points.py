@@ -105,6 +105,7 @@ def test_scores_of_the_same_model_are_reproducible(make_trainer):
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_fit_logs_scores_from_the_untrained_generator_on(fit, metrics):
     run = fit(
         "--model=SNGAN",

@@ -234,6 +234,7 @@ def resume_arguments(run, name="last.ckpt"):
     return f"--config={run / 'config.yaml'}", f"--ckpt_path={run / 'checkpoints' / name}"
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_is_equal_to_an_uninterrupted_one(fit, metrics):
     uninterrupted = fit(*RESUMED, "--trainer.max_steps=6")  # 3 updates an epoch
     run = fit(*RESUMED, "--trainer.max_steps=2")

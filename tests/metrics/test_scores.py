@@ -135,7 +135,9 @@ def test_the_inception_score_is_torch_fidelitys_to_the_rounding(digits, n):
     )
 
 
-@pytest.mark.parametrize(("n", "m"), [(1797, 1797), (300, 1100), (200, 200)])
+@pytest.mark.parametrize(
+    ("n", "m"), [pytest.param(1797, 1797, marks=pytest.mark.slow), (300, 1100), (200, 200)]
+)
 def test_the_kernel_distance_is_torch_fidelitys_to_the_rounding(digits, n, m):
     real, fake = digits[0][0][:n].double(), digits[1][0][:m].double()
     reference = kid_features_to_metric(

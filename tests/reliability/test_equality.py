@@ -3,7 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from helpers import CONDITIONAL, SILENT, slow_but, techniques
+from helpers import CONDITIONAL, SILENT, techniques
 
 from gan_lightning import TECHNIQUES
 from gan_lightning.data import Digits, Ring
@@ -82,7 +82,7 @@ def assert_equal(ranks, record, name, **options):
     record("largest relative difference", largest)
 
 
-@pytest.mark.parametrize("name", techniques("dcgan", "began"))
+@pytest.mark.parametrize("name", techniques("dcgan"))
 def test_two_processes_end_with_the_weights_of_one(name, ranks, record_property):
     # In float64: in float32, Adam takes full steps for gradients that are only rounding errors.
     assert_equal(ranks, record_property, name, precision="64-true")
@@ -93,7 +93,8 @@ def test_two_processes_match_one_on_points_too(name, ranks, record_property):
     assert_equal(ranks, record_property, name, precision="64-true", points=True)
 
 
-@pytest.mark.parametrize("name", slow_but(["sagan"], CONDITIONAL))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONDITIONAL)
 def test_two_processes_match_one_with_labels_too(name, ranks, record_property):
     assert_equal(ranks, record_property, name, precision="64-true", classes=True)
 

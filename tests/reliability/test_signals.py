@@ -194,6 +194,7 @@ def test_a_signal_to_another_rank_is_known_some_updates_later(monkeypatch):
     assert [stop._agreed_signal(device) for _ in range(5)] == [0, 0, 0, 0, 15]
 
 
+@pytest.mark.slow
 def test_a_requeued_job_resumes_exactly(program, uninterrupted, tmp_path):
     root = tmp_path / "job"
     commands = tmp_path / "bin"

@@ -32,7 +32,9 @@ ARGUMENTS = ("--model=DCGAN", *LONG)
 
 
 @pytest.mark.parametrize(
-    ("limit", "file"), [(60_000, "checkpoints/step="), (1_500, "metrics.csv")], ids=["big", "small"]
+    ("limit", "file"),
+    [pytest.param(60_000, "checkpoints/step=", marks=pytest.mark.slow), (1_500, "metrics.csv")],
+    ids=["big", "small"],
 )
 def test_a_file_size_limit_stops_the_run_and_leaves_the_checkpoint(program, tmp_path, limit, file):
     uninterrupted = program(*ARGUMENTS, root=tmp_path / "uninterrupted")

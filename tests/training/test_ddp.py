@@ -28,6 +28,7 @@ def command(program):
     return run
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_score_with_the_default_strategy(command, tmp_path):
     code, error = command(
         *("fit", "--model=WGANGP", "--data=Digits", *TINY, "--data.batch_size=16"),

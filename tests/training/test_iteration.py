@@ -20,6 +20,7 @@ from helpers import (
     every_technique,
     fixed,
     samples,
+    slow_but,
     state,
     tiny,
     train,
@@ -140,7 +141,7 @@ def traced(monkeypatch):
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("name", ["dcgan", "wgan_gp"])
+@pytest.mark.parametrize("name", slow_but(["dcgan"], ["dcgan", "wgan_gp"]))
 def test_a_traced_run_equals_an_eager_run(name, tmp_path, traced):
     torch._dynamo.utils.counters.clear()
     compiled = run(name, tmp_path, False, compile=True)

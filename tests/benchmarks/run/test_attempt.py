@@ -282,6 +282,7 @@ def test_a_custom_folder_is_recorded_with_its_own_scores(tmp_path, data_files, m
     assert str(tmp_path) not in json.dumps(dataclasses.asdict(record))
 
 
+@pytest.mark.slow
 def test_a_run_is_logged_to_wandb_in_the_group_of_its_protocol(server, tmp_path, monkeypatch):
     config = {
         "model": {"class_path": "WGAN", "init_args": {"generator_width": 4, "critic_width": 4}},

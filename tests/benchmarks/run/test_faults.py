@@ -62,7 +62,8 @@ def test_the_processes_of_a_killed_grid_end_with_it(work, size):
     worker.assert_all_ended()
 
 
-@pytest.mark.parametrize("size", [ONE, pytest.param(LARGE, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [ONE, LARGE])
 def test_an_interrupted_grid_ends_cleanly_and_resumes(work, configs, size):
     worker = work("grid")
     worker.until(has_reported(worker, size.updates // 3))

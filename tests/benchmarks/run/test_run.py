@@ -76,6 +76,7 @@ def test_a_run_writes_a_record_and_is_not_repeated(tiny, tmp_path, capfd):
     assert "1 of 1 runs have a record" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_has_the_same_total_batch_size(tiny, tmp_path):
     results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5", "--devices", "2")
     record = read_record(record_path(results, "digits", "wgan", 5))
@@ -86,6 +87,7 @@ def test_a_run_on_two_devices_has_the_same_total_batch_size(tiny, tmp_path):
     assert [point["update"] for point in record.curve] == [0, 2, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are NOT FOLLOWED: no /proc here")
 def test_the_second_process_ends_when_the_first_is_killed(tiny, tmp_path):
     tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"trainer": {"max_steps": 10**6}}))
@@ -118,6 +120,7 @@ def test_a_failing_run_is_recorded_and_sets_the_exit_code(tiny, tmp_path):
     assert record.last == {}
 
 
+@pytest.mark.slow
 def test_a_run_with_non_finite_scores_is_recorded_as_diverged(tiny, tmp_path):
     wild = {"class_path": "DCGAN", "init_args": {"generator_lr": 1e30, "critic_lr": 1e30}}
     tiny.config("wgan").write_text(yaml.safe_dump(TINY | {"model": wild}))
