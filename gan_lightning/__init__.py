@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from gan_lightning.gan import GAN
     from gan_lightning.loading import load
     from gan_lightning.penalties import Regularizer
-    from gan_lightning.techniques import BEGAN, DCGAN, LSGAN, SAGAN, SNGAN, WGAN, WGANGP
+    from gan_lightning.techniques import (
+        BEGAN,
+        DCGAN,
+        LSGAN,
+        SAGAN,
+        SNGAN,
+        WGAN,
+        WGANGP,
+        FeatureMatching,
+        MinibatchDiscrimination,
+    )
     from gan_lightning.trainer import Trainer
 
 __all__ = [
@@ -28,6 +38,8 @@ __all__ = [
     "TECHNIQUES",
     "WGAN",
     "WGANGP",
+    "FeatureMatching",
+    "MinibatchDiscrimination",
     "Regularizer",
     "Trainer",
     "load",

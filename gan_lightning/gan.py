@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_lightning.networks import Norm, family_for, mixes_samples
+from gan_lightning.networks import (
+    Norm,
+    family_for,
+    mixes_samples,
+    start_from_data,
+    starts_from_data,
+)
 from gan_lightning.penalties import Regularizer, regularization
 from gan_lightning.sampling import Sampling
 from gan_lightning.training.batches import Batch
@@ -199,6 +205,14 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
         # Drawn by shape alone: the noise is the same in each memory format.
         noise = torch.rand(x.shape, dtype=x.dtype, device=x.device)
         return x + (noise - 0.5) * GREY_LEVEL
+
+    def on_first_batch(self, x: Tensor, y: Tensor | None) -> None:
+        """Called on the host before the first update of a run that starts anew, with its batch.
+
+        The critic's layers that start from data do so, unless they were trained before.
+        """
+        if starts_from_data(self.critic):
+            start_from_data(self.critic, self._augmented(self.prepare(x)), y)
 
     def on_update(self, update: int) -> None:
         """Called on the host before generator update ``update``, from 0, and its critic updates."""

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from gan_lightning.networks.autoencoder import AUTOENCODER, set_carry
 from gan_lightning.networks.dcgan import DCGAN, SNDCGAN, SNDCGAN_WIDE
 from gan_lightning.networks.family import Family, Norm, mixes_samples
+from gan_lightning.networks.improved_gan import IMPROVED_GAN, IMPROVED_GAN_NOISE
 from gan_lightning.networks.mlp import MLP
 from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
 from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
+from gan_lightning.networks.start import start_from_data, starts_from_data
 from gan_lightning.utils.checks import one_of
 
 #: Families for images, by the name that ``--model.network`` takes; vectors use perceptrons.
@@ -19,6 +21,8 @@ FAMILIES = {
     "sagan": SAGAN,
     "autoencoder": AUTOENCODER,
     "sndcgan_wide": SNDCGAN_WIDE,
+    "improved_gan": IMPROVED_GAN,
+    "improved_gan_noise": IMPROVED_GAN_NOISE,
 }
 
 
@@ -42,4 +46,6 @@ __all__ = [
     "mixes_samples",
     "set_carry",
     "spectral_normalize",
+    "start_from_data",
+    "starts_from_data",
 ]

@@ -23,7 +23,7 @@ class DCGANGenerator(nn.Module):
 
     The last hidden map has ``width`` channels, and each map before it twice as many, up to 8 times
     ``width``. With ``last_conv`` it has the full size, and a 3 x 3 convolution turns it into the
-    image; otherwise the last transposed convolution does.
+    image; otherwise the last transposed convolution does. Their kernels are ``kernel`` wide.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class DCGANGenerator(nn.Module):
         num_classes: int = 0,
         width: int = 128,
         last_conv: bool = False,
+        kernel: int = 4,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -47,7 +48,7 @@ class DCGANGenerator(nn.Module):
         )
         self.stages = nn.ModuleList(
             nn.Sequential(
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
+                _up(before, after, kernel, bias=False),
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             )
@@ -57,7 +58,7 @@ class DCGANGenerator(nn.Module):
         if last_conv:
             self.out = nn.Conv2d(widths[-1], channels, 3, padding=1)
         else:
-            self.stages.append(nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1))
+            self.stages.append(_up(widths[-1], channels, kernel))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         x = self.project(append_label(z, y, self.num_classes))
@@ -143,6 +144,13 @@ class SNDCGANFeatures(Features):
 
 def _widths(width: int, stages: int) -> list[int]:
     return [width * min(2**i, 8) for i in range(stages)]
+
+
+def _up(before: int, after: int, kernel: int, bias: bool = True) -> nn.ConvTranspose2d:
+    """Double the size."""
+    odd = kernel % 2
+    padding = (kernel - 1) // 2
+    return nn.ConvTranspose2d(before, after, kernel, 2, padding, output_padding=odd, bias=bias)
 
 
 def _down(before: int, after: int, size: int, bias: bool = True) -> nn.Conv2d:

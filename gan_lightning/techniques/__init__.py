@@ -8,7 +8,9 @@ from gan_lightning.techniques.registry import Techniques
 if TYPE_CHECKING:
     from gan_lightning.techniques.began import BEGAN
     from gan_lightning.techniques.dcgan import DCGAN
+    from gan_lightning.techniques.feature_matching import FeatureMatching
     from gan_lightning.techniques.lsgan import LSGAN
+    from gan_lightning.techniques.minibatch_discrimination import MinibatchDiscrimination
     from gan_lightning.techniques.sagan import SAGAN
     from gan_lightning.techniques.sngan import SNGAN
     from gan_lightning.techniques.wgan import WGAN
@@ -24,10 +26,23 @@ TECHNIQUES = Techniques(
         "began": "BEGAN",
         "sngan": "SNGAN",
         "sagan": "SAGAN",
+        "feature_matching": "FeatureMatching",
+        "minibatch_discrimination": "MinibatchDiscrimination",
     }
 )
 
-__all__ = ["BEGAN", "DCGAN", "LSGAN", "SAGAN", "SNGAN", "TECHNIQUES", "WGAN", "WGANGP"]
+__all__ = [
+    "BEGAN",
+    "DCGAN",
+    "LSGAN",
+    "SAGAN",
+    "SNGAN",
+    "TECHNIQUES",
+    "WGAN",
+    "WGANGP",
+    "FeatureMatching",
+    "MinibatchDiscrimination",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -54,6 +54,7 @@ class TrainingModule(pl.LightningModule):
     critic_objective: Objective
     generator_objective: Objective
     iterate: Callable[..., Terms]
+    on_first_batch: Callable[..., None]
     level: int
     critic_lr: float
     generator_lr: float
@@ -181,8 +182,10 @@ class TrainingModule(pl.LightningModule):
         return x, y
 
     def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
-        """Look at the values of the first batch."""
+        """Look at the values of the first batch, and start layers from it."""
         self._look_once(batch)
+        if self.global_step == 0:
+            self.on_first_batch(*self.unpack(batch))
 
     def on_validation_batch_start(
         self, batch: object, batch_idx: int, dataloader_idx: int = 0

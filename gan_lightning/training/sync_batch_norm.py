@@ -3,12 +3,11 @@
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan_lightning.utils.ranks import several_ranks
+from gan_lightning.utils.ranks import sum_over_ranks
 
 
 class PlainSyncBatchNorm(_BatchNorm):
@@ -26,12 +25,12 @@ class PlainSyncBatchNorm(_BatchNorm):
             return super().forward(x)
         dtype, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
         over = [dim for dim in range(x.dim()) if dim != 1]
-        count = _sum_over_ranks(x.new_tensor(float(x.numel() // x.shape[1])))
+        count = sum_over_ranks(x.new_tensor(float(x.numel() // x.shape[1])))
         each = [1, -1] + [1] * (x.dim() - 2)
-        mean = _sum_over_ranks(x.sum(over)) / count
+        mean = sum_over_ranks(x.sum(over)) / count
         centred = x - mean.view(each)
         # The mean of squares minus the square of the mean would cancel.
-        variance = _sum_over_ranks(centred.square().sum(over)) / count
+        variance = sum_over_ranks(centred.square().sum(over)) / count
         self._update_running(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         y = centred * (variance + self.eps).rsqrt().view(each)
         if self.affine:
@@ -81,20 +80,3 @@ def _needs_plain(model: nn.Module) -> bool:
     # A Lightning module knows its device before it is moved there.
     device = getattr(model, "device", torch.device("cpu"))
     return device.type == "cpu" or bool(getattr(model, "compiled", False))
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
-        return _sum_over_ranks(gradients[0])
-
-
-def _sum_over_ranks(x: Tensor) -> Tensor:
-    """The sum of every rank's ``x``, of any shape; gradients flow back to each rank."""
-    return _Sum.apply(x) if several_ranks() else x

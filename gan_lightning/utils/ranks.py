@@ -1,8 +1,9 @@
 """Communication between ranks; on a single process, each function returns its argument."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.distributed import (
     ReduceOp,
@@ -26,17 +27,36 @@ def several_ranks() -> bool:
     return is_available() and is_initialized() and get_world_size() > 1
 
 
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401
+        total = x.clone()
+        all_reduce(total, op=ReduceOp.SUM)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+        return sum_over_ranks(gradients[0])
+
+
 def sum_over_ranks(x: Tensor) -> Tensor:
-    """The sum of every rank's ``x``, of any shape."""
-    if several_ranks():
-        x = x.clone()
-        all_reduce(x, op=ReduceOp.SUM)
-    return x
+    """The sum of every rank's ``x``, of any shape; gradients flow back to each rank."""
+    return _Sum.apply(x) if several_ranks() else x
 
 
 def mean_over_ranks(x: Tensor) -> Tensor:
-    """The mean of every rank's ``x``, of any shape."""
+    """The mean of every rank's ``x``, of any shape; gradients flow back to each rank."""
     return sum_over_ranks(x) / get_world_size() if several_ranks() else x
+
+
+def samples_of_ranks(x: Tensor) -> Tensor:
+    """Every rank's ``x`` ``(N, ...)``, one after the other; gradients flow back to each rank."""
+    if not several_ranks():
+        return x
+    # A sum with zeros, for which there are gradients and one kind of communication.
+    parts = [torch.zeros_like(x) for _ in range(get_world_size())]
+    parts[get_rank()] = x
+    return sum_over_ranks(torch.cat(parts))
 
 
 def max_over_ranks(x: Tensor) -> Tensor:

@@ -38,6 +38,17 @@ BIAS_TOO = "a bias also where a normalisation follows"
 CNN_GENERATOR = 3_828_739
 CNN_DIFFERENCES = {BY_CHANNEL: -2 * (512 * 16 - 512), NO_BIAS: -(512 * 16 + 256 + 128 + 64)}
 
+SCALES = "learned scales in batch normalisation"
+BY_FEATURE = "shifts of the projected map by channel, not feature by feature"
+NO_WEIGHT_NORM = "no weight normalisation in the last layer"
+IMPROVED_GAN = 4_933_382
+IMPROVED_GAN_DIFFERENCES = {
+    SCALES: 512 + 256 + 128,
+    BY_FEATURE: 512 - 512 * 16,
+    NO_WEIGHT_NORM: -3,
+}
+ONE_LOGIT = "one logit, not ten, and not weight-normalised"
+
 PUBLISHED = [
     Published(
         "Newmu/dcgan_code, faces/train_uncond_dcgan.py",
@@ -148,6 +159,24 @@ PUBLISHED = [
         {},
         (42_078_852, 39_463_618),
         num_classes=1000,
+    ),
+    Published(
+        "openai/improved-gan, mnist_svhn_cifar10/train_cifar_feature_matching.py",
+        "feature_matching",
+        32,
+        {},
+        (IMPROVED_GAN, 1_406_804),
+        IMPROVED_GAN_DIFFERENCES,
+        {ONE_LOGIT: 192 + 1 - 10 * (192 + 2)},
+    ),
+    Published(
+        "openai/improved-gan, mnist_svhn_cifar10/train_cifar_minibatch_discrimination.py",
+        "minibatch_discrimination",
+        32,
+        {},
+        (IMPROVED_GAN, 1_504_404),
+        IMPROVED_GAN_DIFFERENCES,
+        {ONE_LOGIT: 292 + 1 - 10 * (292 + 2)},
     ),
 ]
 

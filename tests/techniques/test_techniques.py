@@ -40,6 +40,8 @@ NAMES = {
     "began": "BEGAN",
     "sngan": "SNGAN",
     "sagan": "SAGAN",
+    "feature_matching": "FeatureMatching",
+    "minibatch_discrimination": "MinibatchDiscrimination",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -130,6 +132,29 @@ DEFAULTS = {
         "betas": ((0, 0.9), "section 5"),
         "network": ("sagan", "section 3"),
     },
+    # Salimans et al. 2016; the paper leaves most of the settings to its code.
+    "feature_matching": {
+        "feature_norm": ("l1", "the authors' code; l2 in section 3.1"),
+        "history_weight": (0, "an option of section 3.3"),
+        "latent_dim": (100, "the authors' code"),
+        "n_critic": (1, "the authors' code"),
+        "critic_lr": (3e-4, "the authors' code"),
+        "generator_lr": (3e-4, "the authors' code"),
+        "betas": ((0.5, 0.999), "the authors' code"),
+        "network": ("improved_gan", "the authors' code for CIFAR-10"),
+        "critic_norm": ("none", "the authors' code: weight normalisation"),
+    },
+    "minibatch_discrimination": {
+        "kernels": (100, "the authors' code for CIFAR-10"),
+        "kernel_dim": (5, "the authors' code for CIFAR-10"),
+        "latent_dim": (100, "the authors' code"),
+        "n_critic": (1, "the authors' code has 1 for 3 updates of the generator"),
+        "critic_lr": (3e-4, "the authors' code"),
+        "generator_lr": (3e-4, "the authors' code"),
+        "betas": ((0.5, 0.999), "the authors' code"),
+        "network": ("improved_gan_noise", "the authors' code for CIFAR-10"),
+        "critic_norm": ("none", "the authors' code: weight normalisation"),
+    },
 }
 
 # Channels of the generator and critic at an image size, with their source.
@@ -142,6 +167,8 @@ WIDTHS = {
     ("sngan", 32): (256, 128, "appendix B.4, table 4"),
     ("sngan", 128): (64, 64, "appendix B.4, table 6"),
     ("sagan", 128): (64, 64, "the authors' code"),
+    ("feature_matching", 32): (128, 96, "the authors' code"),
+    ("minibatch_discrimination", 32): (128, 96, "the authors' code"),
 }
 
 LOSSES = {
@@ -151,13 +178,16 @@ LOSSES = {
     "lsgan": (losses.least_squares_critic_loss, losses.least_squares_generator_loss),
     "sngan": (losses.hinge_critic_loss, losses.hinge_generator_loss),
     "sagan": (losses.hinge_critic_loss, losses.hinge_generator_loss),
+    # Feature matching minimises another loss of the generator: test_salimans.py.
+    "feature_matching": (losses.logistic_critic_loss, losses.logistic_generator_loss),
+    "minibatch_discrimination": (losses.logistic_critic_loss, losses.logistic_generator_loss),
 }
 
 
 # All techniques.
 
 
-def test_the_package_exports_seven_techniques():
+def test_the_package_exports_every_technique():
     assert {name: technique.__name__ for name, technique in TECHNIQUES.items()} == NAMES
     for name, technique in TECHNIQUES.items():
         assert getattr(gan_lightning, NAMES[name]) is technique
@@ -246,8 +276,11 @@ def test_every_technique_has_its_losses_tested():
 def test_latents_match_the_papers(name):
     z = tiny(name, latent_dim=50).draw_latents(400)
     assert z.shape == (400, 50)
+    if name in ("feature_matching", "minibatch_discrimination"):
+        assert z.min() >= 0
+        z = z * 2 - 1
     assert z.mean().item() == pytest.approx(0, abs=0.05)
-    if name in ("dcgan", "lsgan", "began"):
+    if name in ("dcgan", "lsgan", "began", "feature_matching", "minibatch_discrimination"):
         # Uniform, whose standard deviation is 1 / sqrt(3).
         assert -1 <= z.min() < -0.99
         assert 0.99 < z.max() <= 1
@@ -629,6 +662,9 @@ FAST = {
     "began": {"latent_dim": 1, "critic_lr": 2e-3, "generator_lr": 1e-3},
     "sngan": {"critic_lr": 1e-3, "generator_lr": 1e-3},
     "sagan": {"critic_lr": 4e-3, "generator_lr": 1e-3},
+    "feature_matching": {"critic_lr": 2e-3, "generator_lr": 1e-3},
+    # With 100 kernels, the generator of so small a batch only learns to spread its samples.
+    "minibatch_discrimination": {"generator_lr": 1e-3, "kernels": 20},
 }
 
 
