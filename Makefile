@@ -13,7 +13,7 @@ LOCKED := .locked/$(basename $(notdir $(LOCK)))
 
 .PHONY: leaderboard test test-slow test-all check lock locked clean
 
-leaderboard: .venv/installed  ## train seven techniques on digits, one seed, and print the table
+leaderboard: .venv/installed  ## train every technique on digits, one seed, and print the table
 	$(BIN)/python -m benchmarks.run --protocol digits --seeds 0 --results $(RESULTS)
 	$(BIN)/python -m benchmarks.render --results $(RESULTS) --output $(RESULTS)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         WGANGP,
         FeatureMatching,
         MinibatchDiscrimination,
+        UnrolledGAN,
     )
     from gan_lightning.trainer import Trainer
 
@@ -42,6 +43,7 @@ __all__ = [
     "MinibatchDiscrimination",
     "Regularizer",
     "Trainer",
+    "UnrolledGAN",
     "load",
 ]
 __version__ = "0.1.0"

@@ -1,5 +1,8 @@
 """Losses as functions of the critic's scores ``(N,)``; each is a scalar to minimise."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -98,6 +101,16 @@ def equilibrium_generator_loss(fake: Tensor) -> Tensor:
     Berthelot et al. 2017, arXiv:1703.10717, section 3.4.
     """
     return fake.mean()
+
+
+#: What techniques take whose paper is about something else than the loss.
+Adversarial = Literal["non_saturating", "minimax", "hinge"]
+#: The critic's loss and the generator's of each.
+ADVERSARIAL: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]] = {
+    "non_saturating": (logistic_critic_loss, logistic_generator_loss),
+    "minimax": (logistic_critic_loss, minimax_generator_loss),
+    "hinge": (hinge_critic_loss, hinge_generator_loss),
+}
 
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:

@@ -15,6 +15,9 @@ FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.rglob("*.yaml"))
 DATA_SETS = {name.lower(): getattr(data_modules, name) for name in data_modules.__all__}
 
+#: Configs of a technique with the two learning rates of TTUR.
+TTUR = {"dcgan_ttur", "wgan_gp_ttur", "began_ttur"}
+
 every_config = pytest.mark.parametrize(
     "path", [pytest.param(path, id=str(path.relative_to(FOLDER))) for path in CONFIGS]
 )
@@ -29,6 +32,10 @@ def read(path):
             chosen = {"class_path": chosen}
         sections[name] = chosen["class_path"], chosen.get("init_args", {})
     return sections
+
+
+def technique(path):
+    return TECHNIQUES[path.stem.removesuffix("_ttur")]
 
 
 def data_set(path):
@@ -58,21 +65,33 @@ def test_every_data_set_has_a_config_for_every_technique():
     expected = {"digits", "fashion_mnist", "cifar10", "image_folder"}
     assert expected <= {folder.name for folder in folders}
     for folder in folders:
-        assert {path.stem for path in folder.iterdir()} == set(TECHNIQUES), folder.name
+        assert {path.stem for path in folder.iterdir()} == {*TECHNIQUES} | TTUR, folder.name
 
 
 @every_config
 def test_the_path_of_a_config_names_its_technique_and_data_set(path):
     sections = read(path)
-    assert sections["model"][0] == TECHNIQUES[path.stem].__name__
+    assert sections["model"][0] == technique(path).__name__
     assert sections["data"][0] == data_set(path).__name__
+
+
+@pytest.mark.parametrize("name", sorted(TTUR))
+def test_a_config_of_ttur_has_two_rates_and_one_critic_update(name):
+    for path in FOLDER.glob(f"*/{name}.yaml"):
+        known = defaults(technique(path)) | read(path)["model"][1]
+        critic, generator = float(known["critic_lr"]), float(known["generator_lr"])
+        ratio = {"dcgan_ttur": 1 / 5, "wgan_gp_ttur": 3, "began_ttur": 3 / 2}[name]
+        if path.parent.name == "image_folder" and name == "dcgan_ttur":
+            ratio = 1 / 50  # the paper's for CelebA
+        assert critic / generator == pytest.approx(ratio)
+        assert known["n_critic"] == 1
 
 
 @every_config
 def test_a_config_repeats_no_default(path):
     sections = read(path)
     known = {
-        "model": defaults(TECHNIQUES[path.stem]),
+        "model": defaults(technique(path)),
         "data": defaults(data_set(path)),
         "trainer": defaults(Trainer),
         "evaluate": defaults(Evaluate),
@@ -104,7 +123,7 @@ def test_a_config_trains(fit, path, data_files):
 
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 1
-    assert checkpoint["technique"].endswith(f".{TECHNIQUES[path.stem].__name__}")
+    assert checkpoint["technique"].endswith(f".{technique(path).__name__}")
     assert (run / "grids" / "step_000001.png").is_file()
     saved = yaml.safe_load((run / "config.yaml").read_text())
     for section in ("model", "data"):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gan_lightning.techniques.minibatch_discrimination import MinibatchDiscrimination
     from gan_lightning.techniques.sagan import SAGAN
     from gan_lightning.techniques.sngan import SNGAN
+    from gan_lightning.techniques.unrolled import UnrolledGAN
     from gan_lightning.techniques.wgan import WGAN
     from gan_lightning.techniques.wgan_gp import WGANGP
 
@@ -28,6 +29,7 @@ TECHNIQUES = Techniques(
         "sagan": "SAGAN",
         "feature_matching": "FeatureMatching",
         "minibatch_discrimination": "MinibatchDiscrimination",
+        "unrolled": "UnrolledGAN",
     }
 )
 
@@ -42,6 +44,7 @@ __all__ = [
     "WGANGP",
     "FeatureMatching",
     "MinibatchDiscrimination",
+    "UnrolledGAN",
 ]
 
 

@@ -1,20 +1,14 @@
 """DCGAN: a convolutional architecture with the original loss."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from gan_lightning.gan import GAN, Terms
-from gan_lightning.losses import (
-    logistic_critic_loss,
-    logistic_generator_loss,
-    minimax_generator_loss,
-)
+from gan_lightning.losses import ADVERSARIAL, Adversarial, logistic_critic_loss
 from gan_lightning.networks import Norm
 from gan_lightning.utils.checks import one_of
-
-Objective = Literal["non_saturating", "minimax"]
 
 
 class DCGAN(GAN):
@@ -28,12 +22,13 @@ class DCGAN(GAN):
     first map is the usual choice.
 
     Args:
-        objective: the generator's objective; ``minimax`` saturates when the critic is confident.
+        objective: ``non_saturating``; ``minimax``, which saturates when the critic is confident; or
+            ``hinge``.
         real_label: the critic's target for real samples; below 1, labels are smoothed.
         fake_label: the critic's target for generated samples; above 0, these are smoothed too.
     """
 
-    objective: Objective = "non_saturating"
+    objective: Adversarial = "non_saturating"
     real_label: float = 1.0
     fake_label: float = 0.0
     latent_dim: int = 100
@@ -44,11 +39,15 @@ class DCGAN(GAN):
     critic_norm: Norm = "batch"
 
     def __post_init__(self) -> None:
-        one_of(get_args(Objective), objective=self.objective)
+        one_of(get_args(Adversarial), objective=self.objective)
         if not 0 <= self.fake_label < self.real_label <= 1:
             raise ValueError(
                 "labels must be 0 <= fake_label < real_label <= 1, "
                 f"got {self.fake_label} and {self.real_label}"
+            )
+        if self.objective == "hinge" and (self.real_label, self.fake_label) != (1, 0):
+            raise ValueError(
+                "the hinge loss has no labels to smooth: real_label must be 1 and fake_label 0"
             )
         super().__post_init__()
 
@@ -58,14 +57,14 @@ class DCGAN(GAN):
         return z * 2 - 1
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Binary cross-entropy, arXiv:1406.2661, eq. 1."""
+        """The chosen objective; by default binary cross-entropy, arXiv:1406.2661, eq. 1."""
+        if self.objective == "hinge":
+            return ADVERSARIAL[self.objective][0](real, fake)
         return logistic_critic_loss(real, fake, self.real_label, self.fake_label)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """The chosen objective, arXiv:1406.2661, section 3."""
-        if self.objective == "minimax":
-            return minimax_generator_loss(fake)
-        return logistic_generator_loss(fake)
+        """The chosen objective; by default arXiv:1406.2661, section 3."""
+        return ADVERSARIAL[self.objective][1](fake)
 
     def watch(self, real: Tensor, fake: Tensor) -> Terms:
         """The share of real and of generated samples that the critic classifies correctly."""

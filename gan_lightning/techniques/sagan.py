@@ -1,10 +1,13 @@
 """SAGAN: self-attention in both networks, and two learning rates."""
 
+from typing import get_args
+
 from torch import Tensor, nn
 
 from gan_lightning.gan import GAN
-from gan_lightning.losses import hinge_critic_loss, hinge_generator_loss
+from gan_lightning.losses import ADVERSARIAL, Adversarial
 from gan_lightning.networks import spectral_normalize
+from gan_lightning.utils.checks import one_of
 
 
 class SAGAN(GAN):
@@ -16,14 +19,22 @@ class SAGAN(GAN):
     and 1e-4 for the generator, 1 critic update. The 128 latents, and the 64 channels from 64 pixels
     on, follow the authors' code. With classes, the generator's batch normalisation is conditional
     and the critic has a projection.
+
+    Args:
+        objective: ``hinge`` (eq. 4), ``non_saturating`` or ``minimax``.
     """
 
+    objective: Adversarial = "hinge"
     latent_dim: int = 128
     n_critic: int = 1
     critic_lr: float = 4e-4
     generator_lr: float = 1e-4
     betas: tuple[float, float] = (0.0, 0.9)
     network: str = "sagan"
+
+    def __post_init__(self) -> None:
+        one_of(get_args(Adversarial), objective=self.objective)
+        super().__post_init__()
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
         """The family's networks, both spectrally normalised, section 4.1."""
@@ -32,9 +43,9 @@ class SAGAN(GAN):
         return spectral_normalize(generator, embeddings=False), spectral_normalize(critic)
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Hinge, eq. 4."""
-        return hinge_critic_loss(real, fake)
+        """The chosen objective, eq. 4."""
+        return ADVERSARIAL[self.objective][0](real, fake)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """-E[fake], eq. 4."""
-        return hinge_generator_loss(fake)
+        """The chosen objective, eq. 4."""
+        return ADVERSARIAL[self.objective][1](fake)

@@ -5,16 +5,12 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from gan_lightning.gan import GAN
-from gan_lightning.losses import (
-    hinge_critic_loss,
-    hinge_generator_loss,
-    logistic_critic_loss,
-    logistic_generator_loss,
-)
+from gan_lightning.losses import ADVERSARIAL, Adversarial
 from gan_lightning.networks import spectral_normalize
 from gan_lightning.utils.checks import one_of
 
-Objective = Literal["hinge", "softplus"]
+#: Those of ``Adversarial``, and what version 0.1 called ``non_saturating``.
+Objective = Literal["non_saturating", "minimax", "hinge", "softplus"]
 
 
 class SNGAN(GAN):
@@ -30,7 +26,8 @@ class SNGAN(GAN):
     code, whose critic has twice as many parameters.
 
     Args:
-        objective: ``hinge`` (eq. 16 and 17), or ``softplus``, the cross-entropy on logits (eq. 15).
+        objective: ``hinge`` (eq. 16 and 17); ``non_saturating``, the cross-entropy on logits (eq.
+            15), which is also called ``softplus``; or ``minimax``.
     """
 
     objective: Objective = "hinge"
@@ -44,7 +41,9 @@ class SNGAN(GAN):
     dequantize: bool = True
 
     def __post_init__(self) -> None:
-        one_of(get_args(Objective), objective=self.objective)
+        if self.objective == "softplus":
+            self.objective = "non_saturating"
+        one_of(get_args(Adversarial), objective=self.objective)
         super().__post_init__()
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
@@ -54,12 +53,8 @@ class SNGAN(GAN):
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """The chosen objective, eq. 15 or 16."""
-        if self.objective == "softplus":
-            return logistic_critic_loss(real, fake)
-        return hinge_critic_loss(real, fake)
+        return ADVERSARIAL[self.objective][0](real, fake)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
         """The chosen objective, eq. 15 or 17."""
-        if self.objective == "softplus":
-            return logistic_generator_loss(fake)
-        return hinge_generator_loss(fake)
+        return ADVERSARIAL[self.objective][1](fake)

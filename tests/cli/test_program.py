@@ -462,7 +462,7 @@ def test_an_option_of_another_technique_is_not_suggested_for_itself(error_line):
         ),
         pytest.param(
             ["fit", "--model=SNGAN", DIGITS, "--model.objective=hing"],
-            ["objective", "'hinge', 'softplus'", "hing"],
+            ["objective", "'non_saturating', 'minimax', 'hinge'", "hing"],
             id="a misspelt objective",
         ),
         pytest.param(

@@ -19,6 +19,7 @@ from helpers import (
     train,
 )
 from torch import nn
+from torch.nn.functional import logsigmoid
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -42,6 +43,7 @@ NAMES = {
     "sagan": "SAGAN",
     "feature_matching": "FeatureMatching",
     "minibatch_discrimination": "MinibatchDiscrimination",
+    "unrolled": "UnrolledGAN",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -131,6 +133,18 @@ DEFAULTS = {
         "generator_lr": (1e-4, "section 5"),
         "betas": ((0, 0.9), "section 5"),
         "network": ("sagan", "section 3"),
+        "objective": ("hinge", "eq. 4"),
+    },
+    # Metz et al. 2017; the authors' code is their demo.
+    "unrolled": {
+        "unrolled_steps": (5, "the authors' code"),
+        "latent_dim": (256, "the authors' code"),
+        "n_critic": (1, "section 2.2"),
+        "critic_lr": (1e-4, "the authors' code"),
+        "generator_lr": (1e-3, "the authors' code"),
+        "betas": ((0.5, 0.999), "the authors' code"),
+        "network": ("dcgan", "the default of GAN"),
+        "critic_norm": ("none", "the steps are only tried"),
     },
     # Salimans et al. 2016; the paper leaves most of the settings to its code.
     "feature_matching": {
@@ -181,6 +195,7 @@ LOSSES = {
     # Feature matching minimises another loss of the generator: test_salimans.py.
     "feature_matching": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "minibatch_discrimination": (losses.logistic_critic_loss, losses.logistic_generator_loss),
+    "unrolled": (losses.logistic_critic_loss, losses.minimax_generator_loss),
 }
 
 
@@ -333,17 +348,35 @@ def test_began_logs_the_convergence_measure_of_its_paper():
 # Options of the losses.
 
 
-def test_dcgan_can_use_the_minimax_objective():
-    model, fake = tiny("dcgan", objective="minimax"), torch.randn(16)
-    torch.testing.assert_close(
-        model.generator_loss(fake), -torch.nn.functional.softplus(fake).mean()
-    )
+def test_techniques_whose_paper_is_the_loss_take_no_objective():
+    for name in ("wgan", "wgan_gp", "lsgan", "began", "unrolled"):
+        assert "objective" not in inspect.signature(TECHNIQUES[name]).parameters
 
 
-@pytest.mark.parametrize("name", ["dcgan", "sngan"])
+@pytest.mark.parametrize("objective", losses.ADVERSARIAL)
+@pytest.mark.parametrize("name", ["dcgan", "sngan", "sagan"])
+def test_an_objective_is_the_same_in_every_technique(name, objective):
+    model, (real, fake) = tiny(name, objective=objective), torch.randn(2, 16)
+    critic, generator = {
+        "non_saturating": (losses.logistic_critic_loss, -logsigmoid(fake).mean()),
+        "minimax": (losses.logistic_critic_loss, logsigmoid(-fake).mean()),
+        "hinge": (losses.hinge_critic_loss, -fake.mean()),
+    }[objective]
+    assert torch.equal(model.critic_loss(real, fake), critic(real, fake))
+    torch.testing.assert_close(model.generator_loss(fake), generator)
+    assert model.hparams["objective"] == objective
+
+
+@pytest.mark.parametrize("name", ["dcgan", "sngan", "sagan"])
 def test_an_unknown_objective_is_rejected(name):
     with pytest.raises(ValueError, match="there is no objective 'wasserstein': choose from"):
         tiny(name, objective="wasserstein")
+
+
+def test_the_hinge_loss_has_no_labels_to_smooth():
+    for labels in ({"real_label": 0.9}, {"fake_label": 0.1}):
+        with pytest.raises(ValueError, match="the hinge loss has no labels to smooth"):
+            tiny("dcgan", objective="hinge", **labels)
 
 
 def test_labels_of_dcgan_can_be_smoothed():
@@ -363,12 +396,19 @@ def test_targets_of_lsgan_can_be_set():
     assert model.generator_loss(fake).item() == pytest.approx(1 / 4)
 
 
-def test_sngan_can_use_softplus_instead_of_the_hinge_loss():
+def test_softplus_is_another_name_for_the_non_saturating_objective_of_sngan(tmp_path):
     model = tiny("sngan", objective="softplus")
-    real, fake = torch.randn(2, 16)
-    expected = losses.logistic_critic_loss(real, fake)
-    assert torch.equal(model.critic_loss(real, fake), expected)
-    assert torch.equal(model.generator_loss(fake), losses.logistic_generator_loss(fake))
+    assert model.objective == "non_saturating"
+    # As a checkpoint of version 0.1 has it.
+    trainer = train(model, batches(), max_steps=1)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    checkpoint["hyper_parameters"]["objective"] = "softplus"
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    assert gan_lightning.load(tmp_path / "last.ckpt").objective == "non_saturating"
+    for name in ("dcgan", "sagan"):
+        with pytest.raises(ValueError, match="there is no objective 'softplus'"):
+            tiny(name, objective="softplus")
 
 
 @pytest.mark.parametrize(("one_sided", "target"), [(True, 1.0), (False, 0.0), (True, 0.5)])
@@ -665,6 +705,7 @@ FAST = {
     "feature_matching": {"critic_lr": 2e-3, "generator_lr": 1e-3},
     # With 100 kernels, the generator of so small a batch only learns to spread its samples.
     "minibatch_discrimination": {"generator_lr": 1e-3, "kernels": 20},
+    "unrolled": {"unrolled_steps": 1, "critic_lr": 2e-3},
 }
 
 
