@@ -24,6 +24,9 @@ class DCGANGenerator(nn.Module):
     The last hidden map has ``width`` channels, and each map before it twice as many, up to 8 times
     ``width``. With ``last_conv`` it has the full size, and a 3 x 3 convolution turns it into the
     image; otherwise the last transposed convolution does. Their kernels are ``kernel`` wide.
+
+    ``plain`` removes the batch normalisation and keeps ``width`` channels in every map, as in
+    WGAN's experiments on robustness: Arjovsky et al. 2017, arXiv:1701.07875, section 4.3.
     """
 
     def __init__(
@@ -34,22 +37,26 @@ class DCGANGenerator(nn.Module):
         width: int = 128,
         last_conv: bool = False,
         kernel: int = 4,
+        plain: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         channels, size, _ = shape
         base, *self.sizes = reversed(halvings(size, 4, at_least=2))
         widths = _widths(width, len(self.sizes) + last_conv)[::-1]
+        norm: Norm = "batch"
+        if plain:
+            widths, norm = [width] * len(widths), "none"
         self.project = nn.Sequential(
-            nn.Linear(latent_dim + num_classes, widths[0] * base * base, bias=False),
+            nn.Linear(latent_dim + num_classes, widths[0] * base * base, bias=plain),
             nn.Unflatten(1, (widths[0], base, base)),
-            nn.BatchNorm2d(widths[0]),
+            make_norm(norm, widths[0]),
             nn.ReLU(),
         )
         self.stages = nn.ModuleList(
             nn.Sequential(
-                _up(before, after, kernel, bias=False),
-                nn.BatchNorm2d(after),
+                _up(before, after, kernel, bias=plain),
+                make_norm(norm, after),
                 nn.ReLU(),
             )
             for before, after in pairwise(widths)
@@ -163,4 +170,8 @@ DCGAN = Family(DCGANGenerator, DCGANFeatures, init=init_normal, widths=(128, 64)
 SNDCGAN = Family(SNDCGANGenerator, SNDCGANFeatures, init=init_normal, widths=(64, 64))
 SNDCGAN_WIDE = Family(
     SNDCGANGenerator, partial(SNDCGANFeatures, wide=True), init=init_normal, widths=(64, 64)
+)
+# 64 is the width of improved_wgan_training's constant-width generator.
+DCGAN_PLAIN = Family(
+    partial(DCGANGenerator, plain=True), DCGANFeatures, init=init_normal, widths=(64, 64)
 )

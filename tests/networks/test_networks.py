@@ -16,7 +16,8 @@ from gan_lightning.networks.family import make_norm
 from gan_lightning.networks.resnet import DownBlock, FirstDownBlock, UpBlock
 from gan_lightning.networks.sizes import halvings
 
-BOUNDED = [name for name in FAMILIES if name != "autoencoder"]
+UNBOUNDED = ["autoencoder", "mlp_generator"]
+BOUNDED = [name for name in FAMILIES if name not in UNBOUNDED]
 NAMES = [*FAMILIES, "mlp"]
 SIZES = (8, 9, 13, 28, 32, 33, 64, 100, 128)
 IMAGES = [(c, n, n) for n in SIZES for c in (1, 3)] + [(2, 32, 32), (4, 33, 33), (4, 256, 256)]
@@ -89,7 +90,7 @@ def test_image_generators_end_in_tanh(name):
         assert generator(torch.randn(4, LATENT)).abs().max() == 1
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "mlp"])
+@pytest.mark.parametrize("name", [*UNBOUNDED, "mlp"])
 def test_other_samples_are_not_bounded(name):
     generator = randomize(build(name, SMALL[name])[0], std=10)
     assert generator(torch.randn(4, LATENT)).abs().max() > 1
@@ -244,6 +245,38 @@ def test_the_autoencoder_adds_channels_at_each_halving():
         critic = FAMILIES["autoencoder"].make_autoencoder((3, 32, 32), 64, 64, "none")
     assert channels(generator, nn.Conv2d) == decoder
     assert channels(critic, nn.Conv2d) == [*encoder, (128, 192), (192, 192), *decoder]
+
+
+# The perceptron of WGAN's experiments has 512 hidden units: 100 -> 512 -> 512 -> 512 -> pixels.
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((1, 28, 28), 979_216), ((3, 64, 64), 6_880_768)], ids=str
+)
+def test_the_perceptron_that_generates_images_is_that_of_wgan(shape, expected):
+    family = FAMILIES["mlp_generator"]
+    generator = family.make_generator(shape, 100, 0, family.widths[0])
+    assert sum(p.numel() for p in generator.parameters()) == expected
+    assert sum(isinstance(m, nn.ReLU) for m in generator.modules()) == 3
+    # PyTorch's initialisation, uniform within 1 / sqrt(inputs), in the generator only.
+    for layer in (m for m in generator.modules() if isinstance(m, nn.Linear)):
+        bound = 1 / math.sqrt(layer.in_features)
+        assert 0.95 * bound < layer.weight.abs().max() <= bound
+        assert layer.bias.any()
+    critic = family.make_critic((1, 28, 28), CLASSES, 16, "batch")
+    for module in critic.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+            error = 5 * 0.02 / math.sqrt(module.weight.numel())
+            assert module.weight.std().item() == pytest.approx(0.02, abs=error)
+
+
+def test_the_plain_generator_of_dcgan_has_one_width_and_no_normalisation():
+    generator, critic = published("dcgan_plain", 64, latent_dim=100)
+    assert generator.project[0].out_features == 64 * 4 * 4
+    up = [m for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert [(m.in_channels, m.out_channels) for m in up] == [(64, 64)] * 3 + [(64, 3)]
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in generator.modules())
+    # Without a normalisation that would remove it, every layer has a bias.
+    assert all(m.bias is not None for m in [generator.project[0], *up])
+    assert channels(critic, nn.Conv2d) == channels(published("dcgan", 64)[1], nn.Conv2d)
 
 
 def test_skip_connections_concatenate_the_first_map_to_each_upsampled_one():

@@ -1,0 +1,1 @@
+"""The papers' figures, made with our techniques: ``python -m benchmarks.figures``."""
