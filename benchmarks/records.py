@@ -38,8 +38,9 @@ class Record:
             or ``failed``.
         message: the last line of a failed run's output.
         distance: the name of the Frechet distance among the scores; lower is better.
-        score: the name of the Inception-like score; higher is better.
-        untrained: scores before the first update, and the diversities of samples.
+        score: the name of the score beside it, such as the Inception-like one; higher is better.
+        untrained: scores before the first update, and the diversities of samples; the protocol's
+            ``more_scores`` too.
         last: the same after the last update, which determine the rank; records made before
             diversities were recorded have none.
         best: the same at the update with the smallest distance.
@@ -105,7 +106,7 @@ class Record:
         fake, real = (self.last.get(name) for name in DIVERSITY)
         if fake is not None and real and has_collapsed(fake, real):
             return f"its samples have {fake / real:.0%} of the diversity of real ones"
-        score = self.last.get(self.score)
+        score = self.last.get(self.score) if self.score.startswith("is") else None
         if score is not None and score < ALL_ALIKE:
             return f"its {self.score} is {score:.2f}, that of samples which are all alike"
         return None

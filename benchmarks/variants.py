@@ -21,7 +21,8 @@ MAX_TITLE = 80
 KEY = re.compile(r"[a-z0-9_][a-z0-9._-]{0,63}")
 #: The longest key that is made from a title and has no checksum.
 MAX_SLUG = 48
-#: Packages whose code is that of a record's commit.
+#: Configs and packages that are those of a record's commit.
+CONFIGS = Path(__file__).parent.parent / "configs"
 OWN_PACKAGES = ("gan_lightning", "benchmarks")
 
 
@@ -98,12 +99,12 @@ class Variant:
         return parameter.default
 
     def files(self) -> dict[str, str]:
-        """SHA-256 of the row's files outside this repository: its config and its modules.
+        """SHA-256 of the row's files that a commit does not tell: its config and its modules.
 
         The keys are the name of the config, and paths of modules relative to their folder.
         """
         files = module_files(self.model_class())
-        if self.config is not None:
+        if self.config is not None and CONFIGS not in self.config.parents:
             files[self.config.name] = self.config
         return {name: _checksum(path) for name, path in files.items()}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from benchmarks.render.table import short, thousands
+from benchmarks.render.numbers import short, thousands
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish, and a grey.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")

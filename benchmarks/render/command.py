@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.protocol import (
-    PROTOCOLS,
     RELIABILITY,
     RESULTS,
     ROOT,
@@ -23,6 +22,7 @@ from benchmarks.protocol import (
     THROUGHPUT,
     Protocol,
 )
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_records, write_atomically
 from benchmarks.render.markdown import escape_markdown, fill, markdown_table, relative_link
 from benchmarks.render.measured import (
@@ -42,9 +42,13 @@ from benchmarks.render.published import (
     published_rows,
     read_reported,
 )
-from benchmarks.render.table import Row, cell_texts, headers, rows
+from benchmarks.render.summary import summary_table
+from benchmarks.render.table import Row, headers, rows, table_cells
 from benchmarks.render.techniques import technique_page
 from gan_lightning.utils.errors import UserError
+
+#: The number of pictures in a line of a page.
+PICTURES = 7
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -84,6 +88,8 @@ def main(args: Sequence[str] | None = None) -> None:
 def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path, str]:
     """The text of each file."""
     reported = read_reported()
+    experiments = [(protocol, table) for protocol, table in tables if protocol.baseline is not None]
+    tables = [(protocol, table) for protocol, table in tables if protocol.baseline is None]
     files = {
         output / "LEADERBOARD.md": _leaderboard(tables, output, reported),
         output / "leaderboard.html": page(tables, reported),
@@ -102,6 +108,13 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
         "evaluation": {
             "sensitivity": sensitivity_tables(SENSITIVITY),
             "evaluation throughput": evaluation_tables(THROUGHPUT),
+        },
+        "stabilizers": {
+            "summary": summary_table(experiments) if experiments else "",
+            **{
+                protocol.name: _section(protocol, table, output / "docs")
+                for protocol, table in experiments
+            },
         },
     }
     for name, page_blocks in blocks.items():
@@ -128,20 +141,26 @@ def _leaderboard(tables: list[tuple[Protocol, list[Row]]], output: Path, reporte
         "with a run that has collapsed does not rank.",
     ]
     for protocol, table in tables:
-        parts += [f"## {protocol.title}", protocol.description, _markdown(protocol, table, output)]
-        problems = [
-            f"- {escape_markdown(row.name)}, {escape_markdown(problem)}"
-            for row in table
-            for problem in row.problems()
-        ]
-        if problems:
-            parts.append("Not finished, collapsed, or stale:\n\n" + "\n".join(problems))
+        parts += [f"## {protocol.title}", _section(protocol, table, output)]
         if published := published_rows(protocol, table, reported):
             parts += [
                 PUBLISHED,
                 markdown_table(PUBLISHED_HEADERS, published, text_columns=range(8)),
             ]
     return "\n\n".join(parts) + "\n"
+
+
+def _section(protocol: Protocol, table: list[Row], folder: Path) -> str:
+    """What is compared, the table, and the problems of its rows, for a page in ``folder``."""
+    parts = [protocol.description, _markdown(protocol, table, folder)]
+    problems = [
+        f"- {escape_markdown(row.name)}, {escape_markdown(problem)}"
+        for row in table
+        for problem in row.problems()
+    ]
+    if problems:
+        parts.append("Not finished, collapsed, or stale:\n\n" + "\n".join(problems))
+    return "\n\n".join(parts)
 
 
 def _in_readme(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
@@ -152,9 +171,9 @@ def _in_readme(tables: list[tuple[Protocol, list[Row]]], output: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
-    """The table, and one row with the pictures of its techniques."""
-    lines = [[*map(escape_markdown, cell_texts(i, row))] for i, row in enumerate(table, start=1)]
+def _markdown(protocol: Protocol, table: list[Row], folder: Path) -> str:
+    """The table, and the pictures of its techniques, ``PICTURES`` in a line."""
+    lines = [[escape_markdown(cell.text) for cell in row] for row in table_cells(protocol, table)]
     text = markdown_table(
         [*map(escape_markdown, headers(protocol, table))], lines, text_columns=[1]
     )
@@ -163,20 +182,24 @@ def _markdown(protocol: Protocol, table: list[Row], output: Path) -> str:
         return text
     names = [escape_markdown(row.name) for row in shown]
     pictures = [
-        f"![{name}]({relative_link(row.picture, output)})"
+        f"![{name}]({relative_link(row.picture, folder)})"
         for name, row in zip(names, shown, strict=True)
         if row.picture
     ]
-    return text + "\n\n" + markdown_table(names, [pictures], text_columns=range(len(names)))
+    for i in range(0, len(shown), PICTURES):
+        line = slice(i, i + PICTURES)
+        columns = range(len(names[line]))
+        text += "\n\n" + markdown_table(names[line], [pictures[line]], text_columns=columns)
+    return text
 
 
 def _print(protocol: Protocol, table: list[Row]) -> None:
     shown = Table(title=protocol.title)
     for i, name in enumerate(headers(protocol, table)):
         shown.add_column(Text(name), justify="left" if i == 1 else "right", overflow="fold")
-    for i, row in enumerate(table, start=1):
+    for row_cells in table_cells(protocol, table):
         # Not markup, as plain strings would be.
-        shown.add_row(*map(Text, cell_texts(i, row)))
+        shown.add_row(*(Text(cell.text) for cell in row_cells))
     # A log file has no width to fold the table to.
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(shown)

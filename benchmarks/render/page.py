@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.protocol import Protocol
 from benchmarks.render.chart import Line, line_chart
 from benchmarks.render.published import PUBLISHED, PUBLISHED_HEADERS, Reported, published_rows
-from benchmarks.render.table import Cell, Row, cells, headers, score_name
+from benchmarks.render.table import Cell, Row, headers, score_name, table_cells
 from gan_lightning.utils.errors import WrongFileError
 
 TEMPLATE = "leaderboard.html.j2"
@@ -76,7 +76,7 @@ def _section(protocol: Protocol, rows: list[Row], reported: Reported) -> Section
     return Section(
         protocol,
         headers(protocol, rows),
-        [cells(place, row) for place, row in enumerate(rows, start=1)],
+        table_cells(protocol, rows),
         [f"{row.name}, {problem}" for row in rows for problem in row.problems()],
         [Markup(chart) for chart in charts if chart],
         [_figure(row, row.picture) for row in rows if row.picture],

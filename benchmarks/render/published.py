@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from benchmarks.protocol import ROOT, Protocol
-from benchmarks.render.table import Row, short
+from benchmarks.render.numbers import short
+from benchmarks.render.table import Row
 
 REPORTED = ROOT / "benchmarks" / "reported.yaml"
 #: The line above the table.

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from benchmarks.protocol import Protocol
 from benchmarks.records import Record, record_path
+from benchmarks.render.difference import Difference
+from benchmarks.render.numbers import mean_and_deviation, short, thousands
 from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import one_line
@@ -183,26 +185,37 @@ def headers(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
     """The names of the columns; only the second, the technique, holds text."""
     distance, score = (score_name(protocol, rows, kind) for kind in ("distance", "score"))
     names = ["#", "technique", f"{distance} last", "best", "untrained"]
-    return [*names, score, "diversity", "updates", "real images", "minutes", "seeds"]
+    if protocol.baseline is not None:
+        names.insert(3, "difference")
+    names += [score, *protocol.more_scores]
+    return [*names, "diversity", "updates", "real images", "minutes", "seeds"]
 
 
-def cells(place: int, row: Row) -> list[Cell]:
-    """A row's cells in the order of ``headers``, at a place of the table from 1."""
+def table_cells(protocol: Protocol, rows: Sequence[Row]) -> list[list[Cell]]:
+    """The cells of each row, in the order of ``headers``."""
+    baseline = next((row for row in rows if row.key == protocol.baseline), None)
+    return [_cells(place, row, protocol, baseline) for place, row in enumerate(rows, start=1)]
 
+
+def _cells(place: int, row: Row, protocol: Protocol, baseline: Row | None) -> list[Cell]:
     def cell(values: Sequence[float], text: Callable[[float], str]) -> Cell:
         return Cell(text(mean(values)), mean(values)) if values else Cell("-", SORTED_LAST)
 
-    def with_spread(which: str, kind: str = "distance") -> Cell:
-        values = row.values(which, kind)
+    def with_spread(values: list[float]) -> Cell:
         return cell(values, lambda _: mean_and_deviation(values))
 
     done = row.finished
+    differences = [] if protocol.baseline is None else [_difference_cell(row, baseline)]
+    more = [[run.last[name] for run in done if name in run.last] for name in protocol.more_scores]
     diversities = [run.diversity for run in done if run.diversity is not None]
     return [
         Cell(row.rank(place), place),
         Cell(row.label, None),
-        *(with_spread(which) for which in ("last", "best", "untrained")),
-        with_spread("last", "score"),
+        with_spread(row.values("last")),
+        *differences,
+        *(with_spread(row.values(which)) for which in ("best", "untrained")),
+        with_spread(row.values("last", "score")),
+        *map(with_spread, more),
         cell(diversities, lambda share: f"{share:.0%}")
         if diversities or not done
         else Cell("not measured", SORTED_LAST),
@@ -213,28 +226,12 @@ def cells(place: int, row: Row) -> list[Cell]:
     ]
 
 
-def cell_texts(place: int, row: Row) -> list[str]:
-    """The texts of a row's cells."""
-    return [cell.text for cell in cells(place, row)]
-
-
-def mean_and_deviation(values: list[float]) -> str:
-    """Mean, and standard deviation if there are several values; ``-`` for none."""
-    if not values:
-        return "-"
-    text = short(mean(values))
-    return f"{text} ± {short(stdev(values))}" if len(values) > 1 else text
-
-
-def short(value: float) -> str:
-    """Three significant digits, no exponent."""
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2
-    return f"{value:.{digits}f}"
-
-
-def thousands(value: float) -> str:
-    """Three significant digits with a unit, as in 1.2k, 12k or 12M."""
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if value >= 0.9995 * unit:
-            return f"{value / unit:.3g}{name}"
-    return f"{value:.0f}"
+def _difference_cell(row: Row, baseline: Row | None) -> Cell:
+    if row is baseline:
+        return Cell("baseline", 0.0)
+    difference = Difference.of(
+        row.values("last"), [] if baseline is None else baseline.values("last")
+    )
+    return (
+        Cell("-", SORTED_LAST) if difference is None else Cell(str(difference), difference.change)
+    )

@@ -8,7 +8,7 @@ import torch
 from benchmarks.protocol import PATH_OPTIONS, Protocol
 from benchmarks.render.markdown import escape_markdown, fill, markdown_table, relative_link
 from benchmarks.render.published import Reported
-from benchmarks.render.table import Row, cell_texts, headers
+from benchmarks.render.table import Row, headers, table_cells
 from gan_lightning import TECHNIQUES
 
 
@@ -25,6 +25,7 @@ def technique_page(
 def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path) -> str:
     technique, parts = path.stem, []
     for protocol, table in tables:
+        cells = table_cells(protocol, table)
         for place, row in enumerate(table, start=1):
             if row.key != technique:
                 continue
@@ -41,7 +42,7 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
                 f"```\n{command}\n```",
                 markdown_table(
                     [*map(escape_markdown, headers(protocol, table)[2:])],
-                    [cell_texts(place, row)[2:]],
+                    [[cell.text for cell in cells[place - 1][2:]]],
                     text_columns=[],
                 ),
             ]

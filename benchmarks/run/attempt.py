@@ -173,14 +173,21 @@ class Attempt:
         return record
 
     def _save_pictures(self) -> None:
-        """Save the last samples and, for the first seed, an animation of all evaluations."""
+        """Save the last samples and, for the first seed, an animation of all evaluations.
+
+        Of rows that are compared with a baseline, which are many, only those of the first seed.
+        """
+        is_first = self.run.seed == self.run.protocol.seeds[0]
+        is_compared = self.run.protocol.baseline is not None
+        if is_compared and not is_first:
+            return
         grids = sorted((self.folder / "grids").glob("*.png"))
         if not grids:
             return
         picture = record_path(self.options.results, *self.run.key).with_suffix(".png")
         with whole_file(picture) as file:
             file.write(grids[-1].read_bytes())
-        if self.run.seed == self.run.protocol.seeds[0] and len(grids) > 1:
+        if is_first and not is_compared and len(grids) > 1:
             save_animation(grids, picture.with_suffix(".webp"))
 
     def _load_history(self) -> _History:

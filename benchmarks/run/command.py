@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.protocol import PATH_OPTIONS, PROTOCOLS, RESULTS, Protocol
+from benchmarks.protocol import PATH_OPTIONS, RESULTS, Protocol
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.run import cluster, pool
 from benchmarks.run.grid import Grid
 from benchmarks.run.lock import held_results

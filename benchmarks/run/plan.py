@@ -177,9 +177,9 @@ def _checked_options(options: Sequence[str], protocol: Protocol) -> tuple[str, .
 def _check_config(row: Variant, protocol: Protocol) -> None:
     """Raise ArgumentError if the row's config or options cannot be read, or train another class."""
     path = row.config or protocol.config(row.technique)
-    if row.config is None and not path.is_file():
+    if row.config is None and path is not None and not path.is_file():
         raise ArgumentError(f"{protocol.name} has no config of {row.technique}: give --config")
-    if not path.is_file():
+    if path is not None and not path.is_file():
         raise ArgumentError(f"there is no config {path}")
     try:
         _check_classes(row, protocol)
@@ -188,7 +188,8 @@ def _check_config(row: Variant, protocol: Protocol) -> None:
         raise
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         message = " ".join(str(error).split())
-        raise ArgumentError(f"{path} cannot be used: {message}") from error
+        what = path or "its options"
+        raise ArgumentError(f"{what} cannot be used: {message}") from error
     if updates < 1 or batch_size < 1:
         raise ArgumentError(f"{row.title} would be trained for no update")
 

@@ -57,7 +57,7 @@ def with_results(
     gan = None if checkpoint is None else _load(run, checkpoint)
     images = _images_per_update(config, gan)
     distance, score, curve = _learning_curve(folder, images, run.protocol)
-    names = (distance, score, *DIVERSITY)
+    names = (distance, score, *run.protocol.more_scores, *DIVERSITY)
     last = _scores(curve[-1], names) if curve else {}
     updates = int(curve[-1]["update"]) if curve else 0
     status, message = _status(code, record.message)
@@ -153,7 +153,11 @@ def _learning_curve(folder: Path, images: int, protocol: Protocol) -> tuple[str,
             {"update": step, "images": step * images}
             | {
                 name: row[name]
-                for name in ("train_seconds", distance, score, *DIVERSITY)
+                for name in (
+                    *("train_seconds", distance, score),
+                    *protocol.more_scores,
+                    *DIVERSITY,
+                )
                 if name in row
             }
             for step, row in rows.items()

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import Record
 
 

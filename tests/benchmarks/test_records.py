@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from benchmarks.protocol import PROTOCOLS, RESULTS
+from benchmarks.protocol import RESULTS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_record, read_records, record_path, write_record
 from benchmarks.render.page import page
 from benchmarks.render.published import read_reported

@@ -9,7 +9,8 @@ import yaml
 
 from benchmarks import reproduce
 from benchmarks.comparison import Comparison
-from benchmarks.protocol import PROTOCOLS, ROOT
+from benchmarks.protocol import ROOT
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_record, record_path, write_record
 from benchmarks.run import command as run
 

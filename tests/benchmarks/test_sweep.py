@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from benchmarks.protocol import PROTOCOLS, ROOT
+from benchmarks.protocol import ROOT
+from benchmarks.protocols import PROTOCOLS
 from gan_lightning.cli.program import main
 
 SWEEP = yaml.safe_load((ROOT / "benchmarks" / "sweep.yaml").read_text())

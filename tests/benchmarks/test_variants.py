@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_record, write_record
 from benchmarks.run.plan import Run, custom_row
 from benchmarks.variants import KEY, MAX_TITLE, Variant, check_modules, module_files

@@ -272,7 +272,20 @@ def test_the_number_of_rows_per_chunk_does_not_matter(monkeypatch):
     real, fake = normal(101, 4), normal(77, 4, seed=1)
     expected = precision_recall(real, fake), density_coverage(real, fake)
     monkeypatch.setattr("gan_lightning.metrics.scores.ROWS", 10)
-    assert (precision_recall(real, fake), density_coverage(real, fake)) == expected
+    # A copy, whose radii are not remembered.
+    assert (precision_recall(real, fake), density_coverage(real.clone(), fake)) == expected
+
+
+def test_the_balls_of_the_last_real_samples_are_computed_once(monkeypatch):
+    real, other = normal(60, 4), normal(60, 4, scale=2)
+    density_coverage(real, normal(60, 4, seed=1))
+    calls, cdist = [], torch.cdist
+    monkeypatch.setattr("torch.cdist", lambda *args: calls.append(1) or cdist(*args))
+    again = density_coverage(real, normal(60, 4, seed=2))
+    assert len(calls) == 1
+    density_coverage(other, normal(60, 4, seed=2))
+    assert len(calls) == 3
+    assert density_coverage(real.clone(), normal(60, 4, seed=2)) == again
 
 
 # Invalid samples

@@ -26,7 +26,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer import call
 from pytorch_lightning.trainer.states import TrainerStatus
 
-from benchmarks.protocol import PROTOCOLS, RESULTS, ROOT
+from benchmarks.protocol import RESULTS, ROOT
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import Record, read_record, record_path
 from benchmarks.render import command as render
 from gan_lightning import TECHNIQUES

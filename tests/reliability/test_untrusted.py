@@ -34,7 +34,7 @@ from torch import nn
 from torchvision import models
 
 from benchmarks import reproduce
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import (
     Record,
     read_record,

@@ -6,12 +6,14 @@ import xml.etree.ElementTree as ET
 import pytest
 from PIL import Image
 
-from benchmarks.protocol import PROTOCOLS, ROOT
+from benchmarks.protocol import ROOT
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_records, record_path, write_record
 from benchmarks.render import command as render
 from benchmarks.render.chart import COLORS, HEIGHT, WIDTH, Line, _separate_labels, line_chart
+from benchmarks.render.numbers import mean_and_deviation, short, thousands
 from benchmarks.render.published import published_rows, read_reported
-from benchmarks.render.table import mean_and_deviation, rows, short, thousands
+from benchmarks.render.table import headers, rows, table_cells
 from benchmarks.run.attempt import save_animation
 from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
@@ -85,6 +87,71 @@ def test_a_technique_with_a_collapsed_run_is_shown_but_does_not_rank(results, tm
     reason = "its is1797_digits_cnn is 1.00, that of samples which are all alike"
     assert f"- BEGAN, seed 0 collapsed: {reason}" in lines
     assert f"BEGAN, seed 0 collapsed: {reason}" in (tmp_path / "leaderboard.html").read_text()
+
+
+STABILIZERS = PROTOCOLS["digits-stabilizers"]
+
+
+@pytest.fixture
+def compared(tmp_path, record):
+    """Plain DCGAN, a row that is better by far, one that may not be, and one with a single run."""
+    distances = {
+        "plain": (100.0, 110.0, 120.0),
+        "hinge-loss": (10.0, 12.0, 14.0),
+        "saturating-loss": (90.0, 115.0, 110.0),
+        "least-squares-loss": (150.0,),
+    }
+    for row in STABILIZERS.rows:
+        for seed, distance in enumerate(distances.get(row.key, ())):
+            last = {"fd1797_digits_cnn": distance, "is1797_digits_cnn": 7.0}
+            last |= {"recall1797_digits_cnn": 0.5 + seed / 10, "coverage1797_digits_cnn": 0.25}
+            one = dataclasses.replace(
+                record,
+                protocol=STABILIZERS.name,
+                protocol_version=STABILIZERS.version,
+                technique=row.technique,
+                key=row.key,
+                title=row.title,
+                options=list(row.options),
+                seed=seed,
+                last=last,
+            )
+            write_record(one, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_rows_are_compared_with_the_baseline_and_their_seeds(compared):
+    table = rows(read_records(compared, STABILIZERS), STABILIZERS, compared)
+    column = headers(STABILIZERS, table).index("difference")
+    found = {
+        row.key: cells[column].text
+        for row, cells in zip(table, table_cells(STABILIZERS, table), strict=True)
+    }
+    assert found["plain"] == "baseline"
+    # The standard deviations are 2 and 10, and 13.2 and 10.
+    assert found["hinge-loss"] == "-98.0 ± 10.2"
+    assert found["saturating-loss"] == "-5.00 ± 16.6, within the seeds"
+    assert found["least-squares-loss"] == "+40.0"
+    assert found["self-attention"] == "-"
+    recall = headers(STABILIZERS, table).index("recall1797_digits_cnn")
+    assert table_cells(STABILIZERS, table)[0][recall].text == "0.60 ± 0.10"
+
+
+def test_compared_rows_fill_their_page_and_are_not_in_the_leaderboard(compared, tmp_path):
+    page = tmp_path / "docs" / "stabilizers.md"
+    page.parent.mkdir()
+    marks = "<!-- digits-stabilizers: begin -->\n<!-- digits-stabilizers: end -->\n"
+    summary = "<!-- summary: begin -->\n<!-- summary: end -->\n"
+    page.write_text(f"Text.\n\n{summary}{marks}")
+    _render(compared, tmp_path)
+    assert "| 1 | Hinge loss | 12.0 ± 2.00 | -98.0 ± 10.2 |" in page.read_text()
+    # Only what is beyond the seeds is bold; a single run is not.
+    assert "| Hinge loss | **-89%** |" in page.read_text()
+    assert "| Saturating loss | -5% |" in page.read_text()
+    assert "| Least-squares loss | +36% |" in page.read_text()
+    assert "| Plain DCGAN | baseline |" in page.read_text()
+    assert "Hinge loss" not in (tmp_path / "LEADERBOARD.md").read_text()
+    assert "Hinge loss" not in (tmp_path / "leaderboard.html").read_text()
 
 
 def test_an_animation_is_shown_where_there_is_one(results, tmp_path):

@@ -28,8 +28,26 @@ HEADINGS = [
 ]
 
 
+#: Pages of what is a config of several techniques, and no class.
+METHODS = {"ttur"}
+
+
 def test_every_technique_has_a_page():
-    assert {path.stem for path in PAGES.glob("*.md")} == set(TECHNIQUES)
+    assert {path.stem for path in PAGES.glob("*.md")} == {*TECHNIQUES} | METHODS
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_page_of_a_method_names_configs_that_exist(name):
+    text = (PAGES / f"{name}.md").read_text()
+    for heading in ("The idea", "Train it", "Deviations from the paper", "Published"):
+        assert f"\n## {heading}\n" in text
+    configs = re.findall(r"configs/\S+\.yaml", text)
+    assert configs
+    assert [path for path in configs if not (ROOT / path).is_file()] == []
+    for key in re.findall(rf"`(\w+)_{name}\.yaml`", text):
+        assert key in TECHNIQUES
+        for folder in ("digits", "fashion_mnist", "cifar10", "image_folder"):
+            assert (ROOT / "configs" / folder / f"{key}_{name}.yaml").is_file()
 
 
 @every_technique
@@ -51,7 +69,7 @@ def test_a_page_has_every_section(name):
     assert (ROOT / config).is_file()
 
 
-@every_technique
+@pytest.mark.parametrize("name", sorted({*TECHNIQUES} | METHODS))
 def test_links_of_a_page_have_targets(name):
     text = (PAGES / f"{name}.md").read_text()
     links = re.findall(r"\]\((?!https?://)([^)#]+)\)", text)

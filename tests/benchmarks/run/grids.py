@@ -17,7 +17,7 @@ import dataclasses, sys
 from pathlib import Path
 sys.path[0] = {str(ROOT)!r}
 from benchmarks.run import command as run
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 run.PROTOCOLS["digits"] = dataclasses.replace(PROTOCOLS["digits"], configs=Path(sys.argv[1]))
 run.main(sys.argv[2:])
 """

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.run import cluster, command
 from benchmarks.run.lock import Holder
 from benchmarks.run.plan import Options, Run

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from benchmarks import reproduce
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_record, record_path, write_record
 from benchmarks.render import command as render
 from benchmarks.run import command as run

@@ -9,7 +9,7 @@ import yaml
 from processes import SERVER
 from program import running
 
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_record, record_path, write_record
 from benchmarks.run import command as run
 from benchmarks.run.attempt import Attempt

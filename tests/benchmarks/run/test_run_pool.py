@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from benchmarks.protocol import PROTOCOLS
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.run import pool
 from benchmarks.run.grid import Grid
 from benchmarks.run.plan import Options, Run

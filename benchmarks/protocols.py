@@ -1,0 +1,275 @@
+"""The protocols of this repository."""
+
+from collections.abc import Mapping
+
+from benchmarks.protocol import EXTRACTORS, ROOT, Budget, Protocol
+from benchmarks.stabilizers import IMAGE_STABILIZERS, PLAIN, POINT_STABILIZERS
+from benchmarks.variants import Variant
+
+_CIFAR10_DATA = (
+    "The 50,000 training images of CIFAR-10, 32 x 32. FID and Inception score are computed "
+    "from 50,000 samples with TensorFlow's Inception weights, against the training images. "
+)
+_SAME_NETWORKS = (
+    "Every technique has the same two networks, {network}, the same batches and the same number of "
+    "real images; losses, rates, critic updates and what else its paper prescribes are its own. "
+)
+_CPU_TERMS = (
+    _SAME_NETWORKS.format(network="DCGAN's of width 16 without normalisation in the critic")
+    + "One CPU thread trains them on 192,000 images in batches of 32, a small part of what the "
+    "papers took and too little for those with five critic updates to a generator's: the table "
+    "tells who learns fast. A small classifier of the data's ten classes compares 10,000 samples "
+    "with the training images: the Frechet distance of its 128 features is not FID, and is not to "
+    "be compared with any; the Inception score is on its classes, at most 10."
+)
+
+
+#: The extractor that is a classifier of Fashion-MNIST, with the checksum of its weights.
+_FASHION_MNIST = "fashion_mnist_0495fd30"
+#: Scores that tell what a generator leaves out.
+_COVERED = "--evaluate.metrics=fd,is,recall,coverage"
+
+
+def _scores(count: str, extractor: str) -> tuple[str, ...]:
+    """The names of the scores that ``_COVERED`` computes from so many samples."""
+    return tuple(f"{metric}{count}_{extractor}" for metric in ("fd", "is", "recall", "coverage"))
+
+
+def _small_dcgan(width: int) -> tuple[str, ...]:
+    return (
+        "--model.network=dcgan",
+        *(f"--model.{network}_width={width}" for network in ("generator", "critic")),
+    )
+
+
+def _classifier(extractor: str) -> tuple[str, ...]:
+    """The arguments of a classifier as extractor, of 10,000 samples, by its full name."""
+    weights = EXTRACTORS.relative_to(ROOT) / f"{extractor.rpartition('_')[0]}.pt"
+    return (
+        *("--evaluate.extractor=classifier", f"--evaluate.weights={weights}"),
+        "--evaluate.num_samples=10000",
+    )
+
+
+def _cpu_protocol(
+    name: str,
+    title: str,
+    data: str,
+    configs: str,
+    extractor: str,
+    arguments: tuple[str, ...] = (),
+    needs: Mapping[str, str] | None = None,
+) -> Protocol:
+    """One small network and budget for all; ``extractor`` is the extractor's full name."""
+    return Protocol(
+        name=name,
+        version=2,
+        title=title,
+        description=f"{data} {_CPU_TERMS}",
+        configs=ROOT / "configs" / configs,
+        seeds=(0, 1, 2),
+        distance=f"fd10k_{extractor}",
+        score=f"is10k_{extractor}",
+        accelerator="cpu",
+        arguments=(
+            *arguments,
+            *("--model.critic_norm=none", *_small_dcgan(16)),
+            *_classifier(extractor),
+        ),
+        budget=Budget(images=192_000, batch_size=32, evaluations=6),
+        needs=needs or {},
+    )
+
+
+def _stabilizers(
+    name: str,
+    title: str,
+    data: str,
+    scores: tuple[str, ...],
+    rows: tuple[Variant, ...],
+    budget: Budget,
+    rate: str,
+    arguments: tuple[str, ...],
+) -> Protocol:
+    """Each stabiliser alone on a plain DCGAN; ``scores`` are the distance, the score and others."""
+    distance, score, *more = scores
+    return Protocol(
+        name=name,
+        version=1,
+        title=title,
+        description=f"{data} {_STABILIZER_TERMS.format(budget=budget, rate=rate)}",
+        configs=None,
+        seeds=(0, 1, 2),
+        distance=distance,
+        score=score,
+        accelerator="cpu",
+        arguments=(
+            *("--model.critic_norm=none", "--model.latent_dim=100"),
+            *(f"--model.critic_lr={rate}", f"--model.generator_lr={rate}"),
+            *arguments,
+        ),
+        budget=budget,
+        variants=rows,
+        baseline=PLAIN,
+        more_scores=tuple(more),
+    )
+
+
+_STABILIZER_TERMS = (
+    "Plain is DCGAN without normalisation in the critic, moving average, smoothed labels or "
+    "unequal rates, with the non-saturating (softplus) loss, Adam at {rate} and beta1 0.5. Every "
+    "other row changes what its name says, on the same networks, batches of {budget.batch_size} "
+    "and {budget.images:,} real images, on one CPU thread. The difference is that of the last mean "
+    "distances to plain's, with the standard deviation of the difference of two runs; it is within "
+    "the seeds if Welch's test, at a level of 5 %, does not tell the means apart: with so many "
+    "rows, about one in twenty passes it by chance."
+)
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="digits",
+            version=6,
+            title="Handwritten digits, 8 x 8",
+            description=(
+                "The 1,797 handwritten digits of scikit-learn, on one CPU thread. The last "
+                "generator of each run makes 1,797 samples, which a small digit classifier "
+                "compares with all real digits: `fd1797_digits_cnn` is the Frechet distance of its "
+                "64 features (not FID, and not to be compared with any), `is1797_digits_cnn` is "
+                "the Inception score on its ten classes, at most 10."
+            ),
+            configs=ROOT / "configs" / "digits",
+            seeds=(0, 1, 2),
+            distance="fd1797_digits_cnn",
+            score="is1797_digits_cnn",
+            accelerator="cpu",
+            variants=tuple(
+                Variant(key, title=title, config=ROOT / "configs" / "digits" / f"{key}_ttur.yaml")
+                for key, title in (
+                    ("dcgan", "DCGAN with TTUR"),
+                    ("wgan_gp", "WGAN-GP with TTUR"),
+                    ("began", "BEGAN with TTUR"),
+                )
+            ),
+        ),
+        Protocol(
+            name="fashion-mnist",
+            version=2,
+            title="Fashion-MNIST, 28 x 28",
+            description=(
+                "The 60,000 training images of Fashion-MNIST, each technique on its paper's "
+                "networks for 20,000 generator updates. FID and Inception score are computed from "
+                "10,000 samples with TensorFlow's Inception weights, against the training images."
+            ),
+            configs=ROOT / "configs" / "fashion_mnist",
+            seeds=(0, 1, 2),
+            distance="fid10k_train",
+            score="is10k",
+            arguments=("--evaluate.num_samples=10000",),
+        ),
+        _cpu_protocol(
+            name="fashion-mnist-cpu",
+            title="Fashion-MNIST, 28 x 28, on a CPU",
+            data="The 60,000 training images of Fashion-MNIST.",
+            configs="fashion_mnist",
+            extractor=_FASHION_MNIST,
+        ),
+        Protocol(
+            name="cifar10-paper",
+            version=2,
+            title="CIFAR-10, as published",
+            description=_CIFAR10_DATA
+            + "Each technique has its paper's networks, batch size and rates, and 100,000 "
+            "generator updates.",
+            configs=ROOT / "configs" / "cifar10",
+            seeds=(0, 1, 2),
+            distance="fid50k_train",
+            score="is50k",
+            show_published=True,
+        ),
+        Protocol(
+            name="cifar10-fair",
+            version=2,
+            title="CIFAR-10, one network and one budget",
+            description=_CIFAR10_DATA
+            + _SAME_NETWORKS.format(network="SNGAN's ResNet without normalisation in the critic")
+            + "The budget is 16 million images in batches of 64.",
+            configs=ROOT / "configs" / "cifar10",
+            seeds=(0, 1, 2),
+            distance="fid50k_train",
+            score="is50k",
+            show_published=True,
+            arguments=("--model.network=resnet", "--model.critic_norm=none"),
+            budget=Budget(images=16_000_000, batch_size=64, evaluations=20),
+        ),
+        _cpu_protocol(
+            name="cifar10-jpeg-cpu",
+            title="CIFAR-10 (JPEG copy), 32 x 32, on a CPU",
+            data="The 50,000 training images of a copy of CIFAR-10 in JPEG files, whose coding is "
+            "lossy: no score of it is one of CIFAR-10.",
+            configs="cifar10",
+            extractor="cifar10_jpeg_5aadd586",
+            arguments=("--data=ImageFolder", "--data.size=32"),
+            needs={"data.data_dir": "the folder with train/<class>/*.jpg and test/<class>/*.jpg"},
+        ),
+        Protocol(
+            name="folder",
+            version=2,
+            title="A folder of images",
+            description=(
+                "Your own images, `--data-dir`, at 64 x 64: each technique on its paper's "
+                "networks. FID and Inception score are computed from as many samples as there "
+                "are images."
+            ),
+            configs=ROOT / "configs" / "image_folder",
+            seeds=(0, 1, 2),
+            distance=None,
+            score=None,
+            needs={"data.data_dir": "the folder, or zip archive, of the images"},
+        ),
+        _stabilizers(
+            name="digits-stabilizers",
+            title="Stabilisers on handwritten digits, 8 x 8",
+            data="The 1,797 handwritten digits of scikit-learn, scored as in the table of "
+            "techniques.",
+            scores=_scores("1797", "digits_cnn"),
+            rows=IMAGE_STABILIZERS,
+            budget=Budget(images=96_000, batch_size=16, evaluations=6),
+            rate="2e-4",
+            arguments=("--data=Digits", *_small_dcgan(32), _COVERED),
+        ),
+        _stabilizers(
+            name="fashion-mnist-stabilizers",
+            title="Stabilisers on Fashion-MNIST, 28 x 28",
+            data="The 60,000 training images of Fashion-MNIST, scored as in the table of "
+            "techniques on a CPU.",
+            scores=_scores("10k", _FASHION_MNIST),
+            rows=IMAGE_STABILIZERS,
+            budget=Budget(images=128_000, batch_size=32, evaluations=4),
+            rate="2e-4",
+            arguments=(
+                *("--data=FashionMNIST", *_small_dcgan(16), _COVERED),
+                *_classifier(_FASHION_MNIST),
+            ),
+        ),
+        *(
+            _stabilizers(
+                name=f"{data.lower()}-stabilizers",
+                title=f"Stabilisers on {title}",
+                data=f"{description} The perceptrons have three hidden layers of 128 units. A mode "
+                "is reached if one of 10,000 samples is within three deviations of its centre, and "
+                "`high_quality` is the share of such samples; `swd` is the sliced Wasserstein "
+                "distance.",
+                scores=("swd10k_train", "modes10k", "high_quality10k"),
+                rows=POINT_STABILIZERS,
+                budget=Budget(images=768_000, batch_size=128, evaluations=6),
+                rate="5e-4",
+                arguments=(f"--data={data}",),
+            )
+            for data, title, description in (
+                ("Ring", "a ring of 8 Gaussians", "8 narrow Gaussians on a circle."),
+                ("Grid", "a grid of 25 Gaussians", "25 narrow Gaussians on a 5 x 5 grid."),
+            )
+        ),
+    )
+}

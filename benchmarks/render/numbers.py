@@ -1,0 +1,25 @@
+"""Numbers as tables show them."""
+
+from statistics import mean, stdev
+
+
+def mean_and_deviation(values: list[float]) -> str:
+    """Mean, and standard deviation if there are several values; ``-`` for none."""
+    if not values:
+        return "-"
+    text = short(mean(values))
+    return f"{text} ± {short(stdev(values))}" if len(values) > 1 else text
+
+
+def short(value: float) -> str:
+    """Three significant digits, no exponent."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{digits}f}"
+
+
+def thousands(value: float) -> str:
+    """Three significant digits with a unit, as in 1.2k, 12k or 12M."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.0f}"
