@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_lightning.networks.conditioning import ScoreHead
@@ -83,7 +84,7 @@ class WeightNormConv2d(nn.Conv2d, StartsFromData):
     def forward(self, input: Tensor) -> Tensor:
         norms = (self.weight.flatten(1).square().sum(dim=1) + 1e-6).sqrt()
         weight = self.weight * (self.scale / norms)[:, None, None, None]
-        return self._conv_forward(input, weight, self.bias)
+        return F.conv2d(input, weight, self.bias, self.stride, self.padding)
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:

@@ -205,7 +205,7 @@ def adam_step(weights: Tensor, gradient: Tensor, state: AdamState) -> tuple[Tens
     root = torch.where(reached, torch.where(reached, square, 1).sqrt(), 0)
     denominator = root / _bias(beta2, step).sqrt() + state.eps
     weights = weights - state.lr * (mean / _bias(beta1, step) / denominator)
-    return weights, state._replace(step=step, mean=mean, square=square)
+    return weights, AdamState(state.lr, step, mean, square, state.betas, state.eps)
 
 
 def _bias(beta: float, step: Tensor) -> Tensor:

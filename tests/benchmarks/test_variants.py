@@ -10,6 +10,7 @@ from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_record, write_record
 from benchmarks.run.plan import Run, custom_row
 from benchmarks.variants import KEY, MAX_TITLE, Variant, check_modules, module_files
+from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import ArgumentError
 
 DIGITS = PROTOCOLS["digits"]
@@ -80,7 +81,7 @@ def planned(modules, technique="mine.MyGAN", protocol=DIGITS, **given):
 def test_a_technique_is_the_simplest_row():
     row = Variant("wgan_gp")
     assert (row.key, row.title, row.is_plain) == ("wgan_gp", "WGANGP", True)
-    assert DIGITS.rows == tuple(map(Variant, DIGITS.techniques))
+    assert DIGITS.rows[: len(TECHNIQUES)] == tuple(map(Variant, TECHNIQUES))
 
 
 @pytest.mark.parametrize(

@@ -50,15 +50,9 @@ def last_line(output):
     return output.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    ("number", "devices"),
-    [
-        (signal.SIGINT, 1),
-        pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_stopped_by_a_signal_resumes_exactly(
     program, uninterrupted, tmp_path, number, devices
 ):

@@ -47,7 +47,7 @@ def test_leaderboard_ranks_by_mean_distance_and_drops_nothing(results, tmp_path,
     lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
     table = [line.split(" | ") for line in lines if re.match(r"\| \d", line)]
     assert [row[1] for row in table[:2]] == ["LSGAN", "DCGAN"]
-    assert len(table) == len(DIGITS.techniques)
+    assert len(table) == len(DIGITS.rows)
     assert table[1][2] == "10.0 ± 1.41"
     text = "\n".join(lines)
     assert "WGAN, seed 0 failed" in text

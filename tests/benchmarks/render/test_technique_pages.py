@@ -9,6 +9,7 @@ import yaml
 from helpers import every_technique
 
 from benchmarks.protocol import ROOT
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import write_record
 from benchmarks.render import command as render
 from benchmarks.render.markdown import fill, markdown_table
@@ -26,8 +27,7 @@ HEADINGS = [
     "Train it",
     "Our results",
 ]
-
-
+DIGITS = PROTOCOLS["digits"]
 #: Pages of what is a config of several techniques, and no class.
 METHODS = {"ttur"}
 
@@ -112,7 +112,7 @@ def test_render_fills_a_page_and_checks_it(tmp_path, record):
     assert text.startswith("Before.\n<!-- results: begin -->\nHandwritten digits")
     assert text.endswith("<!-- results: end -->\nAfter.\n")
     assert "| 9.00 | 8.00 | 2000 | 7.00 | not measured | 200 | 3.2k | 1.50 | 1 |" in text
-    assert f"Handwritten digits, 8 x 8, rank 1 of {len(TECHNIQUES)} (" in text
+    assert f"Handwritten digits, 8 x 8, rank 1 of {len(PROTOCOLS['digits'].rows)} (" in text
     assert "[what is measured](../../LEADERBOARD.md)" in text
     render.main([*arguments, "--check"])
     page.write_text(text.replace("9.00", "8.99"))
