@@ -7,14 +7,15 @@ or self-attention without the loss and the networks that their papers combine th
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from benchmarks.variants import Variant
-from gan_lightning import DCGAN
+from gan_lightning import DCGAN, SNGAN, FeatureMatching, MinibatchDiscrimination, UnrolledGAN
 from gan_lightning.gan import Regularizer, Terms
+from gan_lightning.losses import Adversarial
 from gan_lightning.networks.attention import SelfAttention2d
 from gan_lightning.penalties import interpolate_gradient_norms, norm_penalty
+from gan_lightning.techniques.wgan import clip_parameters
 
 #: The row that the others are compared with.
 PLAIN = "plain"
@@ -53,16 +54,39 @@ class ClippedDCGAN(DCGAN):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._clip_critic()
+        clip_parameters(self.critic, self.clip)
 
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
         """Clip the critic's parameters."""
-        self._clip_critic()
+        clip_parameters(self.critic, self.clip)
 
-    @torch.no_grad()
-    def _clip_critic(self) -> None:
-        for parameter in self.critic.parameters():
-            parameter.clamp_(-self.clip, self.clip)
+
+class UniformLatents:
+    """The latents of DCGAN, for techniques that have others."""
+
+    draw_latents = DCGAN.draw_latents
+
+
+class PlainFeatureMatching(UniformLatents, FeatureMatching):
+    """Feature matching with DCGAN's latents."""
+
+
+class PlainMinibatchDiscrimination(UniformLatents, MinibatchDiscrimination):
+    """Minibatch discrimination with DCGAN's latents."""
+
+
+class PlainUnrolledGAN(UniformLatents, UnrolledGAN):
+    """Unrolled GAN with DCGAN's latents."""
+
+
+class PlainSNGAN(UniformLatents, SNGAN):
+    """A spectrally normalised critic, with all else as in DCGAN."""
+
+    objective: Adversarial = "non_saturating"
+    n_critic: int = 1
+    betas: tuple[float, float] = (0.5, 0.999)
+    generator_batch: int = 1
+    dequantize: bool = False
 
 
 class AttentiveDCGAN(DCGAN):
@@ -91,25 +115,16 @@ def _everywhere(critic_rate: str, generator_rate: str) -> tuple[Variant, ...]:
         Variant("dcgan", ("model.objective=minimax",), "Saturating loss"),
         Variant("dcgan", ("model.objective=hinge",), "Hinge loss"),
         Variant("lsgan", title="Least-squares loss"),
-        Variant("feature_matching", title="Feature matching"),
+        _own("PlainFeatureMatching", title="Feature matching"),
         # The default of 100 kernels compares a batch of 128 points for most of the time.
-        Variant(
-            "minibatch_discrimination", ("model.kernels=20",), title="Minibatch discrimination"
-        ),
-        Variant("unrolled", title="Unrolled, 5 steps"),
+        _own("PlainMinibatchDiscrimination", "model.kernels=20", title="Minibatch discrimination"),
+        _own("PlainUnrolledGAN", title="Saturating loss, 5 unrolled steps"),
         Variant(
             "dcgan",
             (f"model.critic_lr={critic_rate}", f"model.generator_lr={generator_rate}"),
             "TTUR, rates 4 to 1",
         ),
-        Variant(
-            "sngan",
-            (
-                *("model.objective=non_saturating", "model.betas=[0.5,0.999]"),
-                *("model.n_critic=1", "model.generator_batch=1", "model.dequantize=false"),
-            ),
-            "Spectral normalisation",
-        ),
+        _own("PlainSNGAN", title="Spectral normalisation"),
         _own("PenalizedDCGAN", title="Gradient penalty, two-sided"),
         _own("PenalizedDCGAN", "model.one_sided=true", title="Gradient penalty, one-sided"),
         _own("ClippedDCGAN", title="Clipping at 0.01"),
@@ -124,10 +139,12 @@ IMAGE_STABILIZERS = (
     Variant("dcgan", ("model.critic_norm=batch",), "Batch normalisation in the critic"),
     _own("AttentiveDCGAN", title="Self-attention"),
 )
-#: With the techniques that are not one thing changed, at the rates and networks of the others.
+#: With techniques that change several things, at the rates and networks of the others.
 POINT_STABILIZERS = (
     *_everywhere("1e-3", "2.5e-4"),
     Variant("wgan", title="WGAN"),
-    Variant("wgan_gp", ("model.penalty_weight=0.1",), "WGAN-GP, weight 0.1"),
+    Variant(
+        "wgan_gp", ("model.penalty_weight=0.1", "model.generator_batch=1"), "WGAN-GP, weight 0.1"
+    ),
     Variant("began", title="BEGAN"),
 )

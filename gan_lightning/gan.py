@@ -209,9 +209,12 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
     def on_first_batch(self, x: Tensor, y: Tensor | None) -> None:
         """Called on the host before the first update of a run that starts anew, with its batch.
 
-        The critic's layers that start from data do so, unless they were trained before.
+        The critic's layers that start from data do so, from the samples of its first update, unless
+        they were trained before.
         """
         if starts_from_data(self.critic):
+            x = x[: len(x) // self.n_critic]
+            y = None if y is None else y[: len(x)]
             start_from_data(self.critic, self._augmented(self.prepare(x)), y)
 
     def on_update(self, update: int) -> None:
@@ -293,11 +296,16 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
             loss = self.generator_loss(fake, real)  # type: ignore[call-arg]
         else:
             loss = self.generator_loss(self.score(generated, y))
-        terms = {}
+        return self.with_generator_penalty(loss, {}, y, z, due)
+
+    def with_generator_penalty(
+        self, loss: Tensor, terms: Terms, y: Tensor | None, z: Tensor, due: Sequence[int] | None
+    ) -> tuple[Tensor, Terms]:
+        """The generator's loss and the terms to log, with the regularizers due added to both."""
         penalty, logged = regularization(self.generator_regularizers(), due, y, z)
         if penalty is not None:
             loss = loss + penalty
-            terms = {"penalty/generator": penalty.detach(), **logged}
+            terms = {**terms, "penalty/generator": penalty.detach(), **logged}
         return loss, {**terms, "loss/generator": loss.detach()}
 
     # The loop.

@@ -4,10 +4,7 @@ Berthelot et al. 2017, arXiv:1703.10717: section 3.4.1 (the measure of convergen
 (gamma) and figure 4 (interpolations of real samples), on 8 x 8 digits.
 """
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +18,7 @@ from torch import Tensor
 from benchmarks.figures.figure import Figure, Numbers, Report, significant
 from benchmarks.figures.samples import load_digits, pack_images, show_images
 from benchmarks.figures.style import BLUE, GREEN, GREY, ORANGE
+from benchmarks.figures.training import quiet
 from gan_lightning.data import TensorLoader
 from gan_lightning.metrics.diversity import nearest_distance
 from gan_lightning.techniques.began import BEGAN
@@ -124,7 +122,7 @@ def follow(
         report(step, diversity[-1])
 
     rows = _Rows()
-    with _quiet():
+    with quiet():
         trainer = pl.Trainer(
             accelerator="cpu",
             max_steps=updates,
@@ -151,20 +149,6 @@ def follow(
         "samples": pack_images(torch.cat(seen)),
         "last samples": pack_images(model.sample(z=z[:shown])),
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's lines about devices and loops, which are not news here."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def summed_up(logged: dict[str, list[float]], start: int, end: int) -> Numbers:

@@ -121,7 +121,7 @@ def compute(settings: Settings, report: Report) -> Numbers:
             generator_lr=settings.rate,
         )
         looks = Looks(settings, report, f"K = {steps}", i / len(settings.unrolled_steps))
-        loader = TensorLoader(RADIUS * ring, None, settings.batch_size, seed=0)
+        loader = TensorLoader(RADIUS * ring, None, settings.batch_size, seed=torch.initial_seed())
         with quiet():
             trainer = pl.Trainer(
                 max_steps=settings.updates,

@@ -47,7 +47,9 @@ class Difference:
         return cls(change, relative, spread, bool(p_value < LEVEL))
 
     def __str__(self) -> str:
-        text = f"{'+' if self.change > 0 else '-'}{short(abs(self.change))}"
-        if self.spread is not None:
-            text += f" ± {short(self.spread)}"
-        return text if self.beyond_seeds is not False else f"{text}, within the seeds"
+        sign = "-" if self.change < 0 else "+"
+        text = f"{sign}{short(abs(self.change))}"
+        if self.spread is None:
+            return f"{text}, one seed"
+        text += f" ± {short(self.spread)}"
+        return text if self.beyond_seeds else f"{text}, within the seeds"

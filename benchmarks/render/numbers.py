@@ -1,5 +1,6 @@
 """Numbers as tables show them."""
 
+import math
 from statistics import mean, stdev
 
 
@@ -12,7 +13,9 @@ def mean_and_deviation(values: list[float]) -> str:
 
 
 def short(value: float) -> str:
-    """Three significant digits, no exponent."""
+    """Three significant digits, from 1 down at most two; no exponent."""
+    if 0 < value < 0.1:
+        return f"{value:.{1 - math.floor(math.log10(value))}f}"
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:.{digits}f}"
 

@@ -197,7 +197,7 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[f
     _check_counts(len(real), len(fake), neighbours + 1, f"a ball to {neighbours} neighbours")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan, math.nan
-    radii = _ball_radii(real, neighbours)
+    radii = _ball_radii(real, real._version, neighbours)
     real, fake = real.cpu().double(), fake.cpu().double()
     inside, reached = 0, 0
     for part, radius in zip(real.split(ROWS), radii.split(ROWS), strict=True):
@@ -208,11 +208,11 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[f
 
 
 @lru_cache(maxsize=1)
-def _ball_radii(x: Tensor, neighbours: int) -> Tensor:
+def _ball_radii(x: Tensor, version: int, neighbours: int) -> Tensor:
     """The distance ``(N, 1)`` of each sample to its k-th nearest neighbour.
 
-    Of the last ``x``, which must not be changed, they are remembered: every evaluation of a run has
-    the same real samples, and most of the time is spent here.
+    Those of the last ``x`` are remembered, until its ``version`` changes: every evaluation of a run
+    has the same real samples, and most of the time is spent here.
     """
     x = x.cpu().double()
     # The nearest neighbour of a sample is itself.

@@ -54,9 +54,11 @@ class MinibatchLayer(StartsFromData):
 
     def _distances(self, h: Tensor) -> Tensor:
         """|M_ib - M_jb|_1 ``(N, N of all ranks, B)``."""
-        weight = self.weight * (self.log_scale.exp() / self.weight.norm(dim=0))
-        rows = (h @ weight.flatten(1)).unflatten(1, weight.shape[1:])
-        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+        dtype = torch.promote_types(h.dtype, torch.float32)
+        # A difference of two near rows has few digits left in bfloat16.
+        with torch.autocast(h.device.type, enabled=False):
+            weight = (self.weight * (self.log_scale.exp() / self.weight.norm(dim=0))).to(dtype)
+            rows = (h.to(dtype) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         return (rows[:, None] - samples_of_ranks(rows)).abs().sum(dim=3)
 
 

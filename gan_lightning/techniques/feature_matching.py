@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gan_lightning.gan import GAN, Terms
 from gan_lightning.losses import logistic_critic_loss, logistic_generator_loss
-from gan_lightning.penalties import Regularizer, regularization
+from gan_lightning.penalties import Regularizer
 from gan_lightning.training.ema import update_average
 from gan_lightning.utils.checks import at_least, one_of
 from gan_lightning.utils.ranks import mean_over_ranks
@@ -80,11 +80,7 @@ class FeatureMatching(GAN):
         fake = self._mean_features(self.generator(z, y), y)
         loss = self.feature_distance(real, fake)
         terms = {"feature_distance": loss.detach(), "feature_norm": real.norm()}
-        penalty, logged = regularization(self.generator_regularizers(), due, y, z)
-        if penalty is not None:
-            loss = loss + penalty
-            terms |= {"penalty/generator": penalty.detach(), **logged}
-        return loss, {**terms, "loss/generator": loss.detach()}
+        return self.with_generator_penalty(loss, terms, y, z, due)
 
     def feature_distance(self, real: Tensor, fake: Tensor) -> Tensor:
         """The distance of two mean features ``(A,)``, or ``(classes, A)``, summed over classes."""

@@ -6,17 +6,16 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.func import functional_call, grad_and_value
 from torch.nn.utils.parametrize import is_parametrized
 
 from gan_lightning.gan import GAN, Terms
 from gan_lightning.losses import logistic_critic_loss, minimax_generator_loss
-from gan_lightning.penalties import regularization
+from gan_lightning.networks import mixes_samples
 from gan_lightning.training.iteration import Kind, Objective, Update
 from gan_lightning.utils.checks import at_least
 from gan_lightning.utils.errors import ArgumentError
-from gan_lightning.utils.ranks import mean_over_ranks, several_ranks
+from gan_lightning.utils.ranks import mean_over_ranks
 
 
 class AdamState(NamedTuple):
@@ -71,10 +70,24 @@ class UnrolledGAN(GAN):
                 "critic_norm must be none or layer"
             )
         super().__post_init__()
-        if any(map(is_parametrized, self.critic.modules())):
+        self._check_critic()
+
+    def _check_critic(self) -> None:
+        """Raise ValueError if the critic has what its imagined steps would leave out, or move."""
+        modules = list(self.critic.modules())
+        if any(is_parametrized(each) or each._forward_pre_hooks for each in modules):
             raise ValueError(
                 "UnrolledGAN tries steps of its critic, which must not move the vectors of "
                 "spectral normalisation: build_networks without it"
+            )
+        if mixes_samples(self.critic):
+            raise ValueError(
+                "UnrolledGAN scores real and generated samples in one pass: its critic cannot have "
+                "layers that mix samples"
+            )
+        if self.critic_regularizers():
+            raise ValueError(
+                "UnrolledGAN tries steps of its critic without regularizers: it cannot have any"
             )
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -117,17 +130,13 @@ class UnrolledGAN(GAN):
             adam = AdamState(zero + self.critic_lr, zero, zeros, zeros, self.betas)
         values = []
         for _ in range(self.unrolled_steps):
+            # Each rank's loss depends on the gradients of all, as DDP averages them.
             gradient, value = grad_and_value(critic_loss)(weights)
             values.append(value.detach())
-            weights, adam = adam_step(weights, averaged(gradient), adam)
+            weights, adam = adam_step(weights, mean_over_ranks(gradient), adam)
         after = critic_loss(weights)
         terms = {"unrolled_gain": values[0] - after.detach()}
-        loss = -after
-        penalty, logged = regularization(self.generator_regularizers(), due, y, z)
-        if penalty is not None:
-            loss = loss + penalty
-            terms |= {"penalty/generator": penalty.detach(), **logged}
-        return loss, {**terms, "loss/generator": loss.detach()}
+        return self.with_generator_penalty(-after, terms, y, z, due)
 
     def iterate(
         self,
@@ -211,21 +220,3 @@ def adam_step(weights: Tensor, gradient: Tensor, state: AdamState) -> tuple[Tens
 def _bias(beta: float, step: Tensor) -> Tensor:
     """1 - beta^step, exact to the last digits also where that is near 1."""
     return -torch.expm1(step * math.log(beta)) if beta else torch.ones_like(step)
-
-
-def averaged(gradient: Tensor) -> Tensor:
-    """The mean over ranks, as DDP gives it to the critic's optimiser; can be differentiated."""
-    return _MeanOverRanks.apply(gradient) if several_ranks() else gradient
-
-
-class _MeanOverRanks(torch.autograd.Function):
-    """Each rank's loss depends on the gradients of all, so that theirs are averaged as well."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401
-        return mean_over_ranks(x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
-        return mean_over_ranks(gradient)

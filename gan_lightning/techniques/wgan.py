@@ -44,7 +44,7 @@ class WGAN(GAN):
                 f"{self.long_n_critic} and {self.n_critic}"
             )
         super().__post_init__()
-        self._clip_critic()
+        clip_parameters(self.critic, self.clip)
 
     def make_optimizer(self, network: nn.Module, lr: float) -> Optimizer:
         """RMSprop: momentum made the critic unstable, section 4.2."""
@@ -69,10 +69,12 @@ class WGAN(GAN):
 
     def after_critic_step(self, real: Tensor, fake: Tensor) -> None:
         """Clip the critic's parameters, Algorithm 1 line 7."""
-        self._clip_critic()
+        clip_parameters(self.critic, self.clip)
 
-    @torch.no_grad()
-    def _clip_critic(self) -> None:
-        parameters: list[Tensor] = list(self.critic.parameters())
-        torch._foreach_clamp_min_(parameters, -self.clip)
-        torch._foreach_clamp_max_(parameters, self.clip)
+
+@torch.no_grad()
+def clip_parameters(network: nn.Module, bound: float) -> None:
+    """Clip the parameters of a network to [-bound, bound]."""
+    parameters: list[Tensor] = list(network.parameters())
+    torch._foreach_clamp_min_(parameters, -bound)
+    torch._foreach_clamp_max_(parameters, bound)

@@ -286,6 +286,8 @@ def test_the_balls_of_the_last_real_samples_are_computed_once(monkeypatch):
     density_coverage(other, normal(60, 4, seed=2))
     assert len(calls) == 3
     assert density_coverage(real.clone(), normal(60, 4, seed=2)) == again
+    other += 100
+    assert density_coverage(other, normal(60, 4, seed=2)) == (0, 0)
 
 
 # Invalid samples

@@ -453,3 +453,20 @@ def test_images_of_an_untrained_generator_have_the_deviation_that_the_code_start
     generator = FAMILIES["improved_gan"].make_generator((3, 32, 32), 100, 0, 128)
     with torch.no_grad():
         assert generator(torch.rand(16, 100)).std().item() == pytest.approx(0.1, abs=0.02)
+
+
+def test_closeness_keeps_its_digits_under_autocast():
+    torch.manual_seed(0)
+    layer, h = MinibatchLayer(16, kernels=8), torch.randn(12, 16)
+    expected = layer.closeness(h)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer.closeness(h), expected, rtol=0, atol=0)
+
+
+def test_layers_start_from_the_samples_of_the_first_critic_update():
+    model = tiny("minibatch_discrimination", n_critic=2)
+    x, _ = samples(VECTOR, 8)
+    expected = copy.deepcopy(model)
+    start_from_data(expected.critic, x[:4], None)
+    model.on_first_batch(x, None)
+    assert not differences(state(model.critic), state(expected.critic))

@@ -7,6 +7,7 @@ import torch
 from helpers import IMAGE, VECTOR, batches, differences, samples, state, tiny, train
 from torch import nn
 
+from gan_lightning.penalties import Regularizer
 from gan_lightning.techniques import unrolled
 from gan_lightning.techniques.unrolled import AdamState, adam_step
 from gan_lightning.utils.errors import ArgumentError
@@ -239,18 +240,36 @@ def test_a_critic_with_state_of_its_own_is_refused():
     with pytest.raises(ValueError, match="critic_norm must be none or layer"):
         tiny("unrolled", IMAGE, critic_norm="batch")
 
-    class Spectral(unrolled.UnrolledGAN):
-        def build_networks(self):
-            generator, critic = super().build_networks()
-            for layer in critic.modules():
-                if isinstance(layer, nn.Linear):
-                    nn.utils.parametrizations.spectral_norm(layer)
-            return generator, critic
+    for normalize in (nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm):
 
-    with pytest.raises(ValueError, match="spectral normalisation: build_networks without it"):
-        Spectral(VECTOR, generator_width=8, critic_width=8)
+        class Spectral(unrolled.UnrolledGAN):
+            def build_networks(self, normalize=normalize):
+                generator, critic = super().build_networks()
+                for layer in critic.modules():
+                    if isinstance(layer, nn.Linear):
+                        normalize(layer)
+                return generator, critic
+
+        with pytest.raises(ValueError, match="spectral normalisation: build_networks without it"):
+            Spectral(VECTOR, generator_width=8, critic_width=8)
     with pytest.raises(ValueError, match="unrolled_steps must be at least 0"):
         tiny("unrolled", unrolled_steps=-1)
+
+
+def test_what_unrolled_steps_would_leave_out_is_refused():
+    class Mixing(unrolled.UnrolledGAN):
+        def build_networks(self):
+            generator, critic = super().build_networks()
+            critic.features.net.append(nn.BatchNorm1d(critic.features.out_features))
+            return generator, critic
+
+    class Penalised(unrolled.UnrolledGAN):
+        def critic_regularizers(self):
+            return [Regularizer(lambda x, y, fake: (x.new_zeros(()), {}))]
+
+    for technique, reason in ((Mixing, "layers that mix samples"), (Penalised, "regularizers")):
+        with pytest.raises(ValueError, match=reason):
+            technique(VECTOR, generator_width=8, critic_width=8)
 
 
 @pytest.mark.parametrize("options", [{"weight_decay": 0.1}, {"amsgrad": True}])

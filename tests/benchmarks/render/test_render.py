@@ -131,7 +131,7 @@ def test_rows_are_compared_with_the_baseline_and_their_seeds(compared):
     # The standard deviations are 2 and 10, and 13.2 and 10.
     assert found["hinge-loss"] == "-98.0 ± 10.2"
     assert found["saturating-loss"] == "-5.00 ± 16.6, within the seeds"
-    assert found["least-squares-loss"] == "+40.0"
+    assert found["least-squares-loss"] == "+40.0, one seed"
     assert found["self-attention"] == "-"
     recall = headers(STABILIZERS, table).index("recall1797_digits_cnn")
     assert table_cells(STABILIZERS, table)[0][recall].text == "0.60 ± 0.10"
@@ -350,6 +350,7 @@ def test_labels_stay_apart_and_visible():
 
 def test_numbers_are_short():
     assert [short(x) for x in (1234.5, 99.94, 9.994)] == ["1234", "99.9", "9.99"]
+    assert [short(x) for x in (0.114, 0.0123, 0.00045, 0)] == ["0.11", "0.012", "0.00045", "0.00"]
     assert [mean_and_deviation(v) for v in ([], [2.0], [1.0, 3.0])] == ["-", "2.00", "2.00 ± 1.41"]
     numbers = (999, 1000, 1200, 192_000, 999_600, 16_000_000)
     assert [thousands(x) for x in numbers] == ["999", "1k", "1.2k", "192k", "1M", "16M"]
