@@ -103,7 +103,8 @@ def equilibrium_generator_loss(fake: Tensor) -> Tensor:
     return fake.mean()
 
 
-#: What techniques take whose paper is about something else than the loss.
+#: What techniques take whose paper is about networks, normalisation or what the critic sees, and
+#: not about a loss of its own.
 Adversarial = Literal["non_saturating", "minimax", "hinge"]
 #: The critic's loss and the generator's of each.
 ADVERSARIAL: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]] = {

@@ -1,4 +1,4 @@
-"""BEGAN on a folder of illustrations: with settings of the paper it collapses, with others not.
+"""BEGAN on a folder of illustrations: it collapses, and what brings diversity back.
 
 Each run changes one thing more, so that what helps is seen. The first has the paper's gamma and
 gain of k, Berthelot et al. 2017, arXiv:1703.10717, section 4.1.

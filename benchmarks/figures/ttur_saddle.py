@@ -1,4 +1,4 @@
-"""The saddle on which equal learning rates orbit, and two different ones converge.
+"""A saddle which two players miss at equal rates, and reach once one of the rates is lowered.
 
 Heusel et al. 2017, arXiv:1706.08500; the game and its settings are those of the authors' code,
 ``Toy_Data_Example``: f(x, y) = (1 + x^2)(100 - y^2), which x minimises and y maximises, with
@@ -173,7 +173,7 @@ def draw(numbers: Numbers) -> Picture:
 
 FIGURE = Figure(
     name="ttur-saddle",
-    title="a saddle that equal learning rates orbit and two different ones reach (TTUR)",
+    title="a saddle that two players miss at equal rates and reach at two (TTUR)",
     protocol=1,
     settings=Settings(),
     tiny=Settings(updates=20, kept=1, last=10),

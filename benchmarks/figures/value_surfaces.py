@@ -1,4 +1,4 @@
-"""Value surfaces of critics: with clipping they are simple, with the penalty they follow the data.
+"""Value surfaces of critics with clipping and with the gradient penalty.
 
 Gulrajani et al. 2017, arXiv:1704.00028, section 3.1 and figure 1a: critics are trained to
 optimality while the generator's distribution is held at the real one plus unit normal noise. The

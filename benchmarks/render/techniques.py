@@ -27,7 +27,7 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: 
     for protocol, table in tables:
         cells = table_cells(protocol, table)
         for place, row in enumerate(table, start=1):
-            if row.key != technique:
+            if row.key != technique or not row.runs:
                 continue
             command = (
                 f"python -m benchmarks.run --protocol {protocol.name} --techniques {technique}"

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from gan_lightning.gan import GAN
-from gan_lightning.losses import logistic_critic_loss, logistic_generator_loss
+from gan_lightning.losses import ADVERSARIAL, Adversarial
 from gan_lightning.networks.family import Features, Norm
 from gan_lightning.networks.minibatch import MinibatchFeatures
-from gan_lightning.utils.checks import at_least
+from gan_lightning.utils.checks import at_least, one_of
 
 
 class MinibatchDiscrimination(GAN):
@@ -27,10 +28,12 @@ class MinibatchDiscrimination(GAN):
     Args:
         kernels: the number B of measures of closeness.
         kernel_dim: the number C of values whose distance each of them measures.
+        objective: ``non_saturating``; ``minimax``, that of the authors' code; or ``hinge``.
     """
 
     kernels: int = 100
     kernel_dim: int = 5
+    objective: Adversarial = "non_saturating"
     latent_dim: int = 100
     n_critic: int = 1
     critic_lr: float = 3e-4
@@ -41,6 +44,7 @@ class MinibatchDiscrimination(GAN):
     def __post_init__(self) -> None:
         at_least(1, kernels=self.kernels)
         at_least(1, kernel_dim=self.kernel_dim)
+        one_of(get_args(Adversarial), objective=self.objective)
         super().__post_init__()
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
@@ -60,9 +64,9 @@ class MinibatchDiscrimination(GAN):
         return torch.rand(n, self.latent_dim, device=self.device, generator=generator)
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Binary cross-entropy, arXiv:1406.2661, eq. 1."""
-        return logistic_critic_loss(real, fake)
+        """The chosen objective; by default binary cross-entropy, arXiv:1406.2661, eq. 1."""
+        return ADVERSARIAL[self.objective][0](real, fake)
 
     def generator_loss(self, fake: Tensor) -> Tensor:
-        """-E[log s(fake)], arXiv:1406.2661, section 3."""
-        return logistic_generator_loss(fake)
+        """The chosen objective; by default -E[log s(fake)], arXiv:1406.2661, section 3."""
+        return ADVERSARIAL[self.objective][1](fake)
