@@ -122,8 +122,8 @@ _STABILIZER_TERMS = (
     "and {budget.images:,} real images, on one CPU thread. The difference is that of the last mean "
     "distances to plain's, with the standard deviation of the difference of two runs; it is within "
     "the seeds if Welch's test, at a level of 5 %, does not tell the means apart: with so many "
-    "rows, about one in twenty passes it by chance, and three runs against three do not show a small "
-    "effect: within the seeds does not mean none. All rows share plain's runs."
+    "rows, about one in twenty passes it by chance, and three runs against three do not show a "
+    "small effect: within the seeds does not mean none. All rows share plain's runs."
 )
 PROTOCOLS = {
     protocol.name: protocol
