@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import (
+    CASES,
     CLASSES,
     IMAGE,
     VECTOR,
@@ -16,12 +17,17 @@ from helpers import (
     every_case_of_a_kind,
     every_conditional,
     every_kind,
+    slow_but,
     state,
     tiny,
     train,
 )
 
 from gan_lightning import DCGAN, load
+
+each_case = pytest.mark.parametrize(
+    ("name", "shape", "num_classes"), slow_but(["dcgan", "began"], CASES)
+)
 
 
 def spread(module):
@@ -224,7 +230,7 @@ def exported():
     return make
 
 
-@every_case_of_a_kind
+@each_case
 def test_an_exported_program_draws_the_same_samples(exported, name, shape, num_classes, tmp_path):
     model, inputs, others, shapes = exported(name, shape, num_classes)
     program = torch.export.export(model, inputs, dynamic_shapes=shapes)
@@ -233,7 +239,7 @@ def test_an_exported_program_draws_the_same_samples(exported, name, shape, num_c
     torch.testing.assert_close(read(*others), model.generate(*others))
 
 
-@every_case_of_a_kind
+@each_case
 def test_an_onnx_file_draws_the_same_samples(exported, name, shape, num_classes, tmp_path, capfd):
     model, inputs, others, shapes = exported(name, shape, num_classes)
     names = ["z", "y"][: len(inputs)]

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from hashlib import sha256
 from itertools import pairwise
 from statistics import fmean
 
@@ -197,8 +197,8 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[f
     _check_counts(len(real), len(fake), neighbours + 1, f"a ball to {neighbours} neighbours")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan, math.nan
-    radii = _ball_radii(real, real._version, neighbours)
     real, fake = real.cpu().double(), fake.cpu().double()
+    radii = _ball_radii(real, neighbours)
     inside, reached = 0, 0
     for part, radius in zip(real.split(ROWS), radii.split(ROWS), strict=True):
         within = torch.cdist(part, fake) <= radius
@@ -207,20 +207,27 @@ def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[f
     return inside / (neighbours * len(fake)), reached / len(real)
 
 
-@lru_cache(maxsize=1)
-def _ball_radii(x: Tensor, version: int, neighbours: int) -> Tensor:
-    """The distance ``(N, 1)`` of each sample to its k-th nearest neighbour.
+#: The radii of the last samples, by a checksum of these and the number of neighbours.
+_RADII: dict[tuple[str, int], Tensor] = {}
 
-    Those of the last ``x`` are remembered, until its ``version`` changes: every evaluation of a run
-    has the same real samples, and most of the time is spent here.
+
+def _ball_radii(x: Tensor, neighbours: int) -> Tensor:
+    """The distance ``(N, 1)`` of each sample, in float64 on the CPU, to its k-th neighbour.
+
+    The last ones are remembered: every evaluation of a run has the same real samples, and most of
+    the time is spent here.
     """
-    x = x.cpu().double()
-    # The nearest neighbour of a sample is itself.
-    nearest = (
-        torch.cdist(part, x).topk(neighbours + 1, dim=1, largest=False, sorted=True).values
-        for part in x.split(ROWS)
-    )
-    return torch.cat([values[:, -1:] for values in nearest])
+    key = sha256(x.contiguous().numpy().data).hexdigest(), neighbours
+    if key not in _RADII:
+        # The nearest neighbour of a sample is itself.
+        nearest = (
+            torch.cdist(part, x).topk(neighbours + 1, dim=1, largest=False, sorted=True).values
+            for part in x.split(ROWS)
+        )
+        radii = torch.cat([values[:, -1:] for values in nearest])
+        _RADII.clear()
+        _RADII[key] = radii
+    return _RADII[key]
 
 
 class ExtractedFeatures(nn.Module):

@@ -272,8 +272,8 @@ def test_the_number_of_rows_per_chunk_does_not_matter(monkeypatch):
     real, fake = normal(101, 4), normal(77, 4, seed=1)
     expected = precision_recall(real, fake), density_coverage(real, fake)
     monkeypatch.setattr("gan_lightning.metrics.scores.ROWS", 10)
-    # A copy, whose radii are not remembered.
-    assert (precision_recall(real, fake), density_coverage(real.clone(), fake)) == expected
+    monkeypatch.setattr("gan_lightning.metrics.scores._RADII", {})
+    assert (precision_recall(real, fake), density_coverage(real, fake)) == expected
 
 
 def test_the_balls_of_the_last_real_samples_are_computed_once(monkeypatch):
@@ -283,11 +283,15 @@ def test_the_balls_of_the_last_real_samples_are_computed_once(monkeypatch):
     monkeypatch.setattr("torch.cdist", lambda *args: calls.append(1) or cdist(*args))
     again = density_coverage(real, normal(60, 4, seed=2))
     assert len(calls) == 1
-    density_coverage(other, normal(60, 4, seed=2))
-    assert len(calls) == 3
+    # An equal copy has the same, and other samples have their own.
     assert density_coverage(real.clone(), normal(60, 4, seed=2)) == again
+    assert len(calls) == 2
+    density_coverage(other, normal(60, 4, seed=2))
+    assert len(calls) == 4
     other += 100
     assert density_coverage(other, normal(60, 4, seed=2)) == (0, 0)
+    with torch.inference_mode():
+        assert density_coverage(real + 0, normal(60, 4, seed=2)) == again
 
 
 # Invalid samples

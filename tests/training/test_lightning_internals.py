@@ -27,7 +27,7 @@ FILES = [path for path in ROOT.rglob("*.py") if path.name != "lightning_internal
 #: Private names of other libraries that have no public equivalent.
 NOT_LIGHTNING = {
     *("_dynamo", "_foreach_lerp_", "_foreach_clamp_min_", "_foreach_clamp_max_"),
-    *("_version", "_forward_pre_hooks"),
+    "_forward_pre_hooks",
     *("_actions", "_option_string_actions"),  # argparse
     "_fingerprint",  # datasets
     "_getframe",  # sys
