@@ -107,7 +107,18 @@ def test_a_config_repeats_no_default(path):
     assert repeated == []
 
 
-@every_config
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path,
+            id=str(path.relative_to(FOLDER)),
+            # The folders differ in their data, the files of a folder in their technique.
+            marks=() if path.parent.name == "digits" or path.stem == "dcgan" else pytest.mark.slow,
+        )
+        for path in CONFIGS
+    ],
+)
 def test_a_config_trains(fit, path, data_files):
     tiny = {
         "model.generator_width": 8,

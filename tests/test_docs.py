@@ -122,6 +122,7 @@ def test_a_custom_technique_resumes_exactly(technique, tmp_path):
     assert not differences(state(whole), state(resumed))
 
 
+@pytest.mark.slow
 def test_objectives_of_a_custom_technique_compile_as_one_graph(technique):
     model = technique((1, 8, 8))
     x = torch.randn(4, 1, 8, 8)

@@ -76,7 +76,7 @@ class Row:
 
     def rank(self, place: int) -> str:
         """The rank at a place of the table; ``-`` if the row does not rank."""
-        return "-" if self.collapsed else str(place)
+        return str(place) if self.finished and not self.collapsed else "-"
 
     def values(self, which: str, kind: str = "distance") -> list[float]:
         """One value per finished run.

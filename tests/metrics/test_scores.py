@@ -197,6 +197,7 @@ def test_the_kernel_distance_of_all_samples_matches_its_formula(digits):
     assert kernel_distance(real, fake) == pytest.approx(expected.item(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_kernel_distance_agrees_with_torchmetrics(digits):
     real, fake = digits[0][0], digits[1][0]
     metric = KernelInceptionDistance(feature=torch.nn.Identity())
@@ -206,6 +207,7 @@ def test_the_kernel_distance_agrees_with_torchmetrics(digits):
     assert abs(kernel_distance(real, fake) - mean) < deviation
 
 
+@pytest.mark.slow
 def test_the_kernel_distance_is_reproducible(digits):
     real, fake = digits[0][0], digits[1][0]
     first = kernel_distance(real, fake)

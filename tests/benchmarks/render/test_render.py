@@ -45,8 +45,10 @@ def _render(results, output, *arguments):
 def test_leaderboard_ranks_by_mean_distance_and_drops_nothing(results, tmp_path, capsys):
     _render(results, tmp_path)
     lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
-    table = [line.split(" | ") for line in lines if re.match(r"\| \d", line)]
+    table = [line.split(" | ") for line in lines if re.match(r"\| [\d-] ", line)]
     assert [row[1] for row in table[:2]] == ["LSGAN", "DCGAN"]
+    # The others have no finished run.
+    assert [row[0] for row in table] == ["| 1", "| 2", *["| -"] * (len(DIGITS.rows) - 2)]
     assert len(table) == len(DIGITS.rows)
     assert table[1][2] == "10.0 ± 1.41"
     text = "\n".join(lines)
