@@ -78,21 +78,30 @@ def leaves(value):
 
 
 @every_figure
-def test_tables_of_the_page_have_the_committed_numbers(name):
-    page = (command.FOLDER.parent / "figures.md").read_text()
+def test_tables_beside_a_figure_have_the_committed_numbers(name):
     numbers = leaves(read(FIGURES[name], FIGURES[name].json_path(command.FOLDER))["numbers"])
-    (section,) = (each for each in page.split("\n## ") if f"](figures/{name}.png)" in each)
+    sections = [
+        section
+        for page in sorted(command.FOLDER.parent.rglob("*.md"))
+        for section in re.split(r"\n##+ ", page.read_text())
+        if f"figures/{name}.png)" in section
+    ]
+    assert len(sections) >= 2  # on the page of figures, and on that of a technique
     cells = [
-        cell.strip()
+        part.strip()
+        for section in sections
         for row in re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
         for cell in row.split("|")[1:]
+        for part in cell.split(", ")
     ]
-    quoted = {cell.replace(",", "") for cell in cells if re.fullmatch(r"[\d.,e+-]*\d", cell)}
+    quoted = {cell.replace(",", "") for cell in cells if re.fullmatch(r"[\d.,e+-]*\d%?", cell)}
     assert not [text for text in quoted if not any(rounds_to(n, text) for n in numbers)]
 
 
 def rounds_to(number, text):
     """Whether the text is the number, or what it is rounded to."""
+    if text.endswith("%"):
+        number, text = 100 * number, text.removesuffix("%")
     half = 0.5 * 10 ** Decimal(text).as_tuple().exponent
     return abs(number - float(text)) <= half * (1 + 1e-9)
 
