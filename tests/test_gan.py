@@ -176,9 +176,9 @@ def test_critic_updates_split_the_batch_in_order(name, monkeypatch):
         shares.append((x, y, z))
         return critic_objective(x, y, z, due)
 
-    def record_generator(x, y, z, due):
+    def record_generator(x, y, z, due, *others):
         generator_calls.append((x, y, z))
-        return generator_objective(x, y, z, due)
+        return generator_objective(x, y, z, due, *others)
 
     monkeypatch.setattr(model, "critic_objective", record_critic)
     monkeypatch.setattr(model, "generator_objective", record_generator)

@@ -57,17 +57,18 @@ def test_a_non_finite_weight_stops_the_next_update(name, network, value, tmp_pat
     assert_good(good)
 
 
-@pytest.mark.parametrize("which", ["critic_loss", "generator_loss"])
+@pytest.mark.parametrize("which", ["critic_objective", "generator_objective"])
 @every_kind
 def test_a_non_finite_loss_stops_the_same_update(name, which, monkeypatch):
     model = tiny(name, IMAGE)
     cls, seen = type(model), []
-    loss = getattr(cls, which)
+    objective = getattr(cls, which)
 
-    def spoilt(self, *scores):
+    def spoilt(self, *arguments):
         seen.append(self.global_step)
+        loss, *others = objective(self, *arguments)
         # The gradient is unchanged, so all weights stay finite.
-        return loss(self, *scores) + (math.inf if self.global_step == 2 else 0)
+        return loss + (math.inf if self.global_step == 2 else 0), *others
 
     monkeypatch.setattr(cls, which, spoilt)
     with pytest.raises(DivergedError, match=r"at update 3: .* checkpoint is none"):
