@@ -260,7 +260,7 @@ PROTOCOLS = {
                 data=f"{description} The perceptrons have three hidden layers of 128 units. A mode "
                 "is reached if one of 10,000 samples is within three deviations of its centre, and "
                 "`high_quality` is the share of such samples; `swd` is the sliced Wasserstein "
-                "distance.",
+                "distance. WGAN, WGAN-GP and BEGAN change several things at once.",
                 scores=("swd10k_train", "modes10k", "high_quality10k"),
                 rows=POINT_STABILIZERS,
                 budget=Budget(images=768_000, batch_size=128, evaluations=6),

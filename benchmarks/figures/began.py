@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.figures.figure import Figure, Numbers, Report, significant
 from benchmarks.figures.samples import load_digits, pack_images, show_images
 from benchmarks.figures.style import BLUE, GREEN, GREY, ORANGE
-from benchmarks.figures.training import quiet
+from benchmarks.quiet import quiet
 from gan_lightning.data import TensorLoader
 from gan_lightning.metrics.diversity import nearest_distance
 from gan_lightning.techniques.began import BEGAN

@@ -1,10 +1,5 @@
 """A bare loop over a technique's own iteration, without a trainer's folders and logs."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -56,17 +51,3 @@ class Loop:
             lr = model.generator_lr if which else model.critic_lr
             self._optimizers[which] = model.make_optimizer(network, lr)
         return self._optimizers[which]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress what Lightning says about each trainer."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from benchmarks.figures.figure import Figure, Numbers, Report, significant
 from benchmarks.figures.style import BLUE, GREY, ORANGE, panels, plane
 from benchmarks.figures.toys import ReLUPerceptron
-from benchmarks.figures.training import quiet
+from benchmarks.quiet import quiet
 from gan_lightning import UnrolledGAN
 from gan_lightning.data import Ring, TensorLoader
 from gan_lightning.metrics.toys import near_modes

@@ -37,11 +37,10 @@ def summary_table(tables: Sequence[Table]) -> str:
 def _cell(row: Row | None, baseline: Row) -> str:
     if row is None or not row.finished:
         return "-"
-    marks = [f"{len(row.collapsed)} of {len(row.finished)} collapsed"] * bool(row.collapsed)
     if row is baseline:
-        return ", ".join(["baseline", *marks])
+        return ", ".join(["baseline", *row.collapse_marks])
     difference = Difference.of(row.values("last"), baseline.values("last"))
     if difference is None:
         return "-"
     change = f"{difference.relative:+.0%}"
-    return ", ".join([f"**{change}**" if difference.beyond_seeds else change, *marks])
+    return ", ".join([f"**{change}**" if difference.beyond_seeds else change, *row.collapse_marks])

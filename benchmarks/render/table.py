@@ -51,9 +51,15 @@ class Row:
     def label(self) -> str:
         """The name, marked if runs are stale or have collapsed; not escaped."""
         marks = ["stale"] * bool(self.stale)
-        if self.collapsed:
-            marks.append(f"{len(self.collapsed)} of {len(self.finished)} collapsed")
+        marks += self.collapse_marks
         return f"{self.name} ({', '.join(marks)})" if marks else self.name
+
+    @property
+    def collapse_marks(self) -> list[str]:
+        """How many of the runs collapsed, if any did."""
+        if not self.collapsed:
+            return []
+        return [f"{len(self.collapsed)} of {len(self.finished)} collapsed"]
 
     @property
     def stale(self) -> list[Record]:

@@ -7,12 +7,9 @@ reported time is the median of its rounds.
 
 import argparse
 import json
-import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ import torch
 
 from benchmarks.environment import describe_environment
 from benchmarks.protocol import THROUGHPUT
+from benchmarks.quiet import quiet
 from benchmarks.records import write_atomically
 from benchmarks.throughput.evaluation import measure_evaluation
 from benchmarks.throughput.loaders import build_loaders, folder_start_times, stopwatch
@@ -112,7 +110,7 @@ def _measure_training(
     modes = {name: MODES[name] for name in options.modes}
     results = []
     for case in _cases(options):
-        with _quiet():
+        with quiet():
             results.append(measure_training(case, device, options.updates, options.rounds, modes))
         print(f"{results[-1]['technique']}, milliseconds per generator update:")
         for name, row in results[-1]["modes"].items():
@@ -141,7 +139,7 @@ def _measure_profile(
 ) -> tuple[str, dict[str, Any]]:
     results = []
     for case in _cases(options):
-        with _quiet():
+        with quiet():
             profile = measure_host_profile(case, device, options.updates)
         results.append({"technique": TECHNIQUES[case.technique].__name__} | profile)
         print(f"{results[-1]['technique']}, microseconds of the host per generator update:")
@@ -156,20 +154,6 @@ def _cases(options: argparse.Namespace) -> list[Case]:
         Case(technique, shape, options.batch_size, options.width, options.network)
         for technique in options.techniques
     ]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress Lightning's messages about each trainer."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _measure_data(options: argparse.Namespace, device: torch.device) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,6 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from gan_lightning.gan import GAN, Terms
 from gan_lightning.losses import logistic_critic_loss, minimax_generator_loss
-from gan_lightning.networks import mixes_samples
 from gan_lightning.training.iteration import Kind, Objective, Update
 from gan_lightning.utils.checks import at_least
 from gan_lightning.utils.errors import ArgumentError
@@ -80,7 +79,7 @@ class UnrolledGAN(GAN):
                 "UnrolledGAN tries steps of its critic, which must not move the vectors of "
                 "spectral normalisation: build_networks without it"
             )
-        if mixes_samples(self.critic):
+        if self._mixes_samples:
             raise ValueError(
                 "UnrolledGAN scores real and generated samples in one pass: its critic cannot have "
                 "layers that mix samples"
