@@ -50,8 +50,8 @@ class Settings:
         search_lr: Adam's rate in it.
     """
 
-    gammas: tuple[float, ...] = (0.3, 0.5, 0.7)
-    updates: int = 1200
+    gammas: tuple[float, ...] = (0.3, 0.6, 0.9)
+    updates: int = 3000
     looks: int = 10
     batch_size: int = 64
     lambda_k: float = 1.0
@@ -295,7 +295,7 @@ def run_updates(run: Numbers) -> list[float]:
 FIGURE = Figure(
     name="began",
     title="BEGAN's measure of convergence, its gamma, and interpolations of real samples",
-    protocol=1,
+    protocol=2,
     settings=Settings(),
     tiny=Settings(updates=4, looks=2, batch_size=8, search=2, inverted=2),
     compute=compute,

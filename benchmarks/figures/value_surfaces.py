@@ -52,7 +52,7 @@ class Settings:
     clipped_lr: float = 1e-4
     penalised_lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
-    updates: int = 1500
+    updates: int = 5000
     batch_size: int = 128
     points: int = 100_000
     probed: int = 5000
@@ -174,7 +174,7 @@ def draw(numbers: Numbers) -> Picture:
 FIGURE = Figure(
     name="value-surfaces",
     title="value surfaces of critics on three toys, clipped or penalised (WGAN-GP, figure 1a)",
-    protocol=1,
+    protocol=2,
     settings=Settings(),
     tiny=Settings(width=8, updates=4, batch_size=8, points=50, probed=20, looks=2, grid=9, shown=8),
     compute=compute,

@@ -6,6 +6,7 @@ smooths the estimates.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,17 +82,31 @@ def smooth(estimates: ArrayLike, window: int) -> NDArray[np.float64]:
     return medians
 
 
-def correlation(estimates: ArrayLike, distances: ArrayLike) -> float | None:
-    """Spearman's rank correlation; None for fewer than three points, and for equal ones."""
-    x, y = (torch.as_tensor(np.asarray(v, dtype=np.float64)) for v in (estimates, distances))
-    if len(x) < 3 or (x == x[0]).all():
+def trains(distances: Sequence[float], untrained: float) -> bool:
+    """Whether a run's samples came to less than half of their distance before training."""
+    return min(distances) < untrained / 2
+
+
+def correlation(
+    estimates: Sequence[float], distances: Sequence[float], untrained: float
+) -> float | None:
+    """Spearman's rank correlation; None where there is nothing to correlate.
+
+    That is with fewer than three points, with equal estimates, and if the run does not train: the
+    ranks of distances that stay where they were are noise.
+    """
+    x, y = (torch.tensor(values, dtype=torch.float64) for values in (estimates, distances))
+    if len(x) < 3 or (x == x[0]).all() or not trains(distances, untrained):
         return None
     return float(f"{spearman_corrcoef(x, y).item():.3g}")
 
 
-def written(value: float | None) -> str:
-    """A correlation with its sign; a dash if there is none."""
-    return "-" if value is None else f"{value:+.2f}"
+def written(run: Numbers) -> str:
+    """A run's correlation, or why there is none."""
+    value = run["rank correlation"]
+    if not run["trains"]:
+        return "does not train"
+    return "no rank correlation" if value is None else f"rank correlation {value:+.2f}"
 
 
 def compute(settings: Settings, report: Report) -> Numbers:
@@ -119,6 +134,7 @@ def compute(settings: Settings, report: Report) -> Numbers:
                 **options,
             )
             loop, data = Loop(model), batches(x, model.n_critic * settings.batch_size)
+            untrained = distance(model.sample(settings.samples))
             estimates, looks, distances = [], [], []
             for update in range(1, updates + 1):
                 estimates.append(estimate(loop(next(data))))
@@ -128,17 +144,21 @@ def compute(settings: Settings, report: Report) -> Numbers:
                     share = (len(runs) + update / updates) / count
                     reached = f"distance {distances[-1]:.1f}"
                     report(share, f"{NAMES[name]}, {generator}, update {update}: {reached}")
-            smoothed = smooth(estimates, settings.window)[np.array(looks) - 1]
+            smoothed = smooth(estimates, settings.window)[np.array(looks) - 1].tolist()
+            # Before its peak, the critic knows less than it could.
+            peak = smoothed.index(max(smoothed))
             runs.append(
                 {
                     "technique": name,
                     "generator": generator,
-                    "rank correlation": correlation(smoothed, distances),
-                    # Before its peak, the critic knows less than it could.
+                    "trains": trains(distances, untrained),
+                    "rank correlation": correlation(smoothed, distances, untrained),
                     "rank correlation from the peak on": correlation(
-                        smoothed[(peak := int(smoothed.argmax())) :], distances[peak:]
+                        smoothed[peak:], distances[peak:], untrained
                     ),
-                    "last estimate": significant(float(smoothed[-1])),
+                    "peak": looks[peak],
+                    "last estimate": significant(smoothed[-1]),
+                    "untrained": significant(untrained),
                     "updates": looks,
                     "distances": significant(distances),
                     "estimates": pack(torch.tensor(estimates)),
@@ -146,8 +166,8 @@ def compute(settings: Settings, report: Report) -> Numbers:
                 }
             )
             print(
-                f"{NAMES[name]}, {generator}: rank correlation of estimate and distance "
-                f"{written(runs[-1]['rank correlation'])}, last distance {distances[-1]:.1f}"
+                f"{NAMES[name]}, {generator}: {written(runs[-1])}, "
+                f"last distance {distances[-1]:.1f}"
             )
     metric = full_name("fd", extractor.name, settings.samples, "train")
     return {"distance": metric, "window": settings.window, "runs": runs}
@@ -178,9 +198,7 @@ def draw(numbers: Numbers) -> Picture:
         right.spines[:].set_visible(False)
         right.tick_params(axis="y", which="both", colors=ORANGE)
         name = NAMES[run["technique"]]
-        left.set_title(
-            f"{name}, {run['generator']}\nrank correlation {written(run['rank correlation'])}"
-        )
+        left.set_title(f"{name}, {run['generator']}\n{written(run)}")
         if row == rows - 1:
             left.set_xlabel("generator updates")
         samples = picture.add_subplot(grid[row, 2 * column + 1])
@@ -194,7 +212,7 @@ def draw(numbers: Numbers) -> Picture:
 FIGURE = Figure(
     name="wasserstein-curve",
     title="the estimate of the Wasserstein distance follows that of samples (WGAN)",
-    protocol=1,
+    protocol=2,
     settings=Settings(),
     tiny=Settings(updates=(3, 3, 3), checkpoints=3, batch_size=8, window=3, samples=24),
     compute=compute,

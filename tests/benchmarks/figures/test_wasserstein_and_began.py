@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -37,6 +38,15 @@ def test_the_divergence_is_0_for_a_blind_critic_and_log_2_for_a_perfect_one():
 def test_the_median_of_neighbours_drops_a_single_peak_and_keeps_a_slope():
     values = [0.0, 1, 2, 50, 4, 5, 6]
     assert wasserstein_curve.smooth(values, 3).tolist() == [0, 1, 2, 4, 5, 5, 6]
+
+
+def test_ranks_are_correlated_only_where_a_run_trains():
+    correlation = partial(wasserstein_curve.correlation, untrained=100)
+    assert correlation([3.0, 2, 1], [90, 60, 40]) == 1
+    assert correlation([1.0, 2, 3], [90, 60, 40]) == -1
+    assert correlation([3.0, 2, 1], [90, 60, 51]) is None  # not less than half of 100
+    assert correlation([2.0, 2, 2], [90, 60, 40]) is None
+    assert correlation([2.0, 1], [90, 40]) is None
 
 
 def test_the_generators_and_the_critic_are_those_that_the_figure_names():
