@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field
 from typing import Any, ClassVar, get_args
@@ -23,7 +23,7 @@ from gan_lightning.sampling import Sampling
 from gan_lightning.training.batches import Batch
 from gan_lightning.training.ema import update_average
 from gan_lightning.training.hyperparameters import Hyperparameters
-from gan_lightning.training.iteration import Kind, Objective, Update
+from gan_lightning.training.iteration import Kind, Objective, Update, reset_moments
 from gan_lightning.training.module import Terms, TrainingModule
 from gan_lightning.utils.checks import at_least, checked_shape, one_of
 from gan_lightning.utils.errors import ArgumentError
@@ -71,6 +71,7 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
             theirs.
         ema_decay: of the generator's exponential moving average, from which ``sample`` draws;
             0 keeps none.
+        ema_start: the generator update that the average starts with; before, it is a copy.
         decay_steps: generator updates over which both learning rates fall linearly to 0; 0 keeps
             them constant.
         channels_last: keep maps with their channels innermost, which some kernels are faster on.
@@ -97,6 +98,7 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
     generator_batch: int = 1
     dequantize: bool = False
     ema_decay: float = 0.0
+    ema_start: int = 0
     decay_steps: int = 0
     channels_last: bool = False
     compile: bool = False  # type: ignore[assignment]
@@ -131,15 +133,18 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         self._mixes_samples = mixes_samples(self.critic)
-        #: The level of networks that grow, set by ``on_update``; each has its own captured graphs.
-        self.level = 0
+        self.set_level(self.level_at(0))
         self.generator_ema: nn.Module | None = None
         if self.ema_decay:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
+        varies = self.ema_start > 0 or type(self).average_decay is not GAN.average_decay
+        #: The decay of the average in the present update, where it is not the same in all.
+        self.present_decay: Tensor | None
+        self.register_buffer("present_decay", torch.zeros(()) if varies else None, persistent=False)
 
     def _check_arguments(self) -> None:
         self.shape = checked_shape(self.shape)
-        for name in ("num_classes", "decay_steps", "critic_lr", "generator_lr"):
+        for name in ("num_classes", "decay_steps", "ema_start", "critic_lr", "generator_lr"):
             at_least(0, **{name: getattr(self, name)})
         for name in ("latent_dim", "n_critic", "generator_batch"):
             at_least(1, **{name: getattr(self, name)})
@@ -181,6 +186,17 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
     def critic_updates(self, update: int) -> int:
         """How many critic updates, 1 at least, go before generator update ``update``, from 0."""
         return self.n_critic
+
+    def average_decay(self, update: int) -> float:
+        """The decay of the moving average in generator update ``update``, from 0."""
+        return self.ema_decay if update >= self.ema_start else 0.0
+
+    def level_at(self, images: int) -> int:
+        """The level of networks that grow, after the critic was shown so many real samples.
+
+        It is from 0, or the last, -1. With each new level, the optimisers' moments start anew.
+        """
+        return -1
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
         """The generator and the critic for ``self.shape``, initialised.
@@ -317,11 +333,21 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
             raise ArgumentError(
                 f"a batch feeds {self.n_critic} critic updates and holds only {len(x)} samples"
             )
-        update = self.global_step
-        self.on_update(update)
-        terms = self.iteration(x, y, self.kind(update))
+        kind = self.begin_update(self.global_step, self.trainer.optimizers)
+        terms = self.iteration(x, y, kind)
+        self.images += len(x) * self.trainer.world_size
         self.step_schedules()
         self.log_terms(terms)
+
+    def begin_update(self, update: int, optimizers: Iterable[Optimizer]) -> Kind:
+        """What the host does before generator update ``update``, from 0; returns its kind."""
+        if (level := self.level_at(self.images)) != self.level:
+            self.set_level(level)
+            reset_moments(optimizers)
+        if self.present_decay is not None:
+            self.present_decay.fill_(self.average_decay(update))
+        self.on_update(update)
+        return self.kind(update)
 
     def iterate(
         self,
@@ -355,7 +381,8 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
             update(1, loss)
             losses.append(loss.detach())
         if self.generator_ema is not None:
-            update_average(self.generator_ema, self.generator, self.ema_decay)
+            decay = self.ema_decay if self.present_decay is None else self.present_decay
+            update_average(self.generator_ema, self.generator, decay)
         if self.finite_checks is not None:
             self.finite_checks.add(losses)
         return critic_terms | generator_terms

@@ -10,7 +10,10 @@ from helpers import IMAGE, SILENT, batches, differences, fixed, samples, state, 
 from torch import nn
 
 from gan_lightning import DCGAN, GAN, Regularizer
+from gan_lightning.networks import family
 from gan_lightning.training import iteration
+from gan_lightning.training.checkpoints import read_checkpoint
+from gan_lightning.utils.errors import WrongFileError
 
 SMALL = {"generator_width": 8, "critic_width": 8, "latent_dim": 4}
 
@@ -121,8 +124,10 @@ class Growing(DCGAN):
         self.alpha: torch.Tensor
         self.register_buffer("alpha", torch.zeros(()))
 
+    def level_at(self, images):
+        return int(images >= self.grown * 8)
+
     def on_update(self, update):
-        self.level = int(update >= self.grown)
         self.alpha.fill_(min(1.0, update / self.grown))
 
     def prepare(self, x):
@@ -261,6 +266,77 @@ def test_each_level_and_set_of_due_regularizers_has_its_own_graph(monkeypatch, a
     kinds.clear()
     run(Growing, 6, cuda_graph=True)
     assert [kind.level for kind in kinds] == [0, 1]
+
+
+# Levels, images and the moving average.
+
+
+def test_real_samples_are_counted_and_the_count_and_the_level_are_saved(tmp_path):
+    model, trainer = run(Growing, 3)
+    assert (model.images, model.level) == (3 * 8, 0)
+    trainer.save_checkpoint(tmp_path / "3.ckpt")
+    resumed, trainer = run(Growing, 6, ckpt_path=tmp_path / "3.ckpt")
+    assert (resumed.images, resumed.level) == (6 * 8, 1)
+    trainer.save_checkpoint(tmp_path / "6.ckpt")
+    loaded = Growing.load_from_checkpoint(tmp_path / "6.ckpt", map_location="cpu")
+    assert (loaded.images, loaded.level) == (6 * 8, 1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("images", -1), ("level", -2), ("images", "many")])
+def test_a_checkpoint_with_a_wrong_count_is_refused(name, value, tmp_path):
+    _, trainer = run(Growing, 1)
+    trainer.save_checkpoint(tmp_path / "1.ckpt")
+    checkpoint = torch.load(tmp_path / "1.ckpt", weights_only=True)
+    checkpoint["gan_lightning"][name] = value
+    torch.save(checkpoint, tmp_path / "wrong.ckpt")
+    with pytest.raises(WrongFileError, match=f"is not a checkpoint: its {name} is {value}"):
+        read_checkpoint(tmp_path / "wrong.ckpt")
+
+
+@pytest.mark.parametrize("stop", [4, 5])
+def test_moments_start_anew_with_a_level_also_after_a_resume(stop, tmp_path):
+    steps = {}
+    for ckpt_path in (None, tmp_path / "stop.ckpt"):
+        run(Growing, stop)[1].save_checkpoint(tmp_path / "stop.ckpt")
+        _, trainer = run(Growing, 6, ckpt_path=ckpt_path)
+        states = [state for each in trainer.optimizers for state in each.state.values()]
+        steps[ckpt_path] = {state["step"].item() for state in states}
+    # The level changes before update 4: two generator updates, and two critic updates in each.
+    assert list(steps.values()) == [{4, 2}, {4, 2}]
+
+
+def test_a_network_that_grows_has_the_level_of_its_technique():
+    class Grown(Growing):
+        def build_networks(self):
+            generator, critic = super().build_networks()
+            critic.features = nn.Sequential(critic.features, family.Growing())
+            return generator, critic
+
+    model = Grown(IMAGE, **SMALL)
+    (grows,) = (each for each in model.modules() if isinstance(each, family.Growing))
+    assert (grows.level, model.kind(0).level) == (0, 0)
+    model.images = 4 * 8
+    assert model.begin_update(4, []).level == grows.level == 1
+    assert DCGAN(IMAGE, **SMALL).kind(0).level == family.Growing().level == -1
+
+
+def test_before_its_start_the_moving_average_is_a_copy():
+    model, _ = run(DCGAN, 3, ema_start=3)
+    averaged = dict(model.generator_ema.named_parameters())
+    for name, parameter in model.generator.named_parameters():
+        assert torch.equal(averaged[name], parameter)
+    model, _ = run(DCGAN, 4, ema_start=3)
+    assert differences(state(model.generator), state(model.generator_ema))
+
+
+def test_a_decay_of_each_update_averages_as_a_constant_one():
+    class Varying(DCGAN):
+        def average_decay(self, update):
+            return self.ema_decay
+
+    constant, varying = run(DCGAN, 4)[0], run(Varying, 4)[0]
+    for name, tensor in constant.generator_ema.state_dict().items():
+        torch.testing.assert_close(varying.generator_ema.state_dict()[name], tensor)
 
 
 # Hyperparameters as attributes.

@@ -1,6 +1,7 @@
 """Sampling in eval mode, from given or drawn latents, and from exported programs."""
 
 import copy
+import math
 
 import numpy as np
 import onnxruntime
@@ -23,7 +24,7 @@ from helpers import (
     train,
 )
 
-from gan_lightning import DCGAN, load
+from gan_lightning import DCGAN, load, sampling
 
 each_case = pytest.mark.parametrize(
     ("name", "shape", "num_classes"), slow_but(["dcgan", "began"], CASES)
@@ -192,13 +193,43 @@ def test_inconsistent_numbers_of_samples_are_refused(given):
         model.sample(**{name: values[name] for name in given})
 
 
-def test_truncation_scales_the_latents():
+def test_truncation_draws_again_what_is_beyond_the_threshold(monkeypatch):
+    model = tiny("wgan_gp", latent_dim=200)
+    seen = []
+    monkeypatch.setattr(model, "generate", lambda z, y=None: seen.append(z) or z)
+    z = model.draw_latents(1000)
+    model.sample(z=z, truncation=0.5)
+    (drawn,) = seen
+    assert drawn.abs().max() <= 0.5
+    within = z.abs() <= 0.5
+    assert torch.equal(drawn[within], z[within])
+    # A normal variable that is cut off at +-t has the variance 1 - 2 t phi(t) / (2 Phi(t) - 1).
+    # Scaling by 0.5 would give 0.25.
+    normal, t = torch.distributions.Normal(0.0, 1.0), torch.tensor(0.5)
+    expected = 1 - 2 * t * normal.log_prob(t).exp() / (2 * normal.cdf(t) - 1)
+    assert drawn.var().item() == pytest.approx(expected.item(), rel=0.02)
+    assert expected.item() == pytest.approx(0.0806, abs=1e-4)
+
+
+def test_truncated_samples_repeat_with_a_generator():
     model = spread(tiny("dcgan"))
-    z = model.draw_latents(4)
-    assert torch.equal(model.sample(z=z, truncation=0.5), model.generate(0.5 * z))
-    assert len(model.sample(4, truncation=0.0).unique(dim=0)) == 1
-    with pytest.raises(ValueError, match=r"truncation must be in \[0, 1\], got 1.5"):
-        model.sample(4, truncation=1.5)
+    first, second = (
+        model.sample(4, truncation=0.3, generator=torch.Generator().manual_seed(1))
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("truncation", [0.0, -1.0, math.nan])
+def test_a_truncation_that_nothing_passes_is_refused(truncation):
+    with pytest.raises(ValueError, match=f"truncation must be positive, got {truncation}"):
+        tiny("dcgan").sample(4, truncation=truncation)
+
+
+def test_a_truncation_that_hardly_anything_passes_is_refused(monkeypatch):
+    monkeypatch.setattr(sampling, "MAX_DRAWS", 3)
+    with pytest.raises(ValueError, match="truncation 1e-09 is too small"):
+        tiny("dcgan").sample(4, truncation=1e-9)
 
 
 @every_kind

@@ -20,9 +20,9 @@ class Loop:
         """An update on real samples ``(n_critic * batch_size, ...)``; returns what it would log."""
         model = self.model
         objectives = model.critic_objective, model.generator_objective
-        model.on_update(self.updates)
-        kind = model.kind(self.updates)
+        kind = model.begin_update(self.updates, self._optimizers.values())
         self.updates += 1
+        model.images += len(x)
         return model.iterate(x, None, kind, objectives, self._update)
 
     def train_critic(self, x: Tensor, z: Tensor, rate: float = 1.0) -> Terms:

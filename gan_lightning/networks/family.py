@@ -22,16 +22,28 @@ class Features(nn.Module):
     out_features: int
 
 
-class ScoreCritic(nn.Module):
-    """Maps samples to scores ``(N,)``: features, a linear head and a projection of the class."""
+class Growing(nn.Module):
+    """A network that grows: its technique sets the level, from 0; it is built at the last, -1."""
 
-    def __init__(self, features: Features, num_classes: int = 0) -> None:
+    level: int = -1
+
+
+class ScoreCritic(nn.Module):
+    """Maps samples to scores ``(N,)``: features, and a head that takes labels too."""
+
+    def __init__(
+        self,
+        features: Features,
+        num_classes: int = 0,
+        head: Callable[[int, int], nn.Module] = ScoreHead,
+    ) -> None:
         super().__init__()
         self.features = features
-        self.head = ScoreHead(features.out_features, num_classes)
+        self.head = head(features.out_features, num_classes)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.head(self.features(x), y)
+        scores: Tensor = self.head(self.features(x), y)
+        return scores
 
 
 class AutoencoderCritic(nn.Module):
@@ -78,6 +90,7 @@ class Family:
         widths: the published widths of the generator and the critic.
         large_widths: the published widths from 64 pixels on; None if they are the same.
         images: whether samples are images, or vectors.
+        head: called with the number of features and of classes, returns the critic's last layer.
     """
 
     generator: Callable[..., nn.Module]
@@ -86,6 +99,7 @@ class Family:
     widths: tuple[int, int]
     large_widths: tuple[int, int] | None = None
     images: bool = True
+    head: Callable[[int, int], nn.Module] = ScoreHead
 
     def check(self, shape: Sequence[int]) -> None:
         """Raises ValueError if the family does not support this shape."""
@@ -119,7 +133,8 @@ class Family:
     ) -> nn.Module:
         """Build and initialise a critic that returns scores."""
         self.check(shape)
-        return ScoreCritic(self.features(shape, width, norm), num_classes).apply(self.init)
+        features = self.features(shape, width, norm)
+        return ScoreCritic(features, num_classes, self.head).apply(self.init)
 
     def make_autoencoder(
         self, shape: Sequence[int], latent_dim: int, width: int, norm: Norm

@@ -1,4 +1,4 @@
-"""Minibatch discrimination: features that tell how close a sample is to the others of its batch."""
+"""Features that tell how close a sample is to the others of its batch, or how these vary."""
 
 import torch
 from torch import Tensor, nn
@@ -73,3 +73,31 @@ class MinibatchFeatures(Features):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.minibatch(self.features(x))
+
+
+class MinibatchDeviation(nn.Module):
+    """Appends to maps ``(N, C, H, W)`` how much they vary in a group of samples, ``features`` maps.
+
+    A group has ``group`` samples, or the most that the batch can be divided into, N / group apart,
+    as in the authors' code. The value of a map is the standard deviation over the group, averaged
+    over all positions and an equal share of the channels.
+
+    Karras et al. 2018, arXiv:1710.10196, section 3.
+    """
+
+    mixes_samples = True
+
+    def __init__(self, group: int = 4, features: int = 1) -> None:
+        super().__init__()
+        self.group, self.features = group, features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.deviations(x).to(x.dtype).expand(-1, -1, *x.shape[2:])], dim=1)
+
+    def deviations(self, x: Tensor) -> Tensor:
+        """The values ``(N, features, 1, 1)`` of maps ``(N, C, H, W)``, in float32 at least."""
+        group = next(g for g in range(min(self.group, len(x)), 0, -1) if len(x) % g == 0)
+        grouped = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(0, (group, -1))
+        variance = grouped.var(dim=0, correction=0)
+        deviation = (variance + 1e-8).sqrt().unflatten(1, (self.features, -1))
+        return deviation.mean(dim=(2, 3, 4)).repeat(group, 1)[:, :, None, None]

@@ -40,6 +40,8 @@ TYPES: Mapping[str, type] = {
 }
 #: Parts that are counts, 0 at least.
 COUNTS = ("global_step", "epoch")
+#: Numbers among what ``GAN`` adds, and the least that they can be.
+OWN_COUNTS = {"images": 0, "level": -1}
 #: The update that a checkpoint is of, in its file's name.
 STEP = re.compile(r"step=(\d+)")
 #: Keys in the state of ``ModelCheckpoint``: of paths, and of scores by path.
@@ -147,6 +149,9 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:  #
         if isinstance(count := checkpoint.get(name, 0), bool) or count < 0:
             raise WrongFileError(f"{path} is not a checkpoint: its {name} is {count}")
     written = checkpoint.get("gan_lightning", {})
+    for name, least in OWN_COUNTS.items():
+        if not isinstance(count := written.get(name, 0), int) or count < least:
+            raise WrongFileError(f"{path} is not a checkpoint: its {name} is {count}")
     if not isinstance(number := written.get("format", 0), int) or number > FORMAT:
         raise WrongFileError(
             f"{path} was written by gan_lightning {written.get('version')}, which this version "
@@ -160,10 +165,14 @@ def class_name(technique: type) -> str:
     return f"{technique.__module__}.{technique.__qualname__}"
 
 
-def describe(checkpoint: dict[str, Any], technique: type) -> None:
-    """Write into a checkpoint which technique it is of, and which version writes it."""
+def describe(checkpoint: dict[str, Any], technique: type, **counts: int) -> None:
+    """Write into a checkpoint its technique, the version that writes it, and some counts."""
     checkpoint["technique"] = class_name(technique)
-    checkpoint["gan_lightning"] = {"format": FORMAT, "version": version("gan-lightning")}
+    checkpoint["gan_lightning"] = {
+        "format": FORMAT,
+        "version": version("gan-lightning"),
+        **counts,
+    }
 
 
 def check_fits(

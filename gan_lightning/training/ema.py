@@ -6,14 +6,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+def update_average(average: nn.Module, network: nn.Module, decay: float | Tensor) -> None:
     """``average <- decay average + (1 - decay) network``, in place.
 
+    A ``decay`` that varies is a scalar on the device, so that a captured graph sees its value.
     Parameters and the running statistics of batch normalisation are averaged; every other buffer
     (counters, the vectors of a power iteration) is copied.
     """
     averaged, current = _averaged(average), _averaged(network)
-    torch._foreach_lerp_(averaged, current, 1 - decay)
+    if isinstance(decay, Tensor):
+        # In this order, a decay of 0 is an exact copy.
+        kept_parts = torch._foreach_sub(averaged, current)
+        torch._foreach_mul_(kept_parts, decay)
+        torch._foreach_copy_(averaged, torch._foreach_add(current, kept_parts))
+    else:
+        torch._foreach_lerp_(averaged, current, 1 - decay)
     kept = {id(tensor) for tensor in averaged}
     for ours, theirs in zip(average.buffers(), network.buffers(), strict=True):
         if id(ours) not in kept:

@@ -43,6 +43,15 @@ def compiled(objective: Objective) -> Objective:
     )
 
 
+def reset_moments(optimizers: Iterable[Optimizer]) -> None:
+    """Have optimisers forget the gradients that they saw, where these are kept in memory."""
+    for optimizer in optimizers:
+        for state in optimizer.state.values():
+            for value in state.values():
+                if isinstance(value, Tensor):
+                    value.zero_()
+
+
 class Kind(NamedTuple):
     """What iterations that share one captured graph have in common, beside their shapes.
 
@@ -56,7 +65,7 @@ class Kind(NamedTuple):
     critic_updates: int
     critic_due: tuple[int, ...] = ()
     generator_due: tuple[int, ...] = ()
-    level: int = 0
+    level: int = -1
 
 
 class Iteration:

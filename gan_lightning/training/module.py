@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from gan_lightning.networks.family import Growing
 from gan_lightning.penalties import Regularizer
 from gan_lightning.training.batches import Batch, converted, look
 from gan_lightning.training.checkpoints import check_fits, describe, forget_foreign_paths
@@ -55,7 +56,6 @@ class TrainingModule(pl.LightningModule):
     generator_objective: Objective
     iterate: Callable[..., Terms]
     on_first_batch: Callable[..., None]
-    level: int
     critic_lr: float
     generator_lr: float
     decay_steps: int
@@ -67,6 +67,10 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.finite_checks: FiniteChecks | None = None
+        #: Real samples that the critic was shown, on all ranks.
+        self.images = 0
+        #: The level of networks that grow, from 0, or the last; each has its own captured graphs.
+        self.level = -1
         #: What ``ExactResume`` keeps of a fit for checkpoints that are saved after it.
         self.last_fit: dict[str, Any] = {}
         self._iteration: Iteration | None = None
@@ -201,6 +205,13 @@ class TrainingModule(pl.LightningModule):
             self._looked_at.add(stage)
             look(batch, self.unpack(batch, needs_labels=False), self.num_classes)
 
+    def set_level(self, level: int) -> None:
+        """Have the networks that grow reach their level ``level``."""
+        self.level = level
+        for module in self.modules():
+            if isinstance(module, Growing):
+                module.level = level
+
     # Logs.
 
     @property
@@ -251,7 +262,7 @@ class TrainingModule(pl.LightningModule):
         Raises:
             DivergedError: there is nothing worth saving.
         """
-        describe(checkpoint, type(self))
+        describe(checkpoint, type(self), images=self.images, level=self.level)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, StopOnDivergence):
                 callback.check_all(self.trainer, self)
@@ -270,6 +281,9 @@ class TrainingModule(pl.LightningModule):
             check_fits(checkpoint, self, resumed=trainer.state.fn == TrainerFn.FITTING)
         check_tensors(checkpoint["state_dict"], self.state_dict())
         self._loaded_updates = checkpoint["global_step"]
+        written = checkpoint.get("gan_lightning", {})
+        self.images = written.get("images", 0)
+        self.set_level(written.get("level", self.level))
 
     def __getstate__(self) -> dict[str, Any]:
         """Lightning's, without captured graphs, which no copy can have."""
