@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES, Trainer
+from gan_lightning.cli.yaml_reader import load_yaml
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 THROUGHPUT = RESULTS / "throughput"
 SENSITIVITY = RESULTS / "sensitivity"
 RELIABILITY = RESULTS / "reliability"
+PAPER_RUNS = RESULTS / "paper_runs.json"
 EXTRACTORS = ROOT / "benchmarks" / "extractors"
 
 #: Config options that may depend on the machine, and the option of ``benchmarks.run`` for each.
@@ -117,7 +117,7 @@ class Protocol:
         for option in row.options:
             path, _, value = option.partition("=")
             group, _, name = path.partition(".")
-            settings.setdefault(group, {})[name] = yaml.safe_load(value)
+            settings.setdefault(group, {})[name] = load_yaml(value)
         return settings
 
     def config_arguments(self, row: Variant) -> list[str]:
@@ -215,7 +215,7 @@ def read_config(path: Path) -> dict[str, Any]:
         ValueError: it is not a mapping.
         YAMLError: it is not YAML.
     """
-    config = yaml.safe_load(path.read_text()) or {}
+    config = load_yaml(path.read_text()) or {}
     if not isinstance(config, dict):
         raise ValueError("a config is a mapping")
     return config

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.protocol import (
+    PAPER_RUNS,
     RELIABILITY,
     RESULTS,
     ROOT,
@@ -35,6 +36,7 @@ from benchmarks.render.measured import (
     training_tables,
 )
 from benchmarks.render.page import page
+from benchmarks.render.paper_runs import paper_runs_table
 from benchmarks.render.published import (
     PUBLISHED,
     PUBLISHED_HEADERS,
@@ -103,6 +105,7 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
             "training throughput": training_tables(THROUGHPUT),
             "host profile": profile_tables(THROUGHPUT),
         },
+        "scaling": {"paper runs": paper_runs_table(PAPER_RUNS, reported)},
         "data": {"data throughput": data_tables(THROUGHPUT)},
         "reliability": {"reliability": reliability_table(RELIABILITY)},
         "evaluation": {

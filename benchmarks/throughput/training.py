@@ -213,7 +213,7 @@ class BareLoop:
 
     def counts(self) -> tuple[int, int]:
         """The floating-point operations and the tensor operations of one update."""
-        with _OperationCounter() as counter:
+        with OperationCounter() as counter:
             self.iterate(next(self._batches)[0])
         return counter.flops, counter.operators
 
@@ -348,7 +348,7 @@ def _gpu_statistics(
     }
 
 
-class _OperationCounter(TorchDispatchMode):
+class OperationCounter(TorchDispatchMode):
     """Counts the operations that Python and autograd send to the device.
 
     The floating-point operations are those of matrix products and convolutions. torch's
