@@ -20,6 +20,8 @@ SILENT = {
 }
 # There is no conditional BEGAN.
 CONDITIONAL = [name for name in TECHNIQUES if name != "began"]
+#: Those whose image networks grow, and which refuse others.
+GROWING = ("progressive",)
 # Every technique with every kind of sample, with and without labels.
 CASES = [
     (name, shape, num_classes)
