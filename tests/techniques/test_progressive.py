@@ -1,6 +1,7 @@
 """Progressive growing: levels, fades, the schedule, and the authors' networks and losses."""
 
 import math
+import re
 
 import pytest
 import pytorch_lightning as pl
@@ -13,6 +14,8 @@ from gan_lightning import load
 from gan_lightning.networks.progressive import ProgressiveNetwork
 
 SIZES = {8: [4, 8], 28: [7, 14, 28], 32: [4, 8, 16, 32], 33: [5, 9, 17, 33]}
+INDEX = {part: re.compile(rf"{part}\.(\d+)\.") for part in ("_image", "blocks")}
+HE = math.sqrt(2)
 every_size = pytest.mark.parametrize("size", SIZES)
 
 
@@ -76,12 +79,12 @@ def test_a_fade_starts_at_the_level_before_and_ends_at_the_one_after(size, alpha
 @every_size
 def test_the_last_level_is_the_whole_network(size):
     model, z, x = grown((1, size, size)), torch.randn(4, 4), samples((1, size, size), 4)[0]
-    whole = [(at(model, level).generator(z), model.critic(x), model.prepare(x)) for level in (-1,)]
-    last = at(model, 2 * len(SIZES[size]) - 2)
-    assert torch.equal(whole[0][0], last.generator(z))
-    assert torch.equal(whole[0][1], last.critic(x))
-    assert torch.equal(whole[0][2], x)
-    assert torch.equal(last.prepare(x), x)
+    outputs = [
+        (at(model, level).generator(z), model.critic(x), model.prepare(x))
+        for level in (-1, 2 * len(SIZES[size]) - 2)
+    ]
+    assert differences(*outputs) == []
+    assert torch.equal(outputs[0][2], x)
 
 
 @every_size
@@ -96,10 +99,8 @@ def test_samples_are_of_full_size_and_have_the_detail_of_their_level(size):
             assert shown.shape == (4, 1, size, size)
             # Only as many pixels are different from each other.
             torch.testing.assert_close(blocks(shown, sizes[stage:]), shown)
-            if stage < len(sizes) - 1:
-                assert not torch.allclose(
-                    blocks(shown, sizes[stage + 1 :]), blocks(x, sizes[stage:])
-                )
+            if stage:
+                assert not torch.allclose(blocks(shown, sizes[stage - 1 :]), shown)
             # A critic sees no more of real ones either.
             coarse = blocks(x, sizes[stage:])
             torch.testing.assert_close(model.critic(x), model.critic(coarse))
@@ -138,17 +139,9 @@ def test_only_the_layers_of_a_level_have_gradients(size):
             model.zero_grad()
             objective(x, None, model.draw_latents(4))[0].backward()
             trained = {name for name, p in network.named_parameters() if p.grad is not None}
-            outer = "to_image" if network is model.generator else "features.from_image"
-            inner = "blocks" if network is model.generator else "features.blocks"
-            found = [
-                {
-                    int(name.removeprefix(f"{part}.").split(".")[0])
-                    for name in trained
-                    if part in name
-                }
-                for part in (outer, inner)
-            ]
-            assert found == [shown, set(range(stage))]
+            # Layers at an image's size, and those that change the size.
+            for part, expected in (("_image", shown), ("blocks", set(range(stage)))):
+                assert {int(n) for name in trained for n in INDEX[part].findall(name)} == expected
 
 
 # The schedule.
@@ -242,9 +235,10 @@ def test_training_resumes_exactly_also_in_a_fade(stop, tmp_path):
     assert torch.equal(loaded.sample(z=z), stopped.sample(z=z))
 
 
+@pytest.mark.slow
 def test_each_level_is_one_compiled_graph_whatever_its_fade():
     torch._dynamo.reset()
-    model, (x, _) = grown((1, 16, 16)), samples((1, 16, 16), 4)
+    model, (x, _) = grown(), samples(IMAGE, 4)
     graphs = []
 
     def backend(graph, inputs):
@@ -256,7 +250,7 @@ def test_each_level_is_one_compiled_graph_whatever_its_fade():
         for objective in (model.critic_objective, model.generator_objective)
     ]
     z, counts = model.draw_latents(4), []
-    for level, alpha in ((0, 1.0), (1, 0.25), (1, 0.5), (2, 1.0), (3, 0.5), (4, 1.0)):
+    for level, alpha in ((0, 1.0), (1, 0.25), (1, 0.5), (2, 1.0)):
         at(model, level, alpha)
         for function, plain in zip(
             compiled, (model.critic_objective, model.generator_objective), strict=True
@@ -267,7 +261,7 @@ def test_each_level_is_one_compiled_graph_whatever_its_fade():
                 losses.append(each(x, None, z)[0])
             torch.testing.assert_close(*losses)
         counts.append(len(graphs))
-    assert counts == [2, 4, 4, 6, 8, 10]
+    assert counts == [2, 4, 4, 6]
 
 
 # The authors' losses and networks.
@@ -304,7 +298,7 @@ def norm(x):
     return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
 
 
-def conv(x, weight, bias, gain=math.sqrt(2)):
+def conv(x, weight, bias, gain=HE):
     """A convolution with weights scaled by the gain over the root of the number of inputs."""
     scale = gain / math.sqrt(weight[0].numel())
     return F.conv2d(x, weight * scale, bias, padding=weight.shape[-1] // 2)
@@ -317,7 +311,7 @@ def test_the_generator_has_the_layers_of_the_authors_code():
         torch.tensor([0, 1, 2, 0, 1]),
     )
     h = norm(torch.cat([z, F.one_hot(y, CLASSES)], 1))
-    matrix = weights["project.weight"][:, :, 0, 0] * math.sqrt(2) / 4 / math.sqrt(4 + CLASSES)
+    matrix = weights["project.weight"][:, :, 0, 0] * HE / 4 / math.sqrt(4 + CLASSES)
     h = (h @ matrix.T).view(5, 6, 4, 4)
     h = norm(F.leaky_relu(h + weights["bias"], 0.2))
     convs = [
@@ -339,7 +333,7 @@ def test_the_critic_has_the_layers_of_the_authors_code():
     model = grown((3, 8, 8), critic_width=6)
     weights, x = model.critic.state_dict(), samples((3, 8, 8), 8)[0]
 
-    def layer(h, name, gain=math.sqrt(2)):
+    def layer(h, name, gain=HE):
         return conv(h, weights[f"{name}.weight"], weights[f"{name}.bias"], gain)
 
     def pool(h):
@@ -354,7 +348,7 @@ def test_the_critic_has_the_layers_of_the_authors_code():
         groups = [h[i::2].var(0, correction=0).add(1e-8).sqrt().mean() for i in (0, 1)]
         deviation = torch.stack(groups * 4).view(8, 1, 1, 1).expand(-1, 1, 4, 4)
         h = F.leaky_relu(layer(torch.cat([h, deviation], 1), "features.last.1"), 0.2)
-        for name, gain in (("features.last.5", math.sqrt(2)), ("head.linear", 1)):
+        for name, gain in (("features.last.5", HE), ("head.linear", 1)):
             weight = weights[f"{name}.weight"]
             h = h.flatten(1) @ (weight * gain / math.sqrt(weight.shape[1])).T
             h = h + weights[f"{name}.bias"]
