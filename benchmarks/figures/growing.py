@@ -132,7 +132,7 @@ def film(axes: Axes, run: Numbers) -> None:
     size = run["looks"][-1]["size"]
     labels = [
         f"{look['size']} x {look['size']}"
-        + (f"\nalpha {look['alpha']:.2f}" if look["alpha"] < 1 else "")
+        + (f"\n$\\alpha$ {look['alpha']:.2f}" if look["alpha"] < 1 else "")
         for look in looks
     ]
     axes.set_xticks(np.arange(len(looks)) * (size + 1) + (size - 1) / 2, labels)
