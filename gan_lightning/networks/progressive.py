@@ -177,8 +177,8 @@ def double(x: Tensor, size: int) -> Tensor:
 
 
 def _channels(width: int, size: int) -> int:
-    """Table 2: 512 up to 32 pixels, 256 at 64, 128 at 128."""
-    return max(1, min(width, 32 * width // size))
+    """Table 2: 512 up to 32 pixels, 256 at 64, 128 at 128; 4 at least, for pixels to be vectors."""
+    return min(width, max(4, 32 * width // size))
 
 
 def _conv(before: int, after: int, norm: Norm) -> list[nn.Module]:

@@ -737,7 +737,7 @@ FAST = {
     # With 100 kernels, the generator of so small a batch only learns to spread its samples.
     "minibatch_discrimination": {"generator_lr": 1e-3, "kernels": 20},
     "unrolled": {"unrolled_steps": 1, "critic_lr": 2e-3},
-    "progressive": {"ema_decay": 0.9},
+    "progressive": {"n_critic": 5, "critic_lr": 3e-3, "penalty_weight": 1, "ema_decay": 0.9},
 }
 
 
