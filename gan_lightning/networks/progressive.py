@@ -110,7 +110,7 @@ class ProgressiveGenerator(ProgressiveNetwork):
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         z = pixel_norm(append_label(z, y, self.num_classes))
         base, stage = self.sizes[0], self.stage
-        maps = self.project(z[:, :, None, None]).reshape(len(z), -1, base, base)
+        maps = self.project(z[:, :, None, None]).flatten(1).unflatten(1, (-1, base, base))
         before = x = self.first(maps + self.bias)
         for i in range(stage):
             before = double(x, self.sizes[i + 1])
