@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         WGANGP,
         FeatureMatching,
         MinibatchDiscrimination,
+        ProgressiveGAN,
         UnrolledGAN,
     )
     from gan_lightning.trainer import Trainer
@@ -41,6 +42,7 @@ __all__ = [
     "WGANGP",
     "FeatureMatching",
     "MinibatchDiscrimination",
+    "ProgressiveGAN",
     "Regularizer",
     "Trainer",
     "UnrolledGAN",

@@ -20,6 +20,8 @@ SILENT = {
 }
 # There is no conditional BEGAN.
 CONDITIONAL = [name for name in TECHNIQUES if name != "began"]
+#: Those whose image networks grow, and which refuse others.
+GROWING = ("progressive",)
 # Every technique with every kind of sample, with and without labels.
 CASES = [
     (name, shape, num_classes)
@@ -57,7 +59,7 @@ every_case_of_a_kind = pytest.mark.parametrize(
 
 
 def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):
-    defaults = {"latent_dim": 4, "generator_width": 8, "critic_width": 8}
+    defaults = {"latent_dim": 4, "generator_width": 8, "critic_width": 8, "ema_decay": 0.0}
     if name == "unrolled":
         defaults["unrolled_steps"] = 2  # each takes its time, and more to compile
     return TECHNIQUES[name](shape, num_classes, **(defaults | hyperparameters))

@@ -3,6 +3,7 @@
 from benchmarks.figures import (
     began,
     began_collapse,
+    growing,
     swissroll_gradients,
     ttur_saddle,
     unrolled_ring,
@@ -19,5 +20,6 @@ _FIGURES = (
     wasserstein_curve.FIGURE,
     began.FIGURE,
     began_collapse.FIGURE,
+    growing.FIGURE,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}

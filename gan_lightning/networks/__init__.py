@@ -7,6 +7,7 @@ from gan_lightning.networks.dcgan import DCGAN, DCGAN_PLAIN, SNDCGAN, SNDCGAN_WI
 from gan_lightning.networks.family import Family, Norm, mixes_samples
 from gan_lightning.networks.improved_gan import IMPROVED_GAN, IMPROVED_GAN_NOISE
 from gan_lightning.networks.mlp import MLP, MLP_GENERATOR
+from gan_lightning.networks.progressive import PROGRESSIVE
 from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
 from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
 from gan_lightning.networks.start import start_from_data, starts_from_data
@@ -25,6 +26,7 @@ FAMILIES = {
     "improved_gan_noise": IMPROVED_GAN_NOISE,
     "dcgan_plain": DCGAN_PLAIN,
     "mlp_generator": MLP_GENERATOR,
+    "progressive": PROGRESSIVE,
 }
 
 

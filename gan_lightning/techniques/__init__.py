@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gan_lightning.techniques.feature_matching import FeatureMatching
     from gan_lightning.techniques.lsgan import LSGAN
     from gan_lightning.techniques.minibatch_discrimination import MinibatchDiscrimination
+    from gan_lightning.techniques.progressive import ProgressiveGAN
     from gan_lightning.techniques.sagan import SAGAN
     from gan_lightning.techniques.sngan import SNGAN
     from gan_lightning.techniques.unrolled import UnrolledGAN
@@ -30,6 +31,7 @@ TECHNIQUES = Techniques(
         "feature_matching": "FeatureMatching",
         "minibatch_discrimination": "MinibatchDiscrimination",
         "unrolled": "UnrolledGAN",
+        "progressive": "ProgressiveGAN",
     }
 )
 
@@ -44,6 +46,7 @@ __all__ = [
     "WGANGP",
     "FeatureMatching",
     "MinibatchDiscrimination",
+    "ProgressiveGAN",
     "UnrolledGAN",
 ]
 

@@ -219,7 +219,7 @@ class TrainingModule(pl.LightningModule):
         """Generator updates done; outside of ``fit``, those of the checkpoint that was loaded."""
         return max(self.global_step, self._loaded_updates)
 
-    def log_terms(self, terms: Mapping[str, Tensor]) -> None:
+    def log_terms(self, terms: Mapping[str, Tensor | float]) -> None:
         """Log what an iteration returned, and rates that decay, where a row is due."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.global_step % every == 0:

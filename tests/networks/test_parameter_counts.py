@@ -160,6 +160,16 @@ PUBLISHED = [
         (42_078_852, 39_463_618),
         num_classes=1000,
     ),
+    *(
+        Published(
+            "tkarras/progressive_growing_of_gans, networks.py", "progressive", size, {}, counts
+        )
+        for size, counts in (
+            (32, (20_719_628, 20_726_785)),
+            (64, (22_490_383, 22_498_049)),
+            (128, (22_933_394, 22_941_313)),
+        )
+    ),
     Published(
         "openai/improved-gan, mnist_svhn_cifar10/train_cifar_feature_matching.py",
         "feature_matching",

@@ -19,6 +19,8 @@ HYPERPARAMETERS = {
     # Both with layers that start from data, and with noise in the critic.
     "feature_matching": {"n_critic": 2},
     "minibatch_discrimination": {"n_critic": 2, "kernels": 3},
+    # Of 320 real samples.
+    "progressive": {"phase_images": 80},
 }
 
 

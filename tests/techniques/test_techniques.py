@@ -9,6 +9,7 @@ from helpers import (
     CASES,
     CLASSES,
     CONDITIONAL,
+    GROWING,
     IMAGE,
     VECTOR,
     batches,
@@ -44,6 +45,7 @@ NAMES = {
     "feature_matching": "FeatureMatching",
     "minibatch_discrimination": "MinibatchDiscrimination",
     "unrolled": "UnrolledGAN",
+    "progressive": "ProgressiveGAN",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -146,6 +148,21 @@ DEFAULTS = {
         "network": ("dcgan", "the default of GAN"),
         "critic_norm": ("none", "the steps are only tried"),
     },
+    # Karras et al. 2018.
+    "progressive": {
+        "phase_images": (600_000, "the authors' code"),
+        "penalty_weight": (10, "appendix A.1"),
+        "penalty_target": (1, "the authors' code, which divides the weight by its square"),
+        "drift_weight": (1e-3, "appendix A.1"),
+        "latent_dim": (512, "table 2"),
+        "n_critic": (1, "appendix A.1"),
+        "critic_lr": (1e-3, "appendix A.1"),
+        "generator_lr": (1e-3, "appendix A.1"),
+        "betas": ((0, 0.99), "appendix A.1"),
+        "network": ("progressive", "table 2"),
+        "critic_norm": ("none", "appendix A.1"),
+        "ema_decay": (0.999, "appendix A.1"),
+    },
     # Salimans et al. 2016; the paper leaves most of the settings to its code.
     "feature_matching": {
         "feature_norm": ("l1", "the authors' code; l2 in section 3.1"),
@@ -182,6 +199,7 @@ WIDTHS = {
     ("sngan", 32): (256, 128, "appendix B.4, table 4"),
     ("sngan", 128): (64, 64, "appendix B.4, table 6"),
     ("sagan", 128): (64, 64, "the authors' code"),
+    ("progressive", 32): (512, 512, "table 2"),
     ("feature_matching", 32): (128, 96, "the authors' code"),
     ("minibatch_discrimination", 32): (128, 96, "the authors' code"),
 }
@@ -197,6 +215,10 @@ LOSSES = {
     "feature_matching": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "minibatch_discrimination": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "unrolled": (losses.logistic_critic_loss, losses.minimax_generator_loss),
+    "progressive": (
+        lambda real, fake: losses.wasserstein_critic_loss(real, fake) + 1e-3 * (real**2).mean(),
+        losses.wasserstein_generator_loss,
+    ),
 }
 
 
@@ -216,7 +238,7 @@ def test_defaults_match_the_papers(name):
     parameters = inspect.signature(TECHNIQUES[name]).parameters
     for key, (value, source) in DEFAULTS[name].items():
         assert parameters[key].default == value, f"{key}: {source}"
-    for disabled in ("num_classes", "ema_decay", "decay_steps"):
+    for disabled in {"num_classes", "ema_decay", "decay_steps"} - DEFAULTS[name].keys():
         default = (parameters.get(disabled) or inspect.signature(GAN).parameters[disabled]).default
         assert default == 0
 
@@ -231,10 +253,10 @@ def test_widths_match_the_papers(name, size):
 
 @every_kind
 def test_default_widths_depend_only_on_the_network(name):
-    for network, family in FAMILIES.items():
+    for network in GROWING if name in GROWING else FAMILIES:
         with torch.device("meta"):
             model = TECHNIQUES[name]((3, 32, 32), network=network)
-        assert (model.generator_width, model.critic_width) == family.widths
+        assert (model.generator_width, model.critic_width) == FAMILIES[network].widths
 
 
 @every_technique
@@ -309,9 +331,9 @@ def test_latents_match_the_papers(name):
 
 
 @every_technique
-def test_only_wgan_gp_has_a_penalty(name):
+def test_only_two_techniques_have_a_penalty(name):
     model = tiny(name)
-    penalties = [model.penalty] if name == "wgan_gp" else []
+    penalties = [model.penalty] if name in ("wgan_gp", "progressive") else []
     assert [(each.term, each.every) for each in model.critic_regularizers()] == [
         (penalty, 1) for penalty in penalties
     ]
@@ -321,7 +343,7 @@ def test_only_wgan_gp_has_a_penalty(name):
 # Logged quantities.
 
 
-@pytest.mark.parametrize("name", ["wgan", "wgan_gp"])
+@pytest.mark.parametrize("name", ["wgan", "wgan_gp", "progressive"])
 def test_the_wasserstein_estimate_is_the_difference_of_the_means(name):
     real, fake = torch.tensor([3.0, 5.0]), torch.tensor([1.0, -2.0])
     assert tiny(name).watch(real, fake)["wasserstein"].item() == 4.5
@@ -715,6 +737,7 @@ FAST = {
     # With 100 kernels, the generator of so small a batch only learns to spread its samples.
     "minibatch_discrimination": {"generator_lr": 1e-3, "kernels": 20},
     "unrolled": {"unrolled_steps": 1, "critic_lr": 2e-3},
+    "progressive": {"n_critic": 5, "critic_lr": 3e-3, "penalty_weight": 1, "ema_decay": 0.9},
 }
 
 
