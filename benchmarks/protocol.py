@@ -186,9 +186,15 @@ class Protocol:
 
     @property
     def techniques(self) -> tuple[str, ...]:
-        """The techniques that have a config, in the order of ``TECHNIQUES``."""
+        """The techniques that have a config, in the order of ``TECHNIQUES``.
+
+        Where the protocol sets the networks, without those that are nothing without their own.
+        """
         configs = {name: self.config(name) for name in TECHNIQUES}
-        return tuple(name for name, path in configs.items() if path and path.is_file())
+        names = [name for name, path in configs.items() if path and path.is_file()]
+        if any(argument.startswith("--model.network=") for argument in self.arguments):
+            names = [name for name in names if not TECHNIQUES[name].own_networks]
+        return tuple(names)
 
     @property
     def rows(self) -> tuple[Variant, ...]:

@@ -104,6 +104,9 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
     compile: bool = False  # type: ignore[assignment]
     cuda_graph: bool = False
 
+    #: Whether the technique is nothing without the networks of its paper: tables that compare
+    #: techniques on the same networks leave it out.
+    own_networks: ClassVar[bool] = False
     #: Whether the generator's loss takes the scores of real samples too.
     pairs: ClassVar[bool] = False
 

@@ -1,6 +1,7 @@
 """Progressive growing: both networks start with small images, and grow in training."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -48,6 +49,8 @@ class ProgressiveGAN(GAN):
     betas: tuple[float, float] = (0.0, 0.99)
     network: str = "progressive"
     ema_decay: float = 0.999
+
+    own_networks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         at_least(0, phase_images=self.phase_images)
