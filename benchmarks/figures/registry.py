@@ -4,6 +4,7 @@ from benchmarks.figures import (
     began,
     began_collapse,
     swissroll_gradients,
+    truncation_sweep,
     ttur_saddle,
     unrolled_ring,
     value_surfaces,
@@ -19,5 +20,6 @@ _FIGURES = (
     wasserstein_curve.FIGURE,
     began.FIGURE,
     began_collapse.FIGURE,
+    truncation_sweep.FIGURE,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}

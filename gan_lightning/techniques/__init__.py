@@ -7,6 +7,7 @@ from gan_lightning.techniques.registry import Techniques
 
 if TYPE_CHECKING:
     from gan_lightning.techniques.began import BEGAN
+    from gan_lightning.techniques.biggan import BigGAN
     from gan_lightning.techniques.dcgan import DCGAN
     from gan_lightning.techniques.feature_matching import FeatureMatching
     from gan_lightning.techniques.lsgan import LSGAN
@@ -30,6 +31,7 @@ TECHNIQUES = Techniques(
         "feature_matching": "FeatureMatching",
         "minibatch_discrimination": "MinibatchDiscrimination",
         "unrolled": "UnrolledGAN",
+        "biggan": "BigGAN",
     }
 )
 
@@ -42,6 +44,7 @@ __all__ = [
     "TECHNIQUES",
     "WGAN",
     "WGANGP",
+    "BigGAN",
     "FeatureMatching",
     "MinibatchDiscrimination",
     "UnrolledGAN",

@@ -44,6 +44,7 @@ NAMES = {
     "feature_matching": "FeatureMatching",
     "minibatch_discrimination": "MinibatchDiscrimination",
     "unrolled": "UnrolledGAN",
+    "biggan": "BigGAN",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -146,6 +147,19 @@ DEFAULTS = {
         "network": ("dcgan", "the default of GAN"),
         "critic_norm": ("none", "the steps are only tried"),
     },
+    # Brock et al. 2019; the authors' code is launch_cifar_ema.sh of their PyTorch version.
+    "biggan": {
+        "orthogonal_weight": (0, "the authors' code"),
+        "latent_dim": (128, "the authors' code"),
+        "n_critic": (4, "the authors' code"),
+        "critic_lr": (2e-4, "the authors' code"),
+        "generator_lr": (2e-4, "the authors' code"),
+        "betas": ((0, 0.999), "the authors' code; section 3"),
+        "network": ("biggan_flat", "the authors' code"),
+        "critic_norm": ("none", "appendix B"),
+        "ema_decay": (0.9999, "section 3"),
+        "ema_start": (1000, "the authors' code"),
+    },
     # Salimans et al. 2016; the paper leaves most of the settings to its code.
     "feature_matching": {
         "feature_norm": ("l1", "the authors' code; l2 in section 3.1"),
@@ -184,6 +198,7 @@ WIDTHS = {
     ("sagan", 128): (64, 64, "the authors' code"),
     ("feature_matching", 32): (128, 96, "the authors' code"),
     ("minibatch_discrimination", 32): (128, 96, "the authors' code"),
+    ("biggan", 32): (256, 256, "the authors' code"),
 }
 
 LOSSES = {
@@ -197,6 +212,7 @@ LOSSES = {
     "feature_matching": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "minibatch_discrimination": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "unrolled": (losses.logistic_critic_loss, losses.minimax_generator_loss),
+    "biggan": (losses.hinge_critic_loss, losses.hinge_generator_loss),
 }
 
 
@@ -216,7 +232,7 @@ def test_defaults_match_the_papers(name):
     parameters = inspect.signature(TECHNIQUES[name]).parameters
     for key, (value, source) in DEFAULTS[name].items():
         assert parameters[key].default == value, f"{key}: {source}"
-    for disabled in ("num_classes", "ema_decay", "decay_steps"):
+    for disabled in {"num_classes", "ema_decay", "decay_steps"} - DEFAULTS[name].keys():
         default = (parameters.get(disabled) or inspect.signature(GAN).parameters[disabled]).default
         assert default == 0
 
