@@ -96,7 +96,7 @@ def orthogonal_penalty(weights: Iterable[Tensor]) -> Tensor:
 
     Weights ``(out, ...)`` are treated as matrices ``(out, rest)``.
 
-    Brock et al. 2019, arXiv:1809.11096, eq. 3.
+    Brock et al. 2019, arXiv:1809.11096, section 3.1.
     """
     products = [weight.flatten(1) @ weight.flatten(1).T for weight in weights]
     return torch.stack(

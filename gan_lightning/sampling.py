@@ -125,7 +125,7 @@ class Sampling(pl.LightningModule):
         labels drawn from all classes uniformly. The moving average has averages of statistics, and
         those of latents that are not truncated.
 
-        Brock et al. 2019, arXiv:1809.11096, appendix D.
+        Brock et al. 2019, arXiv:1809.11096.
 
         Raises:
             ValueError: a number is out of its range, or there is no batch normalisation.

@@ -1,7 +1,7 @@
 """Truncated latents trade variety for fidelity, with and without standing statistics.
 
-Brock et al. 2019, arXiv:1809.11096, section 3.1, figure 2 and appendix D: a small hierarchical
-BigGAN on the 8 x 8 digits, sampled with thresholds from small to none.
+Brock et al. 2019, arXiv:1809.11096, section 3.1 and figure 2: a small hierarchical BigGAN on the
+8 x 8 digits, sampled with thresholds from small to none.
 """
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ def accumulate_statistics(
     ``inputs`` are the arguments of each pass. Only batch normalisation is in train mode: the
     vectors of spectral normalisation stay, and dropout is off. Changes the network in place.
 
-    Brock et al. 2019, arXiv:1809.11096, appendix D.
+    Brock et al. 2019, arXiv:1809.11096.
 
     Raises:
         ValueError: the network has no batch normalisation.

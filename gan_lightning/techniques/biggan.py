@@ -60,7 +60,7 @@ class BigGAN(GAN):
         return [Regularizer(self.orthogonality)] if self.orthogonal_weight else []
 
     def orthogonality(self, y: Tensor | None, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """beta times the sum of |W W^T o (1 - I)|_F^2, eq. 3.
+        """beta times the sum of |W W^T o (1 - I)|_F^2, section 3.1.
 
         Over the generator's weights before their spectral normalisation, but not over the shared
         embedding, as in the authors' code.
