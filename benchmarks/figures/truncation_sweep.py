@@ -20,8 +20,11 @@ from gan_lightning.data import Digits, TensorLoader
 from gan_lightning.metrics import Features, extract, load_extractor
 from gan_lightning.metrics.scores import frechet_distance, inception_score, precision_recall
 
-#: What the statistics of batch normalisation are of, with colours.
-STATISTICS = {"of training": ORANGE, "standing": BLUE}
+#: The statistics of batch normalisation, with colours and labels.
+STATISTICS = {
+    "trained": (ORANGE, "statistics of training"),
+    "standing": (BLUE, "standing statistics"),
+}
 
 
 @dataclass(frozen=True)
@@ -140,12 +143,12 @@ def written(threshold: float | None) -> str:
 
 def draw(numbers: Numbers) -> Picture:
     """Above scores by threshold and the fidelity-variety curve, below samples."""
-    picture = Picture(figsize=(9, 4.6), layout="constrained")
-    (above,), (below,) = picture.subfigures(2, 1, squeeze=False, height_ratios=[1, 0.75])
+    picture = Picture(figsize=(9, 4.4), layout="constrained")
+    (above,), (below,) = picture.subfigures(2, 1, squeeze=False, height_ratios=[1, 0.62])
     by_threshold, curve, distances = above.subplots(1, 3)
-    for each, color in zip(numbers["curves"], STATISTICS.values(), strict=True):
+    for each in numbers["curves"]:
         points: Sequence[Numbers] = each["points"]
-        label = f"statistics {each['statistics']}"
+        color, label = STATISTICS[each["statistics"]]
         precision, recall, distance, score = (
             [point[key] for point in points]
             for key in ("precision", "recall", "Frechet distance", "Inception score")
@@ -155,19 +158,15 @@ def draw(numbers: Numbers) -> Picture:
         by_threshold.plot(place, recall, "s--", color=color, markersize=3)
         curve.plot(recall, precision, "o-", color=color, markersize=3)
         distances.plot(score, distance, "o-", color=color, markersize=3)
-        for axes, values in ((curve, (recall, precision)), (distances, (score, distance))):
-            for point, at in zip(points, zip(*values, strict=True), strict=True):
-                axes.annotate(
-                    written(point["threshold"]),
-                    at,
-                    xytext=(3, 3),
-                    textcoords="offset points",
-                    fontsize=6,
-                    color=color,
-                )
+        for axes, x, y in ((curve, recall, precision), (distances, score, distance)):
+            for i, point in enumerate(points):
+                # Those of small thresholds lie upon each other.
+                if each is numbers["curves"][0] and (point["threshold"] or 1) >= 0.7:
+                    name = written(point["threshold"])
+                    axes.annotate(name, (x[i], y[i]), (3, 3), textcoords="offset points")
     names = [written(point["threshold"]) for point in numbers["curves"][0]["points"]]
     by_threshold.set_xticks(range(len(names)), names)
-    by_threshold.set(title="precision (line), recall (dashed)", xlabel="threshold", ylim=(0, 1))
+    by_threshold.set(title="precision (line), recall (dashed)", xlabel="threshold", ylim=(0, 1.03))
     curve.set(title="fidelity and variety", xlabel="recall", ylabel="precision")
     distances.set(title="scores", xlabel="Inception score", ylabel="Frechet distance", yscale="log")
     above.legend(*by_threshold.get_legend_handles_labels(), loc="outside upper center", ncols=2)
