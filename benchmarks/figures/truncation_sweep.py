@@ -183,7 +183,16 @@ FIGURE = Figure(
     protocol=1,
     settings=Settings(),
     tiny=Settings(
-        updates=2, batch_size=2, width=4, latent_dim=4, samples=20, passes=2, pass_size=4, rows=1
+        updates=2,
+        batch_size=2,
+        width=4,
+        latent_dim=4,
+        thresholds=(1.0, None),
+        samples=20,
+        passes=2,
+        pass_size=4,
+        shown=(1.0, None),
+        rows=1,
     ),
     compute=compute,
     draw=draw,

@@ -684,7 +684,11 @@ def test_began_offers_its_options_only_with_auto_encoders():
 # Spectral normalisation.
 
 MATRICES = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
-SPECTRAL = {"sngan": ["critic"], "sagan": ["critic", "generator"]}
+SPECTRAL = {
+    "sngan": ["critic"],
+    "sagan": ["critic", "generator"],
+    "biggan": ["critic", "generator"],
+}
 
 
 @pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)

@@ -461,7 +461,8 @@ def test_a_run_resumes_with_another_memory_format(name, channels_last, tmp_path)
         train(model, loader, max_steps=6, ckpt_path=path)
         runs[inner] = torch.cat([p.detach().flatten() for p in model.parameters()])
     apart = (runs[False] - runs[True]).norm() / runs[True].norm()
-    assert apart < 4e-4
+    # Moments in the old layout make it 1.1e-3 at least.
+    assert apart < 8e-4
 
 
 @every_kind
@@ -480,7 +481,10 @@ def test_channels_last_computes_the_same_gradients(name):
         loss = model.critic_objective(real, None, z)[0]
         loss = loss + model.generator_objective(real, None, z)[0]
         loss.backward()
-    gradients = [torch.cat([p.grad.flatten() for p in m.parameters()]) for m in (standard, other)]
+    gradients = [
+        torch.cat([p.grad.flatten() for p in m.parameters() if p.requires_grad])
+        for m in (standard, other)
+    ]
     assert (gradients[0] - gradients[1]).norm() <= 1e-5 * gradients[0].norm()
     train(other, batches((3, 8, 8)), max_steps=1)
 
