@@ -1,6 +1,6 @@
 """Gradient penalties on the critic, and regularizers of either network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -89,3 +89,16 @@ def interpolate_gradient_norms(
     # torch.func.grad compiles with fullgraph=True; torch.autograd.grad would run eagerly.
     gradient = torch.func.grad(lambda x: critic(x, y).float().sum())(interpolates)
     return gradient.flatten(1).norm(dim=1)
+
+
+def orthogonal_penalty(weights: Iterable[Tensor]) -> Tensor:
+    """The sum over weights of |W W^T o (1 - I)|_F^2: rows at right angles, of any length.
+
+    Weights ``(out, ...)`` are treated as matrices ``(out, rest)``.
+
+    Brock et al. 2019, arXiv:1809.11096, section 3.1.
+    """
+    products = [weight.flatten(1) @ weight.flatten(1).T for weight in weights]
+    return torch.stack(
+        [(each - each.diagonal().diag_embed()).square().sum() for each in products]
+    ).sum()

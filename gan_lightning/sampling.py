@@ -8,6 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from gan_lightning.networks.statistics import accumulate_statistics
+from gan_lightning.utils.checks import at_least
+from gan_lightning.utils.errors import ArgumentError
+
 #: The most times that components of latents are drawn again; at a threshold of 0.01, all of a
 #: million normal ones are within after some 1,700.
 MAX_DRAWS = 10_000
@@ -21,6 +25,8 @@ class Sampling(pl.LightningModule):
     generator: nn.Module
     generator_ema: nn.Module | None
     draw_latents: Callable[..., Tensor]
+    #: The ``truncation`` of samples that a trainer's ``predict`` draws.
+    predict_truncation: float | None = None
 
     @property
     def is_image(self) -> bool:
@@ -94,14 +100,45 @@ class Sampling(pl.LightningModule):
         Raises:
             ValueError: the truncation is not positive, or none of many drawn components is within.
         """
+        return self.generate(self._truncated(z, truncation, generator), y)
+
+    def _truncated(self, z: Tensor, truncation: float, generator: torch.Generator | None) -> Tensor:
         if not truncation > 0:
-            raise ValueError(f"truncation must be positive, got {truncation}")
+            raise ArgumentError(f"truncation must be positive, got {truncation}")
         for _ in range(MAX_DRAWS):
             beyond = z.abs() > truncation
             if not beyond.any():
-                return self.generate(z, y)
+                return z
             z = z.where(~beyond, self._draw(len(z), generator))
-        raise ValueError(f"truncation {truncation} is too small: latents hardly fall within it")
+        raise ArgumentError(f"truncation {truncation} is too small: latents hardly fall within it")
+
+    def standing_statistics(
+        self,
+        passes: int = 16,
+        batch_size: int = 64,
+        truncation: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Fit the batch normalisation of the sampled generator to what is sampled, in place.
+
+        Its statistics become averages over passes of drawn latents, truncated ones if so asked, and
+        labels drawn from all classes uniformly. The moving average has averages of statistics, and
+        those of latents that are not truncated.
+
+        Brock et al. 2019, arXiv:1809.11096.
+
+        Raises:
+            ValueError: a number is out of its range, or there is no batch normalisation.
+        """
+        at_least(1, passes=passes)
+        at_least(2, batch_size=batch_size)
+        inputs = []
+        for _ in range(passes):
+            z, y = self.draw_inputs(batch_size, generator=generator)
+            if truncation is not None:
+                z = self._truncated(z, truncation, generator)
+            inputs.append((z.to(self.dtype), y))
+        accumulate_statistics(self.sampled, inputs)
 
     def draw_inputs(
         self,
@@ -137,7 +174,10 @@ class Sampling(pl.LightningModule):
 
     def predict_step(self, batch: int | tuple[int, Tensor], batch_idx: int) -> Tensor:
         """As many samples as the batch, a number, says; or a number and their labels ``(N,)``."""
-        return self.sample(*batch) if isinstance(batch, tuple) else self.sample(int(batch))
+        drawn = batch if isinstance(batch, tuple) else (int(batch),)
+        if self.predict_truncation is None:
+            return self.sample(*drawn)
+        return self.sample(*drawn, truncation=self.predict_truncation)
 
 
 @contextmanager

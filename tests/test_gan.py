@@ -422,7 +422,7 @@ def test_the_logged_step_is_the_number_of_generator_updates(name, tmp_path):
 
 @every_kind
 def test_the_average_follows_each_generator_update(name):
-    model = tiny(name, IMAGE, ema_decay=0.75, n_critic=2)
+    model = tiny(name, IMAGE, ema_decay=0.75, ema_start=0, n_critic=2)
     start = state(model.generator)
     assert not differences(start, state(model.generator_ema))
     train(model, batches(IMAGE), max_steps=1)
@@ -439,7 +439,7 @@ def test_the_average_is_not_trained(name):
     optimizers, _ = model.configure_optimizers()
     trained = {p for o in optimizers for g in o.param_groups for p in g["params"]}
     assert trained == {*model.generator.parameters(), *model.critic.parameters()}
-    assert tiny(name).generator_ema is None
+    assert tiny(name, ema_decay=0).generator_ema is None
 
 
 # Checkpoints.

@@ -101,7 +101,7 @@ def test_given_labels_are_used(name):
     torch.manual_seed(1)
     drawn = model.sample(3, y)
     torch.manual_seed(1)
-    expected = model.generator.eval()(model.draw_latents(3), y)
+    expected = model.sampled.eval()(model.draw_latents(3), y)
     assert torch.equal(drawn, expected)
 
 
@@ -109,7 +109,7 @@ def test_given_labels_are_used(name):
 def test_labels_are_drawn_uniformly_if_none_are_given(name):
     model = tiny(name, num_classes=CLASSES)
     seen = []
-    model.generator.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
+    model.sampled.register_forward_pre_hook(lambda module, args: seen.append(args[1]))
     model.sample(300)
     assert len(seen[0]) == 300
     # Within five standard deviations of 100.

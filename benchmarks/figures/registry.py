@@ -5,6 +5,7 @@ from benchmarks.figures import (
     began_collapse,
     growing,
     swissroll_gradients,
+    truncation_sweep,
     ttur_saddle,
     unrolled_ring,
     value_surfaces,
@@ -21,5 +22,6 @@ _FIGURES = (
     began.FIGURE,
     began_collapse.FIGURE,
     growing.FIGURE,
+    truncation_sweep.FIGURE,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}

@@ -16,14 +16,17 @@ class Loop:
         self.updates = 0
         self._optimizers: dict[int, Optimizer] = {}
 
-    def __call__(self, x: Tensor) -> Terms:
-        """An update on real samples ``(n_critic * batch_size, ...)``; returns what it would log."""
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Terms:
+        """An update on real samples ``(n_critic * batch_size, ...)``; returns what it would log.
+
+        ``y`` are their labels, for a class-conditional model.
+        """
         model = self.model
         objectives = model.critic_objective, model.generator_objective
         kind = model.begin_update(self.updates, self._optimizers.values())
         self.updates += 1
         model.images += len(x)
-        return model.iterate(x, None, kind, objectives, self._update)
+        return model.iterate(x, y, kind, objectives, self._update)
 
     def train_critic(self, x: Tensor, z: Tensor, rate: float = 1.0) -> Terms:
         """One update of the critic alone, on real samples and those of latents ``z``.

@@ -17,7 +17,7 @@ from gan_lightning.data.base import GANDataModule
 from gan_lightning.data.classes import class_folders
 from gan_lightning.gan import GAN, Batch
 from gan_lightning.training.paths import run_dir
-from gan_lightning.utils.checks import checked_seed
+from gan_lightning.utils.checks import at_least, checked_seed
 from gan_lightning.utils.files import appending
 from gan_lightning.utils.images import image_grid, save_image, scatter_plot, to_uint8
 from gan_lightning.utils.ranks import gather_on_first
@@ -122,11 +122,26 @@ class SampleWriter(BasePredictionWriter):
 
     Args:
         output: the folder; by default ``samples`` in the run's folder.
+        truncation: of the samples: the smaller, the less varied they are and, mostly, the better.
+        standing_statistics: the number of passes over which the statistics of batch normalisation
+            are computed anew before, from latents with this truncation; 0 keeps the trained ones.
+
+    Raises:
+        ValueError: a number is out of its range.
     """
 
-    def __init__(self, output: str | None = None) -> None:
+    def __init__(
+        self,
+        output: str | None = None,
+        truncation: float | None = None,
+        standing_statistics: int = 0,
+    ) -> None:
         super().__init__(write_interval="batch")
+        if truncation is not None and not truncation > 0:
+            raise ValueError(f"truncation must be positive, got {truncation}")
         self.output = output
+        self.truncation = truncation
+        self.standing_statistics = at_least(0, standing_statistics=standing_statistics)
         self._written = 0
         # The samples of the grid, and the classes among them.
         self._first: list[Tensor] = []
@@ -134,13 +149,17 @@ class SampleWriter(BasePredictionWriter):
         self._class_folders: list[str] = []
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Reset the counter, and give each rank its own seed."""
+        """Reset the counter, prepare the generator, and give each rank its own seed."""
         self._written, self._first, self._shown = 0, [], set()
         data, num_classes = trainer.datamodule, getattr(pl_module, "num_classes", 0)  # type: ignore[attr-defined]
         named = isinstance(data, GANDataModule) and data.num_classes == num_classes
         names = [data.class_name(i) if named else str(i) for i in range(num_classes)]
         self._class_folders = class_folders(names)
         self._table(trainer).unlink(missing_ok=True)
+        if isinstance(pl_module, GAN):
+            pl_module.predict_truncation = self.truncation
+            if self.standing_statistics:
+                pl_module.standing_statistics(self.standing_statistics, truncation=self.truncation)
         if trainer.world_size > 1:
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
 

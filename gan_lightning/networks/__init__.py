@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from gan_lightning.networks.autoencoder import AUTOENCODER, set_carry
+from gan_lightning.networks.biggan import BIGGAN, BIGGAN_FLAT
 from gan_lightning.networks.dcgan import DCGAN, DCGAN_PLAIN, SNDCGAN, SNDCGAN_WIDE
 from gan_lightning.networks.family import Family, Norm, mixes_samples
 from gan_lightning.networks.improved_gan import IMPROVED_GAN, IMPROVED_GAN_NOISE
@@ -27,6 +28,8 @@ FAMILIES = {
     "dcgan_plain": DCGAN_PLAIN,
     "mlp_generator": MLP_GENERATOR,
     "progressive": PROGRESSIVE,
+    "biggan": BIGGAN,
+    "biggan_flat": BIGGAN_FLAT,
 }
 
 

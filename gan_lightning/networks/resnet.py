@@ -7,7 +7,7 @@ maps shrink.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Literal
@@ -49,7 +49,7 @@ class ResNetGenerator(nn.Module):
             UpBlock(before, after, block_size, num_classes)
             for before, after, block_size in zip([widths[0], *widths], widths, sizes, strict=False)
         )
-        self.attention_at = _attention_index(sizes[:-1] or sizes) if attention else None
+        self.attention_at = attention_index(sizes[:-1] or sizes) if attention else None
         self.attention = (
             SelfAttention2d(widths[self.attention_at]) if self.attention_at is not None else None
         )
@@ -113,7 +113,7 @@ class ResNetFeatures(Features):
         more = 0 if stem else 1 if large else 2
         self.blocks += [block(widths[-1], widths[-1], downsample=False) for _ in range(more)]
         self.pool = pool
-        self.attention_at = _attention_index(sizes) if attention else None
+        self.attention_at = attention_index(sizes) if attention else None
         self.attention = (
             SelfAttention2d(widths[self.attention_at]) if self.attention_at is not None else None
         )
@@ -134,14 +134,25 @@ class ResNetFeatures(Features):
 
 
 class UpBlock(nn.Module):
-    """BN, ReLU, nearest upsampling to ``size``, conv, BN, ReLU, conv; the shortcut is one conv."""
+    """BN, ReLU, nearest upsampling to ``size``, conv, BN, ReLU, conv; the shortcut is one conv.
 
-    def __init__(self, before: int, after: int, size: int, num_classes: int = 0) -> None:
+    ``norm`` makes another normalisation than BN by class, of so many channels and called alike.
+    """
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        size: int,
+        num_classes: int = 0,
+        norm: Callable[[int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
+        norm = norm or partial(ConditionalBatchNorm2d, num_classes=num_classes)
         self.size = size
-        self.norm1 = ConditionalBatchNorm2d(before, num_classes)
+        self.norm1 = norm(before)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.norm2 = ConditionalBatchNorm2d(after, num_classes)
+        self.norm2 = norm(after)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.shortcut = nn.Conv2d(before, after, 1)
 
@@ -208,9 +219,9 @@ def _widths(width: int, maps: int, taper: bool) -> list[int]:
     return [width * min(2**i, 16) if taper else width for i in range(maps)]
 
 
-def _attention_index(sizes: list[int]) -> int:
-    """The index of the block with the largest map of at most 32 pixels."""
-    return sizes.index(max((size for size in sizes if size <= 32), default=min(sizes)))
+def attention_index(sizes: list[int], largest: int = 32) -> int:
+    """The index of the block with the largest map of at most so many pixels a side."""
+    return sizes.index(max((size for size in sizes if size <= largest), default=min(sizes)))
 
 
 def _halve(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from gan_lightning.techniques.registry import Techniques
 
 if TYPE_CHECKING:
     from gan_lightning.techniques.began import BEGAN
+    from gan_lightning.techniques.biggan import BigGAN
     from gan_lightning.techniques.dcgan import DCGAN
     from gan_lightning.techniques.feature_matching import FeatureMatching
     from gan_lightning.techniques.lsgan import LSGAN
@@ -32,6 +33,7 @@ TECHNIQUES = Techniques(
         "minibatch_discrimination": "MinibatchDiscrimination",
         "unrolled": "UnrolledGAN",
         "progressive": "ProgressiveGAN",
+        "biggan": "BigGAN",
     }
 )
 
@@ -44,6 +46,7 @@ __all__ = [
     "TECHNIQUES",
     "WGAN",
     "WGANGP",
+    "BigGAN",
     "FeatureMatching",
     "MinibatchDiscrimination",
     "ProgressiveGAN",

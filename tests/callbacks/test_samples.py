@@ -12,7 +12,7 @@ from helpers import IMAGE, SILENT, tiny
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
 
-from gan_lightning import WGANGP
+from gan_lightning import WGANGP, sampling
 from gan_lightning.callbacks import SampleGrid, SampleWriter
 from gan_lightning.data import Digits, FashionMNIST, ImageFolder, Ring
 from gan_lightning.utils.errors import ArgumentError
@@ -356,3 +356,63 @@ def test_two_ranks_draw_each_sample_once_and_always_the_same(ranks, tmp_path):
         assert np.array_equal(shown, pixels(folder / "1" / "000011.png"))
     assert contents[0] == contents[1]
     assert len(set(contents[0])) == 23
+
+
+# Truncation and standing statistics
+
+
+def test_predict_draws_truncated_samples(make_trainer, tmp_path, monkeypatch):
+    model, seen = tiny("wgan_gp", IMAGE), []
+    monkeypatch.setattr(
+        model, "generate", lambda z, y=None: seen.append(z) or torch.zeros(len(z), *IMAGE)
+    )
+    for truncation in (0.25, None):
+        writer = SampleWriter(str(tmp_path / "out"), truncation=truncation)
+        make_trainer(writer).predict(model, Digits(predict_samples=64))
+    assert 0.2 < seen[0].abs().max() <= 0.25
+    assert seen[1].abs().max() > 1
+
+
+def test_predict_computes_standing_statistics_of_what_it_draws(make_trainer, tmp_path):
+    found = {}
+    for passes, truncation in ((0, None), (3, None), (3, 0.1)):
+        torch.manual_seed(1)
+        model = tiny("wgan_gp", IMAGE, latent_dim=16)
+        writer = SampleWriter(str(tmp_path / "out"), truncation, passes)
+        make_trainer(writer).predict(model, Digits(predict_samples=2))
+        norm = model.generator.blocks[0].norm1.norm
+        found[passes, truncation] = norm.running_var.mean().item(), norm.num_batches_tracked.item()
+    assert found[0, None] == (1, 0)
+    assert found[3, None][1] == found[3, 0.1][1] == 3
+    # Numbers within +-0.1 have a variance of 1/300.
+    assert found[3, 0.1][0] / found[3, None][0] == pytest.approx(1 / 300, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("truncation=0", "truncation must be positive, got 0"),
+        ("truncation=-0.5", "truncation must be positive, got -0.5"),
+        ("standing_statistics=-1", "standing_statistics must be at least 0, got -1"),
+        ("truncation=1e-9", "truncation 1e-09 is too small: latents hardly fall within it"),
+    ],
+)
+def test_wrong_numbers_are_refused_in_one_line(fit, conditional, capfd, option, said, monkeypatch):
+    monkeypatch.setattr(sampling, "MAX_DRAWS", 3)
+    with pytest.raises(SystemExit) as ended:
+        fit(conditional("Digits"), f"--samples.{option}", command="predict")
+    assert ended.value.code == 2
+    assert f"gan-lightning: {said}" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_the_command_line_truncates_and_computes_statistics(fit, conditional, tmp_path):
+    contents = []
+    for options in ((), ("--samples.truncation=0.5",), ("--samples.standing_statistics=2",)):
+        run = fit(conditional("Digits"), "--data.predict_samples=2", *options, command="predict")
+        contents.append((run / "samples_grid.png").read_bytes())
+    assert len(set(contents)) == 3
+
+
+def test_a_generator_without_batch_normalisation_has_no_standing_statistics(make_trainer):
+    with pytest.raises(ArgumentError, match="there is no batch normalisation"):
+        make_trainer(SampleWriter(standing_statistics=1)).predict(tiny("began", IMAGE), Digits())

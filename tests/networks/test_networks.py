@@ -21,7 +21,8 @@ BOUNDED = [name for name in FAMILIES if name not in UNBOUNDED]
 NAMES = [*FAMILIES, "mlp"]
 SIZES = (8, 9, 13, 28, 32, 33, 64, 100, 128)
 IMAGES = [(c, n, n) for n in SIZES for c in (1, 3)] + [(2, 32, 32), (4, 33, 33), (4, 256, 256)]
-LATENT, CLASSES = 4, 3
+# A latent of the hierarchical BigGAN has 7 parts at 256 pixels.
+LATENT, CLASSES = 7, 3
 CASES = [
     (name, shape, num_classes)
     for name in NAMES
@@ -29,7 +30,7 @@ CASES = [
     for num_classes in (0, CLASSES)
 ]
 SMALL = {name: (2,) if name == "mlp" else (1, 8, 8) for name in NAMES}
-RESIDUAL = ["resnet", "wgan_gp_resnet", "sagan"]
+RESIDUAL = ["resnet", "wgan_gp_resnet", "sagan", "biggan", "biggan_flat"]
 
 
 def family(name):

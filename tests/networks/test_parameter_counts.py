@@ -171,6 +171,30 @@ PUBLISHED = [
         )
     ),
     Published(
+        "ajbrock/BigGAN-PyTorch, BigGAN.py and scripts/launch_cifar_ema.sh",
+        "biggan",
+        32,
+        {},
+        (4_304_387, 4_207_361),
+        num_classes=10,
+    ),
+    Published(
+        "POSTECH-CVLab/PyTorch-StudioGAN, configs/CIFAR10/BigGAN.yaml",
+        "biggan",
+        32,
+        {"network": "biggan", "latent_dim": 80},
+        (9_416_196, 2_415_170),
+        num_classes=10,
+    ),
+    Published(
+        "ajbrock/BigGAN-PyTorch, BigGAN.py and scripts/launch_BigGAN_bs256x8.sh",
+        "biggan",
+        128,
+        {"network": "biggan", "latent_dim": 120},
+        (70_433_988, 87_982_370),
+        num_classes=1000,
+    ),
+    Published(
         "openai/improved-gan, mnist_svhn_cifar10/train_cifar_feature_matching.py",
         "feature_matching",
         32,
@@ -227,7 +251,13 @@ def test_networks_that_nobody_published_have_the_parameters_of_their_layers(
 
 def test_the_pages_name_the_published_counts_of_this_table_and_remark_on_those_that_differ():
     table = [
-        (row.technique, row.size, row.options, row.counts, bool(row.generator or row.critic))
+        (
+            row.technique,
+            row.size,
+            {**row.options, **({"num_classes": row.num_classes} if row.num_classes else {})},
+            row.counts,
+            bool(row.generator or row.critic),
+        )
         for row in PUBLISHED
     ]
     named = [

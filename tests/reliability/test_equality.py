@@ -16,6 +16,8 @@ HYPERPARAMETERS = {
     "lsgan": {"n_critic": 2, "decay_steps": 40},
     "began": {"n_critic": 2, "halving_interval": 5, "network": "dcgan"},
     "sagan": {"n_critic": 2},
+    # With an average that starts on the way.
+    "biggan": {"n_critic": 2, "network": "biggan", "ema_start": 5},
     # Both with layers that start from data, and with noise in the critic.
     "feature_matching": {"n_critic": 2},
     "minibatch_discrimination": {"n_critic": 2, "kernels": 3},

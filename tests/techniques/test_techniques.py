@@ -46,6 +46,7 @@ NAMES = {
     "minibatch_discrimination": "MinibatchDiscrimination",
     "unrolled": "UnrolledGAN",
     "progressive": "ProgressiveGAN",
+    "biggan": "BigGAN",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -163,6 +164,19 @@ DEFAULTS = {
         "critic_norm": ("none", "appendix A.1"),
         "ema_decay": (0.999, "appendix A.1"),
     },
+    # Brock et al. 2019; the authors' code is launch_cifar_ema.sh of their PyTorch version.
+    "biggan": {
+        "orthogonal_weight": (0, "the authors' code"),
+        "latent_dim": (128, "the authors' code"),
+        "n_critic": (4, "the authors' code"),
+        "critic_lr": (2e-4, "the authors' code"),
+        "generator_lr": (2e-4, "the authors' code"),
+        "betas": ((0, 0.999), "the authors' code; section 3"),
+        "network": ("biggan_flat", "the authors' code"),
+        "critic_norm": ("none", "appendix B"),
+        "ema_decay": (0.9999, "section 3"),
+        "ema_start": (1000, "the authors' code"),
+    },
     # Salimans et al. 2016; the paper leaves most of the settings to its code.
     "feature_matching": {
         "feature_norm": ("l1", "the authors' code; l2 in section 3.1"),
@@ -202,6 +216,7 @@ WIDTHS = {
     ("progressive", 32): (512, 512, "table 2"),
     ("feature_matching", 32): (128, 96, "the authors' code"),
     ("minibatch_discrimination", 32): (128, 96, "the authors' code"),
+    ("biggan", 32): (256, 256, "the authors' code"),
 }
 
 LOSSES = {
@@ -219,6 +234,7 @@ LOSSES = {
         lambda real, fake: losses.wasserstein_critic_loss(real, fake) + 1e-3 * (real**2).mean(),
         losses.wasserstein_generator_loss,
     ),
+    "biggan": (losses.hinge_critic_loss, losses.hinge_generator_loss),
 }
 
 
@@ -690,7 +706,11 @@ def test_began_offers_its_options_only_with_auto_encoders():
 # Spectral normalisation.
 
 MATRICES = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
-SPECTRAL = {"sngan": ["critic"], "sagan": ["critic", "generator"]}
+SPECTRAL = {
+    "sngan": ["critic"],
+    "sagan": ["critic", "generator"],
+    "biggan": ["critic", "generator"],
+}
 
 
 @pytest.mark.parametrize(("name", "shape", "num_classes"), CASES)

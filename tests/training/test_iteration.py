@@ -461,7 +461,8 @@ def test_a_run_resumes_with_another_memory_format(name, channels_last, tmp_path)
         train(model, loader, max_steps=6, ckpt_path=path)
         runs[inner] = torch.cat([p.detach().flatten() for p in model.parameters()])
     apart = (runs[False] - runs[True]).norm() / runs[True].norm()
-    assert apart < 4e-4
+    # Moments in the old layout make it 1.1e-3 at least.
+    assert apart < 8e-4
 
 
 @every_kind
