@@ -453,16 +453,16 @@ def test_a_run_resumes_with_another_memory_format(name, channels_last, tmp_path)
         path = None if inner == channels_last else tmp_path / "half.ckpt"
         loader = TensorLoader(samples((3, 8, 8), 120)[0], None, 4 * model.n_critic, seed=0)
         if path is None:
-            trainer = train(model, loader, max_steps=4)
+            trainer = train(model, loader, max_steps=4, precision="64-true")
             trainer.save_checkpoint(tmp_path / "half.ckpt")
             model = tiny(name, (3, 8, 8), channels_last=inner, decay_steps=30)
             path = tmp_path / "half.ckpt"
             loader = TensorLoader(samples((3, 8, 8), 120)[0], None, 4 * model.n_critic, seed=0)
-        train(model, loader, max_steps=6, ckpt_path=path)
+        train(model, loader, max_steps=6, ckpt_path=path, precision="64-true")
         runs[inner] = torch.cat([p.detach().flatten() for p in model.parameters()])
     apart = (runs[False] - runs[True]).norm() / runs[True].norm()
-    # Moments in the old layout make it 1.1e-3 at least.
-    assert apart < 8e-4
+    # Fused Adam with moments in the old layout makes it 1e-3 at least.
+    assert apart < 1e-6
 
 
 @every_kind
