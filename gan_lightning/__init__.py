@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         WGANGP,
         FeatureMatching,
         MinibatchDiscrimination,
+        StyleGAN,
+        StyleGAN2,
         UnrolledGAN,
     )
     from gan_lightning.trainer import Trainer
@@ -42,6 +44,8 @@ __all__ = [
     "FeatureMatching",
     "MinibatchDiscrimination",
     "Regularizer",
+    "StyleGAN",
+    "StyleGAN2",
     "Trainer",
     "UnrolledGAN",
     "load",

@@ -89,3 +89,12 @@ def interpolate_gradient_norms(
     # torch.func.grad compiles with fullgraph=True; torch.autograd.grad would run eagerly.
     gradient = torch.func.grad(lambda x: critic(x, y).float().sum())(interpolates)
     return gradient.flatten(1).norm(dim=1)
+
+
+def squared_gradient_norms(critic: Critic, x: Tensor, y: Tensor | None = None) -> Tensor:
+    """|grad_x critic(x, y)|_2^2 ``(N,)`` of samples ``x`` ``(N, ...)``; ``y`` is ``(N,)`` or None.
+
+    Of real samples, gamma / 2 times the mean is R1: Mescheder et al. 2018, arXiv:1801.04406, eq. 9.
+    """
+    gradient = torch.func.grad(lambda x: critic(x, y).sum())(x.detach())
+    return gradient.flatten(1).square().sum(dim=1)

@@ -60,6 +60,8 @@ def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):
     defaults = {"latent_dim": 4, "generator_width": 8, "critic_width": 8}
     if name == "unrolled":
         defaults["unrolled_steps"] = 2  # each takes its time, and more to compile
+    if name in ("stylegan", "stylegan2"):
+        defaults["ema_half_life"] = 0  # no moving average but that of a test
     return TECHNIQUES[name](shape, num_classes, **(defaults | hyperparameters))
 
 

@@ -36,7 +36,7 @@ from torch import nn
 from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import TensorLoader
 from gan_lightning.networks import FAMILIES
-from gan_lightning.networks.minibatch import MinibatchLayer
+from gan_lightning.networks.minibatch import MinibatchDeviation, MinibatchLayer
 from gan_lightning.utils.errors import ArgumentError
 
 # Values that a technique logs in addition to losses and scores.
@@ -47,6 +47,7 @@ WATCHED = {
     "began": ("k", "convergence"),
     "feature_matching": ("feature_distance", "feature_norm"),
     "unrolled": ("unrolled_gain",),
+    "stylegan": ("r1", "penalty"),
 }
 
 
@@ -55,7 +56,7 @@ def classes_of(name):
 
 
 def mixes_samples(network):
-    kinds = nn.BatchNorm2d | nn.BatchNorm1d | MinibatchLayer
+    kinds = nn.BatchNorm2d | nn.BatchNorm1d | MinibatchLayer | MinibatchDeviation
     return any(isinstance(module, kinds) for module in network.modules())
 
 
@@ -280,7 +281,7 @@ def test_the_objectives_apply_the_losses_to_the_scores(name, shape, num_classes)
     expected = restated.critic_loss(real_scores, fake_scores)
     regularizers = restated.critic_regularizers()
     if regularizers:
-        penalty, _ = regularizers[0].term(x, y, fake)
+        penalty = regularizers[0].every * regularizers[0].term(x, y, fake)[0]
         expected = expected + penalty
         assert penalty != 0
         torch.testing.assert_close(terms["penalty"], penalty.detach())
@@ -297,6 +298,8 @@ def test_the_objectives_apply_the_losses_to_the_scores(name, shape, num_classes)
     loss, terms = model.generator_objective(x, y, z)
     torch.manual_seed(1)
     expected = restated.generator_loss(restated.critic(restated.generator(z, y), y))
+    for regularizer in restated.generator_regularizers():
+        expected = expected + regularizer.every * regularizer.term(y, z)[0]
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(terms["loss/generator"], expected.detach())
 

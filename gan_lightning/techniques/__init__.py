@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from gan_lightning.techniques.minibatch_discrimination import MinibatchDiscrimination
     from gan_lightning.techniques.sagan import SAGAN
     from gan_lightning.techniques.sngan import SNGAN
+    from gan_lightning.techniques.stylegan import StyleGAN
+    from gan_lightning.techniques.stylegan2 import StyleGAN2
     from gan_lightning.techniques.unrolled import UnrolledGAN
     from gan_lightning.techniques.wgan import WGAN
     from gan_lightning.techniques.wgan_gp import WGANGP
@@ -30,6 +32,8 @@ TECHNIQUES = Techniques(
         "feature_matching": "FeatureMatching",
         "minibatch_discrimination": "MinibatchDiscrimination",
         "unrolled": "UnrolledGAN",
+        "stylegan": "StyleGAN",
+        "stylegan2": "StyleGAN2",
     }
 )
 
@@ -44,6 +48,8 @@ __all__ = [
     "WGANGP",
     "FeatureMatching",
     "MinibatchDiscrimination",
+    "StyleGAN",
+    "StyleGAN2",
     "UnrolledGAN",
 ]
 

@@ -16,7 +16,8 @@ from gan_lightning.networks.family import make_norm
 from gan_lightning.networks.resnet import DownBlock, FirstDownBlock, UpBlock
 from gan_lightning.networks.sizes import halvings
 
-UNBOUNDED = ["autoencoder", "mlp_generator"]
+STYLED = ["stylegan", "stylegan2", "stylegan2_plain"]
+UNBOUNDED = ["autoencoder", "mlp_generator", *STYLED]
 BOUNDED = [name for name in FAMILIES if name not in UNBOUNDED]
 NAMES = [*FAMILIES, "mlp"]
 SIZES = (8, 9, 13, 28, 32, 33, 64, 100, 128)

@@ -44,6 +44,8 @@ NAMES = {
     "feature_matching": "FeatureMatching",
     "minibatch_discrimination": "MinibatchDiscrimination",
     "unrolled": "UnrolledGAN",
+    "stylegan": "StyleGAN",
+    "stylegan2": "StyleGAN2",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -170,6 +172,42 @@ DEFAULTS = {
         "network": ("improved_gan_noise", "the authors' code for CIFAR-10"),
         "critic_norm": ("none", "the authors' code: weight normalisation"),
     },
+    # Karras et al. 2019.
+    "stylegan": {
+        "gamma": (10, "appendix C"),
+        "r1_interval": (1, "the authors' code"),
+        "mixing": (0.9, "table 2"),
+        "mapping_layers": (8, "section 2"),
+        "minibatch_group": (4, "the authors' code"),
+        "ema_half_life": (10_000, "the authors' code"),
+        "ema_rampup": (0, "the authors' code"),
+        "latent_dim": (512, "section 2"),
+        "n_critic": (1, "the authors' code"),
+        "critic_lr": (1e-3, "appendix C"),
+        "generator_lr": (1e-3, "appendix C"),
+        "betas": ((0, 0.99), "the authors' code"),
+        "network": ("stylegan", "section 2"),
+        "critic_norm": ("none", "the authors' code"),
+    },
+    # Karras et al. 2020; the later code is that of arXiv:2006.06676.
+    "stylegan2": {
+        "gamma": (None, "the authors' later code"),
+        "r1_interval": (16, "section 3.1"),
+        "path_weight": (2, "the authors' code"),
+        "path_interval": (4, "appendix B"),
+        "mixing": (0.9, "the authors' code"),
+        "mapping_layers": (8, "appendix B"),
+        "minibatch_group": (4, "the authors' code"),
+        "ema_half_life": (10_000, "the authors' code"),
+        "ema_rampup": (0.05, "the authors' later code"),
+        "latent_dim": (512, "the authors' code"),
+        "n_critic": (1, "the authors' code"),
+        "critic_lr": (2e-3, "appendix B"),
+        "generator_lr": (2e-3, "appendix B"),
+        "betas": ((0, 0.99), "appendix B"),
+        "network": ("stylegan2", "section 4"),
+        "critic_norm": ("none", "the authors' code"),
+    },
 }
 
 # Channels of the generator and critic at an image size, with their source.
@@ -184,6 +222,8 @@ WIDTHS = {
     ("sagan", 128): (64, 64, "the authors' code"),
     ("feature_matching", 32): (128, 96, "the authors' code"),
     ("minibatch_discrimination", 32): (128, 96, "the authors' code"),
+    ("stylegan", 128): (512, 512, "the authors' code"),
+    ("stylegan2", 128): (512, 512, "the authors' code"),
 }
 
 LOSSES = {
@@ -197,6 +237,8 @@ LOSSES = {
     "feature_matching": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "minibatch_discrimination": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "unrolled": (losses.logistic_critic_loss, losses.minimax_generator_loss),
+    "stylegan": (losses.logistic_critic_loss, losses.logistic_generator_loss),
+    "stylegan2": (losses.logistic_critic_loss, losses.logistic_generator_loss),
 }
 
 
@@ -309,13 +351,16 @@ def test_latents_match_the_papers(name):
 
 
 @every_technique
-def test_only_wgan_gp_has_a_penalty(name):
-    model = tiny(name)
-    penalties = [model.penalty] if name == "wgan_gp" else []
-    assert [(each.term, each.every) for each in model.critic_regularizers()] == [
-        (penalty, 1) for penalty in penalties
-    ]
-    assert not model.generator_regularizers()
+def test_only_the_techniques_of_these_papers_have_regularizers(name):
+    model = tiny(name, IMAGE)
+    of_critic = {"wgan_gp": [("penalty", 1)], "stylegan": [("r1", 1)], "stylegan2": [("r1", 16)]}
+    of_generator = {"stylegan2": [("path_length", 4)]}
+    for regularizers, expected in (
+        (model.critic_regularizers(), of_critic),
+        (model.generator_regularizers(), of_generator),
+    ):
+        found = [(each.term.__name__, each.every) for each in regularizers]
+        assert found == expected.get(name, [])
 
 
 # Logged quantities.
@@ -697,6 +742,7 @@ def test_only_sagan_has_attention_and_in_both_networks(name):
 def test_critics_of_conditional_techniques_project_the_label(name):
     for shape in SHAPES:
         projection = tiny(name, shape, CLASSES).critic.head.projection
+        projection = getattr(projection, "embed", projection)  # StyleGAN2 maps it further
         assert projection.weight.shape[0] == CLASSES
 
 
@@ -715,6 +761,7 @@ FAST = {
     # With 100 kernels, the generator of so small a batch only learns to spread its samples.
     "minibatch_discrimination": {"generator_lr": 1e-3, "kernels": 20},
     "unrolled": {"unrolled_steps": 1, "critic_lr": 2e-3},
+    "stylegan": {"gamma": 0.1, "ema_half_life": 100},
 }
 
 
