@@ -197,8 +197,7 @@ class StyleGANGenerator(StyledGenerator):
         widths = [channels_at(s, width) for s in twice]
         self.constant = nn.Parameter(torch.ones(widths[0], sizes[0], sizes[0]))
         self.convs = nn.ModuleList(
-            EqualizedConv2d(before, after, 3, bias=False)
-            for before, after in pairwise(widths)
+            EqualizedConv2d(before, after, 3, bias=False) for before, after in pairwise(widths)
         )
         self.blur = Blur([1, 2, 1], (1, 1))
         self.styled = nn.ModuleList(StyledLayer(each, width) for each in widths)
