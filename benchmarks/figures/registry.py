@@ -3,6 +3,7 @@
 from benchmarks.figures import (
     began,
     began_collapse,
+    style_mixing,
     swissroll_gradients,
     ttur_saddle,
     unrolled_ring,
@@ -19,5 +20,6 @@ _FIGURES = (
     wasserstein_curve.FIGURE,
     began.FIGURE,
     began_collapse.FIGURE,
+    style_mixing.FIGURE,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}
