@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lightning import TECHNIQUES
 from gan_lightning.data import TensorLoader
+from gan_lightning.networks import FAMILIES
 
 VECTOR, IMAGE = (2,), (1, 8, 8)
 CLASSES = 3
@@ -32,6 +33,12 @@ CASES = [
 #: One technique of each kind: batch normalisation in the critic, weight clipping, a penalty,
 #: state with a critic that reconstructs its input, and spectral normalisation.
 KINDS = ("dcgan", "wgan", "wgan_gp", "began", "sngan")
+
+
+def families(name):
+    """The families that a technique takes: UnrolledGAN refuses critics that mix samples."""
+    mixing = ("stylegan", "stylegan2", "stylegan2_plain") if name == "unrolled" else ()
+    return {network: family for network, family in FAMILIES.items() if network not in mixing}
 
 
 def slow_but(fast, cases):

@@ -21,6 +21,7 @@ from helpers import (
     every_conditional,
     every_kind,
     every_technique,
+    families,
     given,
     samples,
     slow_but,
@@ -35,7 +36,6 @@ from torch import nn
 
 from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import TensorLoader
-from gan_lightning.networks import FAMILIES
 from gan_lightning.networks.minibatch import MinibatchDeviation, MinibatchLayer
 from gan_lightning.utils.errors import ArgumentError
 
@@ -228,7 +228,7 @@ def test_dequantization_adds_noise_only_to_real_images(name, monkeypatch):
 
 @every_kind
 def test_every_family_of_networks_works_with_every_technique(name):
-    for network in FAMILIES:
+    for network in families(name):
         model = tiny(name, IMAGE, classes_of(name), network=network)
         before = state(model)
         train(model, batches(IMAGE), max_steps=1)

@@ -40,10 +40,10 @@ class Settings:
         window: values of a regulariser that a point of a curve is the mean of.
     """
 
-    updates: int = 4000
-    batch_size: int = 32
+    updates: int = 3000
+    batch_size: int = 16
     gamma: float = 1.0
-    lr: float = 2e-3
+    lr: float = 5e-3
     width: int = 32
     latent_dim: int = 32
     mapping_layers: int = 2
@@ -109,9 +109,7 @@ def _means(points: list[tuple[int, float]], window: int) -> Numbers:
 def draw(numbers: Numbers) -> Picture:
     """Mixed styles, truncation, and the curves."""
     picture = Picture(figsize=(9, 3.9), layout="constrained")
-    ((left, middle, right),) = picture.subfigures(
-        1, 3, squeeze=False, width_ratios=[1.15, 0.85, 1]
-    )
+    ((left, middle, right),) = picture.subfigures(1, 3, squeeze=False, width_ratios=[1.15, 0.85, 1])
 
     mixing = left.subplots()
     show_images(mixing, numbers["mixing"]["images"], numbers["mixing"]["columns"])

@@ -70,9 +70,9 @@ class StyledGenerator(nn.Module):
             self.w_avg.copy_(mean.lerp(self.w_avg, STYLE_DECAY))
         if self.mixing:
             cutoff = torch.randint(1, self.layers, (), device=z.device)
-            mixed = torch.rand((), device=z.device) < self.mixing
+            whole = torch.rand((), device=z.device) >= self.mixing
             others = self.mapping(torch.randn(z.shape, dtype=z.dtype, device=z.device), y)
-            styles = mix(styles, others[:, None], torch.where(mixed, cutoff, self.layers))
+            styles = mix(styles, others[:, None], cutoff.masked_fill(whole, self.layers))
         return styles
 
     def noises(self, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
@@ -83,10 +83,9 @@ class StyledGenerator(nn.Module):
         """
         if not self.training and generator is None:
             return [self.get_buffer(f"noise{i}") for i in range(len(self.noise_sizes))]
-        device = self.w_avg.device
+        like = {"dtype": self.w_avg.dtype, "device": self.w_avg.device}
         return [
-            torch.randn(n, 1, size, size, device=device, generator=generator)
-            for size in self.noise_sizes
+            torch.randn(n, 1, size, size, generator=generator, **like) for size in self.noise_sizes
         ]
 
     def synthesis(self, styles: Tensor, noises: Sequence[Tensor]) -> Tensor:

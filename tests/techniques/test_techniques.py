@@ -14,6 +14,7 @@ from helpers import (
     batches,
     every_kind,
     every_technique,
+    families,
     state,
     tiny,
     train,
@@ -25,7 +26,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import gan_lightning
 from gan_lightning import GAN, TECHNIQUES, losses
-from gan_lightning.networks import FAMILIES
 from gan_lightning.networks.autoencoder import TwoConvs
 from gan_lightning.penalties import gradient_penalty
 from gan_lightning.techniques import began
@@ -273,7 +273,7 @@ def test_widths_match_the_papers(name, size):
 
 @every_kind
 def test_default_widths_depend_only_on_the_network(name):
-    for network, family in FAMILIES.items():
+    for network, family in families(name).items():
         with torch.device("meta"):
             model = TECHNIQUES[name]((3, 32, 32), network=network)
         assert (model.generator_width, model.critic_width) == family.widths
