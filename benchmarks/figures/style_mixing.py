@@ -28,6 +28,7 @@ class Settings:
         updates: of each network.
         batch_size: real samples in an update.
         gamma: the weight of R1.
+        r1_interval: R1 is added in every so many updates.
         lr: Adam's rate, of both networks.
         width: channels of both networks, and the length of styles.
         latent_dim: the length of latents.
@@ -43,6 +44,7 @@ class Settings:
     updates: int = 3000
     batch_size: int = 16
     gamma: float = 1.0
+    r1_interval: int = 4
     lr: float = 5e-3
     width: int = 32
     latent_dim: int = 32
@@ -61,6 +63,7 @@ def compute(settings: Settings, report: Report) -> Numbers:
     model = StyleGAN2(
         tuple(x.shape[1:]),
         gamma=settings.gamma,
+        r1_interval=settings.r1_interval,
         critic_lr=settings.lr,
         generator_lr=settings.lr,
         generator_width=settings.width,
