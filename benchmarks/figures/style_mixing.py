@@ -111,8 +111,8 @@ def _means(points: list[tuple[int, float]], window: int) -> Numbers:
 
 def draw(numbers: Numbers) -> Picture:
     """Mixed styles, truncation, and the curves."""
-    picture = Picture(figsize=(9, 3.9), layout="constrained")
-    ((left, middle, right),) = picture.subfigures(1, 3, squeeze=False, width_ratios=[1.15, 0.85, 1])
+    picture = Picture(figsize=(9, 4.2), layout="constrained")
+    ((left, middle, right),) = picture.subfigures(1, 3, squeeze=False, width_ratios=[1.15, 0.75, 1])
 
     mixing = left.subplots()
     show_images(mixing, numbers["mixing"]["images"], numbers["mixing"]["columns"])
@@ -120,7 +120,7 @@ def draw(numbers: Numbers) -> Picture:
     centres = [side * (1 + sources * (i + 0.5)) - 1 for i in range(3)]
     mixing.set_yticks(centres, ["coarse", "middle", "fine"], rotation=90, va="center")
     mixing.tick_params(length=0)
-    mixing.set(title="styles of the first row in some layers", ylabel="layers")
+    mixing.set_title("layers with the styles of the first row")
 
     truncation = middle.subplots()
     show_images(truncation, numbers["truncation"]["images"], numbers["truncation"]["columns"])
@@ -133,7 +133,7 @@ def draw(numbers: Numbers) -> Picture:
     curves = numbers["curves"]
     above, below = right.subplots(2, 1, sharex=True)
     above.plot(curves["r1"]["updates"], curves["r1"]["values"], color=ORANGE, linewidth=1)
-    above.set(title="R1: squared gradient norm", yscale="log")
+    above.set(title="R1: squared gradient norm", ylim=(0, None))
     for name, label, color in (("path_length", "length", BLUE), ("path_mean", "a", GREEN)):
         curve = curves[name]
         below.plot(curve["updates"], curve["values"], color=color, linewidth=1, label=label)
