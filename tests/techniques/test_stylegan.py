@@ -15,6 +15,7 @@ from gan_lightning.networks.stylegan import (
     Blur,
     LabelHead,
     StyledLayer,
+    StyleGANFeatures,
     StyleGANGenerator,
     channels_at,
     mix,
@@ -543,3 +544,15 @@ def test_stylegan_starts_from_a_constant_of_ones_and_stylegan2_from_noise():
     assert StyleGANGenerator(IMAGE, 4, 0, 8).constant.unique().tolist() == [1.0]
     assert StyleGAN2Generator(IMAGE, 4, 0, 64).constant.std().item() == pytest.approx(1, abs=0.1)
     assert ToRGB(4, 1, 8).conv.affine.bias.tolist() == [1.0] * 4
+
+
+def test_the_networks_of_stylegan_at_1024_pixels_have_the_parameters_of_the_authors_code():
+    # Its log has 26,219,627 and 23,087,249, with the layers to and from RGB of all nine sizes.
+    with torch.device("meta"):
+        generator = StyleGANGenerator((3, 1024, 1024), 512, 0, 512)
+        critic = StyleGANFeatures((3, 1024, 1024), 512), LabelHead(512)
+    smaller = [channels_at(size, 512) for size in (4, 8, 16, 32, 64, 128, 256, 512)]
+    of_generator = sum(p.numel() for p in generator.parameters())
+    of_critic = sum(p.numel() for part in critic for p in part.parameters())
+    assert of_generator + sum(3 * c + 3 for c in smaller) == 26_219_627
+    assert of_critic + sum(3 * c + c for c in smaller) == 23_087_249
