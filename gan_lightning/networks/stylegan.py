@@ -6,6 +6,7 @@ from the image's size to the smallest of at least 4 pixels, two convolutions at 
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +84,7 @@ class StyledGenerator(nn.Module):
         """
         if not self.training and generator is None:
             return [self.get_buffer(f"noise{i}") for i in range(len(self.noise_sizes))]
-        like = {"dtype": self.w_avg.dtype, "device": self.w_avg.device}
+        like: dict[str, Any] = {"dtype": self.w_avg.dtype, "device": self.w_avg.device}
         return [
             torch.randn(n, 1, size, size, generator=generator, **like) for size in self.noise_sizes
         ]
