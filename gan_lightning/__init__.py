@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         FeatureMatching,
         MinibatchDiscrimination,
         ProgressiveGAN,
+        StyleGAN,
+        StyleGAN2,
         UnrolledGAN,
     )
     from gan_lightning.trainer import Trainer
@@ -46,6 +48,8 @@ __all__ = [
     "MinibatchDiscrimination",
     "ProgressiveGAN",
     "Regularizer",
+    "StyleGAN",
+    "StyleGAN2",
     "Trainer",
     "UnrolledGAN",
     "load",

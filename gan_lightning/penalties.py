@@ -102,3 +102,12 @@ def orthogonal_penalty(weights: Iterable[Tensor]) -> Tensor:
     return torch.stack(
         [(each - each.diagonal().diag_embed()).square().sum() for each in products]
     ).sum()
+
+
+def squared_gradient_norms(critic: Critic, x: Tensor, y: Tensor | None = None) -> Tensor:
+    """|grad_x critic(x, y)|_2^2 ``(N,)`` of samples ``x`` ``(N, ...)``; ``y`` is ``(N,)`` or None.
+
+    Of real samples, gamma / 2 times the mean is R1: Mescheder et al. 2018, arXiv:1801.04406, eq. 9.
+    """
+    gradient = torch.func.grad(lambda x: critic(x, y).sum())(x.detach())
+    return gradient.flatten(1).square().sum(dim=1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
+from typing import TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from gan_lightning.networks.statistics import accumulate_statistics
 from gan_lightning.utils.checks import at_least
 from gan_lightning.utils.errors import ArgumentError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: The most times that components of latents are drawn again; at a threshold of 0.01, all of a
 #: million normal ones are within after some 1,700.
@@ -43,7 +46,7 @@ class Sampling(pl.LightningModule):
 
         Images are in [-1, 1]. Gradients pass; the generator is in eval mode.
         """
-        with _in_eval_mode(self.sampled) as generator:
+        with in_eval_mode(self.sampled) as generator:
             # Outside of a fit, torch makes float32 whatever the trainer's precision is.
             x = generator(z.to(self.dtype) if z.is_floating_point() else z, y)
         return x.clamp(-1, 1) if self.is_image else x
@@ -181,7 +184,7 @@ class Sampling(pl.LightningModule):
 
 
 @contextmanager
-def _in_eval_mode(network: nn.Module) -> Iterator[nn.Module]:
+def in_eval_mode(network: Network) -> Iterator[Network]:
     """The network in eval mode; then its modules are in their own modes again."""
     in_training = [module for module in network.modules() if module.training]
     if in_training:

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lightning import TECHNIQUES
 from gan_lightning.data import TensorLoader
+from gan_lightning.networks import FAMILIES
 
 VECTOR, IMAGE = (2,), (1, 8, 8)
 CLASSES = 3
@@ -22,6 +23,8 @@ SILENT = {
 CONDITIONAL = [name for name in TECHNIQUES if name != "began"]
 #: Those whose image networks grow, and which refuse others.
 GROWING = ("progressive",)
+#: The families whose critics compare the samples of a batch.
+MIXING = ("progressive", "stylegan", "stylegan2", "stylegan2_plain")
 # Every technique with every kind of sample, with and without labels.
 CASES = [
     (name, shape, num_classes)
@@ -34,6 +37,14 @@ CASES = [
 #: One technique of each kind: batch normalisation in the critic, weight clipping, a penalty,
 #: state with a critic that reconstructs its input, and spectral normalisation.
 KINDS = ("dcgan", "wgan", "wgan_gp", "began", "sngan")
+
+
+def families(name):
+    """The families that a technique takes: UnrolledGAN refuses critics that mix samples."""
+    if name in GROWING:
+        return {"progressive": FAMILIES["progressive"]}
+    refused = MIXING if name == "unrolled" else ()
+    return {network: family for network, family in FAMILIES.items() if network not in refused}
 
 
 def slow_but(fast, cases):
@@ -62,6 +73,8 @@ def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):
     defaults = {"latent_dim": 4, "generator_width": 8, "critic_width": 8, "ema_decay": 0.0}
     if name == "unrolled":
         defaults["unrolled_steps"] = 2  # each takes its time, and more to compile
+    if name in ("stylegan", "stylegan2"):
+        defaults["ema_half_life"] = 0  # no moving average but that of a test
     return TECHNIQUES[name](shape, num_classes, **(defaults | hyperparameters))
 
 

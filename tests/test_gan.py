@@ -22,6 +22,7 @@ from helpers import (
     every_conditional,
     every_kind,
     every_technique,
+    families,
     given,
     samples,
     slow_but,
@@ -36,7 +37,6 @@ from torch import nn
 
 from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import TensorLoader
-from gan_lightning.networks import FAMILIES
 from gan_lightning.networks.minibatch import MinibatchDeviation, MinibatchLayer
 from gan_lightning.utils.errors import ArgumentError
 
@@ -49,6 +49,7 @@ WATCHED = {
     "feature_matching": ("feature_distance", "feature_norm"),
     "unrolled": ("unrolled_gain",),
     "progressive": ("wasserstein", "gradient_norm", "penalty", "images"),
+    "stylegan": ("r1", "penalty"),
 }
 
 
@@ -230,7 +231,7 @@ def test_dequantization_adds_noise_only_to_real_images(name, monkeypatch):
 
 @every_kind
 def test_every_family_of_networks_works_with_every_technique(name):
-    for network in GROWING if name in GROWING else FAMILIES:
+    for network in families(name):
         model = tiny(name, IMAGE, classes_of(name), network=network)
         before = state(model)
         train(model, batches(IMAGE), max_steps=1)
@@ -283,7 +284,7 @@ def test_the_objectives_apply_the_losses_to_the_scores(name, shape, num_classes)
     expected = restated.critic_loss(real_scores, fake_scores)
     regularizers = restated.critic_regularizers()
     if regularizers:
-        penalty, _ = regularizers[0].term(x, y, fake)
+        penalty = regularizers[0].every * regularizers[0].term(x, y, fake)[0]
         expected = expected + penalty
         assert penalty != 0
         torch.testing.assert_close(terms["penalty"], penalty.detach())
@@ -300,6 +301,8 @@ def test_the_objectives_apply_the_losses_to_the_scores(name, shape, num_classes)
     loss, terms = model.generator_objective(x, y, z)
     torch.manual_seed(1)
     expected = restated.generator_loss(restated.critic(restated.generator(z, y), y))
+    for regularizer in restated.generator_regularizers():
+        expected = expected + regularizer.every * regularizer.term(y, z)[0]
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(terms["loss/generator"], expected.detach())
 

@@ -4,6 +4,7 @@ from benchmarks.figures import (
     began,
     began_collapse,
     growing,
+    style_mixing,
     swissroll_gradients,
     truncation_sweep,
     ttur_saddle,
@@ -23,5 +24,6 @@ _FIGURES = (
     began_collapse.FIGURE,
     growing.FIGURE,
     truncation_sweep.FIGURE,
+    style_mixing.FIGURE,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}

@@ -26,6 +26,7 @@ COMMANDS = {
     "test": "Score samples against the test loop's.",
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
+    "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
     "list": "List the techniques, of this package and of installed ones.",
 }
 #: Options that may stand before a command.

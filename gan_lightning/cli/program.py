@@ -20,6 +20,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from gan_lightning.callbacks import Diversity, Evaluate, RunCheckpoint, SampleWriter
 from gan_lightning.cli import (
+    grid,
     score,
     yaml_reader,  # noqa: F401  (how jsonargparse reads YAML)
 )
@@ -80,10 +81,11 @@ def main(args: Sequence[str] | None = None) -> None:
     requeue.begin_fit(first=True)
     find_working_folder()
     try:
+        for command in (score, grid):
+            if args[:1] == [command.__name__.rpartition(".")[2]]:
+                command.main(args[1:])
+                return
         args = with_saved_config(args)
-        if args[:1] == ["score"]:
-            score.main(args[1:])
-            return
         _Parser.given = args = with_chosen_techniques(args)
         GANCLI(
             GAN,

@@ -12,6 +12,8 @@ from gan_lightning.networks.progressive import PROGRESSIVE
 from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
 from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
 from gan_lightning.networks.start import start_from_data, starts_from_data
+from gan_lightning.networks.stylegan import STYLEGAN
+from gan_lightning.networks.stylegan2 import STYLEGAN2, STYLEGAN2_PLAIN
 from gan_lightning.utils.checks import one_of
 
 #: Families for images, by the name that ``--model.network`` takes; vectors use perceptrons.
@@ -30,6 +32,9 @@ FAMILIES = {
     "progressive": PROGRESSIVE,
     "biggan": BIGGAN,
     "biggan_flat": BIGGAN_FLAT,
+    "stylegan": STYLEGAN,
+    "stylegan2": STYLEGAN2,
+    "stylegan2_plain": STYLEGAN2_PLAIN,
 }
 
 

@@ -94,7 +94,7 @@ class Family:
     """
 
     generator: Callable[..., nn.Module]
-    features: Callable[[Sequence[int], int, Norm], Features]
+    features: Callable[..., Features]
     init: Callable[[nn.Module], None]
     widths: tuple[int, int]
     large_widths: tuple[int, int] | None = None

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gan_lightning.techniques.progressive import ProgressiveGAN
     from gan_lightning.techniques.sagan import SAGAN
     from gan_lightning.techniques.sngan import SNGAN
+    from gan_lightning.techniques.stylegan import StyleGAN
+    from gan_lightning.techniques.stylegan2 import StyleGAN2
     from gan_lightning.techniques.unrolled import UnrolledGAN
     from gan_lightning.techniques.wgan import WGAN
     from gan_lightning.techniques.wgan_gp import WGANGP
@@ -34,6 +36,8 @@ TECHNIQUES = Techniques(
         "unrolled": "UnrolledGAN",
         "progressive": "ProgressiveGAN",
         "biggan": "BigGAN",
+        "stylegan": "StyleGAN",
+        "stylegan2": "StyleGAN2",
     }
 )
 
@@ -50,6 +54,8 @@ __all__ = [
     "FeatureMatching",
     "MinibatchDiscrimination",
     "ProgressiveGAN",
+    "StyleGAN",
+    "StyleGAN2",
     "UnrolledGAN",
 ]
 

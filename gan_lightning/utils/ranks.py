@@ -27,6 +27,11 @@ def several_ranks() -> bool:
     return is_available() and is_initialized() and get_world_size() > 1
 
 
+def number_of_ranks() -> int:
+    """How many ranks there are; 1 on a single process."""
+    return get_world_size() if several_ranks() else 1
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401

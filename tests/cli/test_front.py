@@ -28,7 +28,7 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        ([], 2, "a command is missing: fit, validate, test, predict, score, list"),
+        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, list"),
         (["--help"], 0, "usage: gan-lightning"),
         (["-h"], 0, "usage: gan-lightning"),
         (["--version"], 0, f"gan-lightning {gan_lightning.__version__}"),
@@ -86,14 +86,16 @@ assert "torch" not in sys.modules
 assert gan_lightning.losses.hinge_critic_loss and gan_lightning.penalties.Regularizer
 from gan_lightning import DCGAN, GAN, load
 assert gan_lightning.techniques.DCGAN is DCGAN is gan_lightning.TECHNIQUES["dcgan"]
-assert {cls.__name__ for cls in GAN.__subclasses__()} == set(gan_lightning.TECHNIQUES.own.values())
+found = GAN.__subclasses__()
+found += [cls for each in found for cls in each.__subclasses__()]
+assert {cls.__name__ for cls in found} == set(gan_lightning.TECHNIQUES.own.values())
 """
     subprocess.run([sys.executable, "-c", text], check=True)
 
 
 def test_every_command_has_its_line_of_help(capsys):
     commands = list(program.GANCLI.subcommands())
-    assert list(front.COMMANDS) == [*commands, "score", "list"]
+    assert list(front.COMMANDS) == [*commands, "score", "grid", "list"]
     for command in commands:
         paragraph = getdoc(getattr(Trainer, command)).partition("\n\n")[0]
         assert front.COMMANDS[command] == " ".join(paragraph.split())

@@ -212,6 +212,21 @@ PUBLISHED = [
         IMPROVED_GAN_DIFFERENCES,
         {ONE_LOGIT: 292 + 1 - 10 * (292 + 2)},
     ),
+    Published(
+        "NVlabs/stylegan2-ada-pytorch, training/networks.py, the preset cifar",
+        "stylegan2",
+        32,
+        {"network": "stylegan2_plain", "mapping_layers": 2},
+        (20_215_315, 23_089_664),
+        num_classes=10,
+    ),
+    Published(
+        "NVlabs/stylegan2-ada-pytorch, training/networks.py, the preset cifar, unconditional",
+        "stylegan2",
+        32,
+        {"network": "stylegan2_plain", "mapping_layers": 2},
+        (19_947_539, 20_720_641),
+    ),
 ]
 
 # Ours where nothing is published, from the shapes of the layers.
@@ -223,6 +238,8 @@ OURS = [
     ("sagan", 64, {}, (8_561_924, 9_583_810)),
     ("sagan", 128, {}, (32_232_708, 38_439_618)),
     ("began", 64, {"skip_connections": True}, (673_987, 4_122_243)),
+    ("stylegan", 64, {}, (25_131_779, 22_489_857)),
+    ("stylegan2", 64, {}, (23_819_544, 23_407_361)),
 ]
 
 

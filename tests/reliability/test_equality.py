@@ -23,6 +23,9 @@ HYPERPARAMETERS = {
     "minibatch_discrimination": {"n_critic": 2, "kernels": 3},
     # Of 320 real samples.
     "progressive": {"phase_images": 80},
+    # Each rank mixes styles from a layer of its own on.
+    "stylegan": {"n_critic": 2, "mixing": 0.0},
+    "stylegan2": {"n_critic": 2, "mixing": 0.0},
 }
 
 
@@ -57,6 +60,10 @@ def weights(name, devices, points=False, classes=False, updates=20, synchronised
     defaults = {"latent_dim": 8, "generator_width": 8, "critic_width": 8, "ema_decay": 0.9}
     options = defaults | HYPERPARAMETERS.get(name, {})
     model = TECHNIQUES[name](data.shape, data.num_classes, **options)
+    for layer_name, strength in model.generator.named_parameters():
+        if layer_name.endswith("noise_strength"):
+            # Without noise, StyleGAN's first map is constant, and has gradients of rounding errors.
+            torch.nn.init.constant_(strength, 0.1)
     trainer = pl.Trainer(
         devices=devices,
         max_steps=updates,

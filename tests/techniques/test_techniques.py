@@ -9,12 +9,12 @@ from helpers import (
     CASES,
     CLASSES,
     CONDITIONAL,
-    GROWING,
     IMAGE,
     VECTOR,
     batches,
     every_kind,
     every_technique,
+    families,
     state,
     tiny,
     train,
@@ -26,7 +26,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import gan_lightning
 from gan_lightning import GAN, TECHNIQUES, losses
-from gan_lightning.networks import FAMILIES
 from gan_lightning.networks.autoencoder import TwoConvs
 from gan_lightning.penalties import gradient_penalty
 from gan_lightning.techniques import began
@@ -47,6 +46,8 @@ NAMES = {
     "unrolled": "UnrolledGAN",
     "progressive": "ProgressiveGAN",
     "biggan": "BigGAN",
+    "stylegan": "StyleGAN",
+    "stylegan2": "StyleGAN2",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -201,6 +202,42 @@ DEFAULTS = {
         "network": ("improved_gan_noise", "the authors' code for CIFAR-10"),
         "critic_norm": ("none", "the authors' code: weight normalisation"),
     },
+    # Karras et al. 2019.
+    "stylegan": {
+        "gamma": (10, "appendix C"),
+        "r1_interval": (1, "the authors' code"),
+        "mixing": (0.9, "table 2"),
+        "mapping_layers": (8, "section 2"),
+        "minibatch_group": (4, "the authors' code"),
+        "ema_half_life": (10_000, "the authors' code"),
+        "ema_rampup": (0, "the authors' code"),
+        "latent_dim": (512, "section 2"),
+        "n_critic": (1, "the authors' code"),
+        "critic_lr": (1e-3, "appendix C"),
+        "generator_lr": (1e-3, "appendix C"),
+        "betas": ((0, 0.99), "the authors' code"),
+        "network": ("stylegan", "section 2"),
+        "critic_norm": ("none", "the authors' code"),
+    },
+    # Karras et al. 2020; the later code is that of arXiv:2006.06676.
+    "stylegan2": {
+        "gamma": (None, "the authors' later code"),
+        "r1_interval": (16, "section 3.1"),
+        "path_weight": (2, "the authors' code"),
+        "path_interval": (4, "appendix B"),
+        "mixing": (0.9, "the authors' code"),
+        "mapping_layers": (8, "appendix B"),
+        "minibatch_group": (4, "the authors' code"),
+        "ema_half_life": (10_000, "the authors' code"),
+        "ema_rampup": (0.05, "the authors' later code"),
+        "latent_dim": (512, "the authors' code"),
+        "n_critic": (1, "the authors' code"),
+        "critic_lr": (2e-3, "appendix B"),
+        "generator_lr": (2e-3, "appendix B"),
+        "betas": ((0, 0.99), "appendix B"),
+        "network": ("stylegan2", "section 4"),
+        "critic_norm": ("none", "the authors' code"),
+    },
 }
 
 # Channels of the generator and critic at an image size, with their source.
@@ -217,6 +254,8 @@ WIDTHS = {
     ("feature_matching", 32): (128, 96, "the authors' code"),
     ("minibatch_discrimination", 32): (128, 96, "the authors' code"),
     ("biggan", 32): (256, 256, "the authors' code"),
+    ("stylegan", 128): (512, 512, "the authors' code"),
+    ("stylegan2", 128): (512, 512, "the authors' code"),
 }
 
 LOSSES = {
@@ -235,6 +274,8 @@ LOSSES = {
         losses.wasserstein_generator_loss,
     ),
     "biggan": (losses.hinge_critic_loss, losses.hinge_generator_loss),
+    "stylegan": (losses.logistic_critic_loss, losses.logistic_generator_loss),
+    "stylegan2": (losses.logistic_critic_loss, losses.logistic_generator_loss),
 }
 
 
@@ -269,10 +310,10 @@ def test_widths_match_the_papers(name, size):
 
 @every_kind
 def test_default_widths_depend_only_on_the_network(name):
-    for network in GROWING if name in GROWING else FAMILIES:
+    for network, family in families(name).items():
         with torch.device("meta"):
             model = TECHNIQUES[name]((3, 32, 32), network=network)
-        assert (model.generator_width, model.critic_width) == FAMILIES[network].widths
+        assert (model.generator_width, model.critic_width) == family.widths
 
 
 @every_technique
@@ -347,13 +388,21 @@ def test_latents_match_the_papers(name):
 
 
 @every_technique
-def test_only_two_techniques_have_a_penalty(name):
-    model = tiny(name)
-    penalties = [model.penalty] if name in ("wgan_gp", "progressive") else []
-    assert [(each.term, each.every) for each in model.critic_regularizers()] == [
-        (penalty, 1) for penalty in penalties
-    ]
-    assert not model.generator_regularizers()
+def test_only_the_techniques_of_these_papers_have_regularizers(name):
+    model = tiny(name, IMAGE)
+    of_critic = {
+        "wgan_gp": [("penalty", 1)],
+        "progressive": [("penalty", 1)],
+        "stylegan": [("r1", 1)],
+        "stylegan2": [("r1", 16)],
+    }
+    of_generator = {"stylegan2": [("path_length", 4)]}
+    for regularizers, expected in (
+        (model.critic_regularizers(), of_critic),
+        (model.generator_regularizers(), of_generator),
+    ):
+        found = [(each.term.__name__, each.every) for each in regularizers]
+        assert found == expected.get(name, [])
 
 
 # Logged quantities.
@@ -739,6 +788,7 @@ def test_only_sagan_has_attention_and_in_both_networks(name):
 def test_critics_of_conditional_techniques_project_the_label(name):
     for shape in SHAPES:
         projection = tiny(name, shape, CLASSES).critic.head.projection
+        projection = getattr(projection, "embed", projection)  # StyleGAN2 maps it further
         assert projection.weight.shape[0] == CLASSES
 
 
@@ -758,6 +808,7 @@ FAST = {
     "minibatch_discrimination": {"generator_lr": 1e-3, "kernels": 20},
     "unrolled": {"unrolled_steps": 1, "critic_lr": 2e-3},
     "progressive": {"n_critic": 5, "critic_lr": 3e-3, "penalty_weight": 1, "ema_decay": 0.9},
+    "stylegan": {"gamma": 0.1, "ema_half_life": 100},
 }
 
 
