@@ -144,13 +144,18 @@ PROTOCOLS = {
             distance="fd1797_digits_cnn",
             score="is1797_digits_cnn",
             accelerator="cpu",
-            variants=tuple(
-                Variant(key, title=title, config=ROOT / "configs" / "digits" / f"{key}_ttur.yaml")
-                for key, title in (
-                    ("dcgan", "DCGAN with TTUR"),
-                    ("wgan_gp", "WGAN-GP with TTUR"),
-                    ("began", "BEGAN with TTUR"),
-                )
+            variants=(
+                *(
+                    Variant(
+                        key, title=title, config=ROOT / "configs" / "digits" / f"{key}_ttur.yaml"
+                    )
+                    for key, title in (
+                        ("dcgan", "DCGAN with TTUR"),
+                        ("wgan_gp", "WGAN-GP with TTUR"),
+                        ("began", "BEGAN with TTUR"),
+                    )
+                ),
+                Variant("biggan", ("data.conditional=true",), "BigGAN with labels"),
             ),
         ),
         Protocol(
@@ -181,7 +186,8 @@ PROTOCOLS = {
             title="CIFAR-10, as published",
             description=_CIFAR10_DATA
             + "Each technique has its paper's networks, batch size and rates, and 100,000 "
-            "generator updates.",
+            "generator updates. BigGAN is trained with labels, as its authors do, the others "
+            "without.",
             configs=ROOT / "configs" / "cifar10",
             seeds=(0, 1, 2),
             distance="fid50k_train",
