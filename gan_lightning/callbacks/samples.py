@@ -137,8 +137,8 @@ class SampleWriter(BasePredictionWriter):
         standing_statistics: int = 0,
     ) -> None:
         super().__init__(write_interval="batch")
-        if truncation is not None and not truncation > 0:
-            raise ValueError(f"truncation must be positive, got {truncation}")
+        if truncation is not None:
+            at_least(0, truncation=truncation)  # what else it can be depends on the technique
         self.output = output
         self.truncation = truncation
         self.standing_statistics = at_least(0, standing_statistics=standing_statistics)

@@ -392,7 +392,7 @@ def test_predict_computes_standing_statistics_of_what_it_draws(make_trainer, tmp
     ("option", "said"),
     [
         ("truncation=0", "truncation must be positive, got 0"),
-        ("truncation=-0.5", "truncation must be positive, got -0.5"),
+        ("truncation=-0.5", "truncation must be at least 0, got -0.5"),
         ("standing_statistics=-1", "standing_statistics must be at least 0, got -1"),
         ("truncation=1e-9", "truncation 1e-09 is too small: latents hardly fall within it"),
     ],
