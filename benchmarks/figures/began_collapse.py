@@ -71,7 +71,7 @@ class Settings:
     """
 
     runs: tuple[Run, ...] = (PAPER, GAIN, GAMMA, FASTER)
-    updates: int = 2500
+    updates: int = 1200
     looks: int = 10
     size: int = 16
     batch_size: int = 16
@@ -172,7 +172,7 @@ def draw(numbers: Numbers) -> Picture:
 FIGURE = Figure(
     name="began-collapse",
     title="BEGAN on illustrations: it collapses, and what helps (needs --data-dir)",
-    protocol=2,
+    protocol=1,
     settings=Settings(),
     tiny=Settings(updates=4, looks=2, batch_size=4, stand_in=24),
     compute=compute,
