@@ -76,9 +76,12 @@ def count(technique: str) -> PaperRun:
     settings = protocol.settings(Variant(technique))
     data = CIFAR10(**settings.get("data", {}))
     classes = data.classes if data.conditional else 0
+    cls = TECHNIQUES[technique]
+    # An average makes no products, and copies of fake tensors cannot be used with others.
+    without_average = {name: 0 for name in ("ema_decay", "ema_half_life") if hasattr(cls, name)}
     # Shapes alone: nothing is allocated or computed.
     with FakeTensorMode():
-        model = TECHNIQUES[technique](data.shape, classes, **settings.get("model", {}))
+        model = cls(data.shape, classes, **settings.get("model", {}) | without_average)
         attach_optimizers(model)
         updates = settings["trainer"]["max_steps"]
         flops = mean_flops(model, updates, data.batch_size)
