@@ -312,7 +312,8 @@ def test_its_objectives_compile_as_one_graph(network):
 
 
 def test_before_its_start_the_moving_average_is_a_copy():
-    early, late = small(n_critic=1), small(n_critic=1, ema_start=1)
+    options = {"n_critic": 1, "ema_decay": 0.9999}
+    early, late = small(**options), small(**options, ema_start=1)
     for model in (early, late):
         train(model, batches(IMAGE), max_steps=3)
     assert early.ema_start == 1000

@@ -27,6 +27,7 @@ FILES = [path for path in ROOT.rglob("*.py") if path.name != "lightning_internal
 #: Private names of other libraries that have no public equivalent.
 NOT_LIGHTNING = {
     *("_dynamo", "_foreach_lerp_", "_foreach_clamp_min_", "_foreach_clamp_max_"),
+    *("_foreach_add", "_foreach_sub", "_foreach_mul_", "_foreach_copy_"),
     "_forward_pre_hooks",
     *("_actions", "_option_string_actions"),  # argparse
     "_fingerprint",  # datasets

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 import yaml
-from helpers import every_technique
+from helpers import IMAGE, every_technique
 
 from benchmarks.protocol import ROOT
 from benchmarks.protocols import PROTOCOLS
@@ -80,9 +80,9 @@ def test_links_of_a_page_have_targets(name):
 @every_technique
 def test_a_page_explains_everything_that_is_logged(name):
     text = (PAGES / f"{name}.md").read_text().split("## What is logged")[1].split("## Networks")[0]
-    model = TECHNIQUES[name]((2,), generator_width=4, critic_width=4)
+    model = TECHNIQUES[name](IMAGE, generator_width=4, critic_width=4)
     z = model.draw_latents(4)
-    x = torch.randn(4, 2)
+    x = torch.randn(4, *IMAGE)
     logged = {*model.critic_objective(x, None, z)[1], *model.generator_objective(x, None, z)[1]}
     first_cells = " ".join(re.findall(r"^\| (`[^|]+)\|", text, re.MULTILINE))
     # Keys that a callback adds have a placeholder, such as <layer>.
@@ -97,7 +97,7 @@ def test_published_scores_and_parameters_are_complete():
     for entry in reported.scores:
         assert {type(value) for value in entry.values()} == {str}, entry
         assert "http" in entry["source"]
-    assert yaml.safe_load(REPORTED.read_text()).keys() == {"scores", "parameters"}
+    assert yaml.safe_load(REPORTED.read_text()).keys() == {"scores", "parameters", "seconds"}
 
 
 def test_render_fills_a_page_and_checks_it(tmp_path, record):
