@@ -15,6 +15,7 @@ from gan_lightning.networks.stylegan import StyledGenerator
 from gan_lightning.penalties import Regularizer, squared_gradient_norms
 from gan_lightning.sampling import in_eval_mode
 from gan_lightning.utils.checks import at_least
+from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.ranks import number_of_ranks
 
 
@@ -176,7 +177,7 @@ class StyleGAN(GAN):
         if self.styled is None:
             return super().generate_truncated(z, y, truncation, generator)
         if not 0 <= truncation <= 1:
-            raise ValueError(f"truncation must be in [0, 1], got {truncation}")
+            raise ArgumentError(f"truncation must be in [0, 1], got {truncation}")
         return self.synthesize(self.styles(z, y, truncation))
 
     def _needs_styles(self) -> StyledGenerator:

@@ -405,6 +405,11 @@ def test_wrong_numbers_are_refused_in_one_line(fit, conditional, capfd, option, 
     assert f"gan-lightning: {said}" in capfd.readouterr().err.splitlines()[-1]
 
 
+def test_a_share_of_styles_that_is_none_is_refused(make_trainer):
+    with pytest.raises(ArgumentError, match=r"truncation must be in \[0, 1\], got 1.5"):
+        make_trainer(SampleWriter(truncation=1.5)).predict(tiny("stylegan2", IMAGE), Digits())
+
+
 def test_the_command_line_truncates_and_computes_statistics(fit, conditional, tmp_path):
     contents = []
     for options in ((), ("--samples.truncation=0.5",), ("--samples.standing_statistics=2",)):

@@ -33,6 +33,7 @@ from gan_lightning.networks.stylegan2 import (
 )
 from gan_lightning.penalties import squared_gradient_norms
 from gan_lightning.techniques.stylegan2 import path_lengths
+from gan_lightning.utils.errors import ArgumentError
 
 every_style = pytest.mark.parametrize("name", ["stylegan", "stylegan2"])
 
@@ -301,7 +302,7 @@ def test_truncation_moves_styles_to_their_mean(name):
     mean = model.generator.w_avg
     torch.testing.assert_close(model.styles(z, psi=0.5), mean + 0.5 * (styles - mean))
     for psi in (-0.1, 1.1, math.nan):
-        with pytest.raises(ValueError, match=r"truncation must be in \[0, 1\], got"):
+        with pytest.raises(ArgumentError, match=r"truncation must be in \[0, 1\], got"):
             model.sample(z=z, truncation=psi)
 
 
