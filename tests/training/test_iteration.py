@@ -28,7 +28,7 @@ from helpers import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_lightning import DCGAN, load
+from gan_lightning import DCGAN, TECHNIQUES, load
 from gan_lightning.data import Digits, TensorLoader
 from gan_lightning.training import iteration
 from gan_lightning.training.divergence import StopOnDivergence
@@ -379,7 +379,12 @@ def test_a_compiled_run_compiles_once_and_writes_a_standard_checkpoint(name, tmp
     assert checkpoint["state_dict"].keys() == eager[0].state_dict().keys()
 
 
-@every_kind
+#: But StyleGAN, whose biases before instance normalisation move by rounding errors alone: in so few
+#: updates nearly as far as its weights. For it the bound on a GPU says less.
+DISTINGUISHED = [name for name in TECHNIQUES if name != "stylegan"]
+
+
+@pytest.mark.parametrize("name", slow_but(KINDS, DISTINGUISHED))
 def test_the_bound_distinguishes_another_learning_rate_from_rounding(name, tmp_path):
     eager, disturbed, slower = (
         run(name, tmp_path, False, 20, **options)
