@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from helpers import (
     IMAGE,
+    KINDS,
     SILENT,
     VECTOR,
     batches,
