@@ -137,7 +137,8 @@ PROTOCOLS = {
                 "generator of each run makes 1,797 samples, which a small digit classifier "
                 "compares with all real digits: `fd1797_digits_cnn` is the Frechet distance of its "
                 "64 features (not FID, and not to be compared with any), `is1797_digits_cnn` is "
-                "the Inception score on its ten classes, at most 10."
+                'the Inception score on its ten classes, at most 10. "With labels" is told each '
+                "digit's class, which the other rows are not: an easier task."
             ),
             configs=ROOT / "configs" / "digits",
             seeds=(0, 1, 2),
