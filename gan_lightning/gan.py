@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lightning.networks import (
+    Family,
     Norm,
     family_for,
     mixes_samples,
@@ -138,7 +139,7 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
         self._mixes_samples = mixes_samples(self.critic)
         self.set_level(self.level_at(0))
         self.generator_ema: nn.Module | None = None
-        if self.ema_decay:
+        if self.keeps_average:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
         varies = self.ema_start > 0 or type(self).average_decay is not GAN.average_decay
         #: The decay of the average in the present update, where it is not the same in all.
@@ -190,6 +191,11 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
         """How many critic updates, 1 at least, go before generator update ``update``, from 0."""
         return self.n_critic
 
+    @property
+    def keeps_average(self) -> bool:
+        """Whether the generator has a moving average."""
+        return self.ema_decay > 0
+
     def average_decay(self, update: int) -> float:
         """The decay of the moving average in generator update ``update``, from 0."""
         return self.ema_decay if update >= self.ema_start else 0.0
@@ -207,10 +213,14 @@ class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
         A layer of a critic whose output for a sample depends on the others has an attribute
         ``mixes_samples``, which is true; batch normalisation is known.
         """
-        widths = self.widths
+        return self.make_networks(self.family)
+
+    def make_networks(self, family: Family) -> tuple[nn.Module, nn.Module]:
+        """The generator and the critic of a family."""
+        generator_width, critic_width = self.widths
         return (
-            self.family.make_generator(self.shape, self.latent_dim, self.num_classes, widths[0]),
-            self.family.make_critic(self.shape, self.num_classes, widths[1], self.critic_norm),
+            family.make_generator(self.shape, self.latent_dim, self.num_classes, generator_width),
+            family.make_critic(self.shape, self.num_classes, critic_width, self.critic_norm),
         )
 
     def build_augment(self) -> nn.Module | None:

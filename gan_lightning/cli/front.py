@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import gan_lightning
 from gan_lightning.cli.listing import table
-from gan_lightning.utils.errors import one_line
+from gan_lightning.utils.errors import ArgumentError, one_line
 from gan_lightning.utils.suggestions import no_such
 
 #: Each command, with what it does; the first four are methods of the trainer, whose first lines
@@ -31,6 +31,22 @@ COMMANDS = {
 }
 #: Options that may stand before a command.
 OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The arguments of a command that no trainer runs; a mistake is answered in one line.
+
+    Args:
+        command: its name in ``COMMANDS``.
+    """
+
+    def __init__(self, command: str) -> None:
+        super().__init__(f"gan-lightning {command}", description=COMMANDS[command])
+        self._command = command
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what the program prints as one line."""
+        raise ArgumentError(f"{self._command}: {message}")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -4,11 +4,10 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
-from gan_lightning.cli.front import COMMANDS
+from gan_lightning.cli.front import CommandParser
 from gan_lightning.cli.saved_config import check_is_checkpoint
 from gan_lightning.grids import mixing_grid, noise_grid, truncation_grid
 from gan_lightning.loading import load
@@ -44,14 +43,8 @@ def main(args: Sequence[str]) -> None:
     print(f"wrote {path}")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Answer a mistake with one line."""
-        raise ArgumentError(f"grid: {message}")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gan-lightning grid", description=COMMANDS["grid"])
+    parser = CommandParser("grid")
     parser.add_argument(
         "--ckpt_path", type=user_path, required=True, help="a checkpoint, or the folder of a run"
     )

@@ -6,14 +6,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from gan_lightning.cli.front import COMMANDS
+from gan_lightning.cli.front import CommandParser
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.metrics import (
     EXTRACTORS,
@@ -83,17 +82,8 @@ def _split_names(names: list[str]) -> list[str]:
     return [name for group in names for name in group.replace(",", " ").split()]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Answer a mistake with one line."""
-        raise ArgumentError(f"score: {message}")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="gan-lightning score",
-        description=COMMANDS["score"],
-    )
+    parser = CommandParser("score")
     parser.add_argument("--real", type=user_path, required=True, help="the folder of real images")
     parser.add_argument(
         "--fake", type=user_path, required=True, help="the folder of generated images"

@@ -23,7 +23,10 @@ from gan_lightning.networks.equalized import (
 )
 from gan_lightning.networks.family import Family, Features, Growing, Norm, make_norm
 from gan_lightning.networks.minibatch import MinibatchDeviation
-from gan_lightning.networks.sizes import halvings
+from gan_lightning.networks.sizes import channels_at, halve, halvings
+
+#: Channels of each map at least, for pixels to be vectors.
+LEAST = 4
 
 
 class ProgressiveNetwork(Growing):
@@ -91,7 +94,7 @@ class ProgressiveGenerator(ProgressiveNetwork):
         channels, size, _ = shape
         super().__init__(size)
         self.num_classes = num_classes
-        widths = [_channels(width, each) for each in self.sizes]
+        widths = [channels_at(each, width, LEAST) for each in self.sizes]
         base = self.sizes[0]
         # Without a bias for each position. The gain is that of the authors' code.
         self.project = EqualizedConv2d(
@@ -132,7 +135,7 @@ class ProgressiveFeatures(ProgressiveNetwork, Features):
     def __init__(self, shape: Sequence[int], width: int = 512, norm: Norm = "none") -> None:
         channels, size, _ = shape
         super().__init__(size)
-        widths = [_channels(width, each) for each in self.sizes]
+        widths = [channels_at(each, width, LEAST) for each in self.sizes]
         self.from_image = nn.ModuleList(
             nn.Sequential(EqualizedConv2d(channels, w, 1), nn.LeakyReLU(0.2)) for w in widths
         )
@@ -166,19 +169,9 @@ class PixelNorm(nn.Module):
         return pixel_norm(x)
 
 
-def halve(x: Tensor) -> Tensor:
-    """The mean of each 2 x 2 window; at an odd edge windows are smaller."""
-    return F.avg_pool2d(x, 2, ceil_mode=True)
-
-
 def double(x: Tensor, size: int) -> Tensor:
     """Each value twice along each side; for an odd ``size`` the last row and column once."""
     return F.interpolate(x, size=(size, size))
-
-
-def _channels(width: int, size: int) -> int:
-    """Table 2: 512 up to 32 pixels, 256 at 64, 128 at 128; 4 at least, for pixels to be vectors."""
-    return min(width, max(4, 32 * width // size))
 
 
 def _conv(before: int, after: int, norm: Norm) -> list[nn.Module]:

@@ -20,7 +20,7 @@ from gan_lightning.networks.attention import SelfAttention2d
 from gan_lightning.networks.conditioning import ConditionalBatchNorm2d
 from gan_lightning.networks.family import Family, Features, Norm, make_norm
 from gan_lightning.networks.initialization import init_glorot
-from gan_lightning.networks.sizes import LARGE, halvings
+from gan_lightning.networks.sizes import LARGE, halve, halvings
 
 
 class ResNetGenerator(nn.Module):
@@ -190,7 +190,7 @@ class DownBlock(nn.Module):
         if not self.downsample:
             return h + self.shortcut(x)
         # The 1 x 1 conv commutes with average pooling and is cheaper after it.
-        return _halve(h) + self.shortcut(_halve(x))
+        return halve(h) + self.shortcut(halve(x))
 
 
 class FirstDownBlock(nn.Module):
@@ -203,7 +203,7 @@ class FirstDownBlock(nn.Module):
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _halve(self.conv2(F.relu(self.conv1(x)))) + self.shortcut(_halve(x))
+        return halve(self.conv2(F.relu(self.conv1(x)))) + self.shortcut(halve(x))
 
 
 def init_residual(module: nn.Module) -> None:
@@ -222,10 +222,6 @@ def _widths(width: int, maps: int, taper: bool) -> list[int]:
 def attention_index(sizes: list[int], largest: int = 32) -> int:
     """The index of the block with the largest map of at most so many pixels a side."""
     return sizes.index(max((size for size in sizes if size <= largest), default=min(sizes)))
-
-
-def _halve(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 2, ceil_mode=True)
 
 
 def _wgan_gp_features(shape: Sequence[int], width: int = 128, norm: Norm = "none") -> Features:

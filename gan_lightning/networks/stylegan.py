@@ -20,7 +20,7 @@ from gan_lightning.networks.equalized import (
 )
 from gan_lightning.networks.family import Family, Features, Norm, make_norm
 from gan_lightning.networks.minibatch import MinibatchDeviation
-from gan_lightning.networks.sizes import halvings
+from gan_lightning.networks.sizes import channels_at, halvings
 from gan_lightning.utils.ranks import mean_over_ranks
 
 #: The smallest map that sizes are halved to.
@@ -103,11 +103,6 @@ def mix(styles: Tensor, others: Tensor, cutoff: Tensor | int) -> Tensor:
     return torch.where(later[:, None], others, styles)
 
 
-def channels_at(size: int, width: int) -> int:
-    """Channels of a map: ``width`` up to 32 pixels, half as many with each doubling from there."""
-    return max(1, min(width, 32 * width // size))
-
-
 class Mapping(nn.Module):
     """Maps latents and labels to styles ``(N, width)``.
 
@@ -131,6 +126,13 @@ class Mapping(nn.Module):
         return z
 
 
+def filter_kernel(taps: Sequence[float], gain: float = 1.0) -> Tensor:
+    """The products ``(K, K)`` of ``taps`` in both directions, of sum ``gain``."""
+    row = torch.tensor(taps, dtype=torch.float32)
+    kernel = torch.outer(row, row)
+    return gain * kernel / kernel.sum()
+
+
 class Blur(nn.Module):
     """Filters each channel of maps with ``taps`` in both directions, of sum 1 times ``gain``.
 
@@ -147,10 +149,8 @@ class Blur(nn.Module):
         self, taps: Sequence[float], padding: tuple[int, int], stride: int = 1, gain: float = 1.0
     ) -> None:
         super().__init__()
-        row = torch.tensor(taps, dtype=torch.float32)
-        kernel = torch.outer(row, row)
         self.padding, self.stride = padding, stride
-        self.register_buffer("kernel", gain * kernel / kernel.sum(), persistent=False)
+        self.register_buffer("kernel", filter_kernel(taps, gain), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         channels = x.shape[1]
@@ -237,7 +237,8 @@ class StyleGANFeatures(Features):
             before, after = widths[i : i + 2]
             layers += [EqualizedConv2d(before, before, 3)]
             layers += [make_norm(norm if i else "none", before), nn.LeakyReLU(0.2)]
-            layers += [Blur([1, 2, 1], (1, 1)), EqualizedConv2d(before, after, 3), Halve()]
+            layers += [Blur([1, 2, 1], (1, 1)), EqualizedConv2d(before, after, 3)]
+            layers += [nn.AvgPool2d(2, ceil_mode=True)]
             layers += [make_norm(norm, after), nn.LeakyReLU(0.2)]
         layers += [MinibatchDeviation(group), EqualizedConv2d(widths[-1] + 1, widths[-1], 3)]
         layers += [make_norm(norm, widths[-1]), nn.LeakyReLU(0.2), nn.Flatten()]
@@ -247,13 +248,6 @@ class StyleGANFeatures(Features):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
-
-
-class Halve(nn.Module):
-    """The mean of each 2 by 2 window; the windows at an odd edge are smaller."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2, ceil_mode=True)
 
 
 class LabelHead(nn.Module):

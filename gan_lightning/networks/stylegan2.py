@@ -21,8 +21,8 @@ from gan_lightning.networks.equalized import (
 )
 from gan_lightning.networks.family import Family, Features, Norm, make_norm
 from gan_lightning.networks.minibatch import MinibatchDeviation
-from gan_lightning.networks.sizes import halvings
-from gan_lightning.networks.stylegan import SMALLEST, Blur, StyledGenerator, channels_at
+from gan_lightning.networks.sizes import channels_at, halvings
+from gan_lightning.networks.stylegan import SMALLEST, Blur, StyledGenerator, filter_kernel
 
 #: The filter of each doubling and halving.
 TAPS = (1, 3, 3, 1)
@@ -156,9 +156,7 @@ class Doubling(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        row = torch.tensor(TAPS, dtype=torch.float32)
-        kernel = torch.outer(row, row)
-        self.register_buffer("kernel", 4 * kernel / kernel.sum(), persistent=False)
+        self.register_buffer("kernel", filter_kernel(TAPS, gain=4.0), persistent=False)
 
     def forward(self, x: Tensor, size: int) -> Tensor:
         channels = x.shape[1]

@@ -49,11 +49,7 @@ class MinibatchDiscrimination(GAN):
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
         """The family's networks, with the layer before the critic's last one."""
-        family = replace(self.family, features=self._build_features)
-        return (
-            family.make_generator(self.shape, self.latent_dim, self.num_classes, self.widths[0]),
-            family.make_critic(self.shape, self.num_classes, self.widths[1], self.critic_norm),
-        )
+        return self.make_networks(replace(self.family, features=self._build_features))
 
     def _build_features(self, shape: Sequence[int], width: int, norm: Norm) -> Features:
         features = self.family.features(shape, width, norm)

@@ -1,6 +1,5 @@
 """StyleGAN: a generator whose layers are controlled by styles."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -69,8 +68,6 @@ class StyleGAN(GAN):
         if not 0 <= self.mixing <= 1:
             raise ValueError(f"mixing must be in [0, 1], got {self.mixing}")
         super().__post_init__()
-        if self.ema_half_life and self.generator_ema is None:
-            self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
 
     def build_networks(self) -> tuple[nn.Module, nn.Module]:
         """The family's networks, with the technique's options where they have styles."""
@@ -83,12 +80,9 @@ class StyleGAN(GAN):
             generator=partial(make, mapping_layers=self.mapping_layers),
             features=partial(self.family.features, group=self.minibatch_group),
         )
-        generator = family.make_generator(
-            self.shape, self.latent_dim, self.num_classes, self.widths[0]
-        )
+        generator, critic = self.make_networks(family)
         assert isinstance(generator, StyledGenerator)
         generator.mixing = self.mixing
-        critic = family.make_critic(self.shape, self.num_classes, self.widths[1], self.critic_norm)
         return generator, critic
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -110,6 +104,11 @@ class StyleGAN(GAN):
         if gamma is None:
             gamma = 0.0002 * self.shape[-1] ** 2 / (len(x) * number_of_ranks())
         return gamma / 2 * r1, {"r1": r1.detach()}
+
+    @property
+    def keeps_average(self) -> bool:
+        """By default with a half-life."""
+        return super().keeps_average or self.ema_half_life > 0
 
     def average_decay(self, update: int) -> float:
         """1/2 to the power of the images of an update over the half-life."""
