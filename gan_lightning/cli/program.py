@@ -1,4 +1,4 @@
-"""The command line: ``gan-lightning fit | validate | test | predict``, and ``score``."""
+"""The command line: ``gan-lightning fit | validate | test | predict``, ``score`` and ``grid``."""
 
 import errno
 import json
@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -19,11 +20,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from gan_lightning.callbacks import Diversity, Evaluate, RunCheckpoint, SampleWriter
-from gan_lightning.cli import (
-    grid,
-    score,
-    yaml_reader,  # noqa: F401  (how jsonargparse reads YAML)
-)
+from gan_lightning.cli import yaml_reader  # noqa: F401  (how jsonargparse reads YAML)
 from gan_lightning.cli.answers import explain, misuse, root_message
 from gan_lightning.cli.chosen import with_chosen_techniques
 from gan_lightning.cli.front import find_working_folder, stop
@@ -50,6 +47,8 @@ from gan_lightning.utils.files import whole_file
 from gan_lightning.utils.processes import end_with_parent
 
 SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
+#: Commands that are modules of this package, with a parser of their own.
+WITHOUT_TRAINER = ("score", "grid")
 #: Errors of a place on a disk, not of the code.
 STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -81,10 +80,10 @@ def main(args: Sequence[str] | None = None) -> None:
     requeue.begin_fit(first=True)
     find_working_folder()
     try:
-        for command in (score, grid):
-            if args[:1] == [command.__name__.rpartition(".")[2]]:
-                command.main(args[1:])
-                return
+        if args and args[0] in WITHOUT_TRAINER:
+            # What it needs alone is not imported for a fit.
+            import_module(f"gan_lightning.cli.{args[0]}").main(args[1:])
+            return
         args = with_saved_config(args)
         _Parser.given = args = with_chosen_techniques(args)
         GANCLI(
