@@ -7,10 +7,23 @@ import pytest
 
 from benchmarks import comparison, environment
 from benchmarks.comparison import compare
-from benchmarks.environment import describe_processor, kernel_settings, processor, versions
+from benchmarks.environment import (
+    SETTINGS,
+    describe_processor,
+    kernel_settings,
+    processor,
+    versions,
+)
 from benchmarks.environment_lock import FOLDER, read_locks
 from benchmarks.protocol import RESULTS
 from benchmarks.records import read_record
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch):
+    """No variable of this machine chooses kernels."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from helpers import (
 )
 from torch import nn
 from torch.nn.functional import logsigmoid
+from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -309,7 +310,9 @@ def test_widths_match_the_papers(name, size):
 
 
 @every_kind
-def test_default_widths_depend_only_on_the_network(name):
+def test_default_widths_depend_only_on_the_network(name, monkeypatch):
+    # Spectral normalisation's first power iterations are slow on the meta device.
+    monkeypatch.setattr(_SpectralNorm, "_power_method", lambda *_: None)
     for network, family in families(name).items():
         with torch.device("meta"):
             model = TECHNIQUES[name]((3, 32, 32), network=network)
