@@ -71,8 +71,8 @@ class Settings:
     """
 
     runs: tuple[Run, ...] = (PAPER, GAIN, GAMMA, FASTER)
-    updates: int = 1200
-    looks: int = 10
+    updates: int = 3000
+    looks: int = 12
     size: int = 16
     batch_size: int = 16
     critic_lr: float = 5e-4
@@ -172,7 +172,7 @@ def draw(numbers: Numbers) -> Picture:
 FIGURE = Figure(
     name="began-collapse",
     title="BEGAN on illustrations: it collapses, and what helps (needs --data-dir)",
-    protocol=1,
+    protocol=2,
     settings=Settings(),
     tiny=Settings(updates=4, looks=2, batch_size=4, stand_in=24),
     compute=compute,
