@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.variants import Variant
-from gan_lightning import TECHNIQUES, Trainer
+from gan_lightning import TECHNIQUES, Trainer, data
 from gan_lightning.cli.yaml_reader import load_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -127,8 +127,8 @@ class Protocol:
         # A custom config need not name the classes.
         model = row.model_class()
         arguments = [f"--model={model.__module__}.{model.__qualname__}"]
-        if (data := self.data) is not None:
-            arguments.append(f"--data={data}")
+        if self.data is not None:
+            arguments.append(f"--data={self.data}")
         return arguments if row.config is None else [*arguments, f"--config={row.config}"]
 
     def command_line(self, row: Variant) -> list[str]:
@@ -183,6 +183,14 @@ class Protocol:
             path = self.config(technique)
             return None if path is None else named_class(read_config(path), "data")
         return None
+
+    @property
+    def has_data_dir(self) -> bool:
+        """Whether the data is in a folder that can be chosen."""
+        chosen = [name for name in self.arguments if name.startswith("--data=")]
+        name = chosen[-1].removeprefix("--data=") if chosen else self.data
+        data_class = getattr(data, (name or "").rpartition(".")[2])
+        return "data_dir" in inspect.signature(data_class).parameters
 
     @property
     def techniques(self) -> tuple[str, ...]:

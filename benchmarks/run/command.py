@@ -45,6 +45,8 @@ def main(args: Sequence[str] | None = None) -> None:
         )
         if path is not None
     }
+    if options.data_dir is not None and not protocol.has_data_dir:
+        parser.error(f"the data of {protocol.name} is in no folder: leave out --data-dir")
     for option in protocol.needs:
         if option not in paths:
             parser.error(f"{protocol.name} needs {PATH_OPTIONS[option]}: {protocol.needs[option]}")

@@ -196,3 +196,12 @@ def test_a_protocol_reports_a_missing_path(tiny, monkeypatch, capsys):
         run.main([])
     assert stop.value.code == 2
     assert "digits needs --data-dir: a folder of pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("protocol", ["digits", "ring-stabilizers"])
+def test_a_folder_for_data_that_lies_in_none_is_reported(protocol, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run.main(["--protocol", protocol, "--data-dir", "folder"])
+    assert stop.value.code == 2
+    message = f"the data of {protocol} is in no folder: leave out --data-dir"
+    assert message in capsys.readouterr().err
