@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gan_lightning.data
 from benchmarks.variants import Variant
-from gan_lightning import TECHNIQUES, Trainer, data
+from gan_lightning import TECHNIQUES, Trainer
 from gan_lightning.cli.yaml_reader import load_yaml
+from gan_lightning.data import GANDataModule
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -185,12 +187,23 @@ class Protocol:
         return None
 
     @property
+    def data_class(self) -> type[GANDataModule]:
+        """The class of the data: that of the arguments, or else that of the configs."""
+        names = [name for name in self.arguments if name.startswith("--data=")]
+        path = names[-1].removeprefix("--data=") if names else self.data or ""
+        found: type[GANDataModule] = getattr(gan_lightning.data, path.rpartition(".")[2])
+        return found
+
+    @property
     def has_data_dir(self) -> bool:
         """Whether the data is in a folder that can be chosen."""
-        chosen = [name for name in self.arguments if name.startswith("--data=")]
-        name = chosen[-1].removeprefix("--data=") if chosen else self.data
-        data_class = getattr(data, (name or "").rpartition(".")[2])
-        return "data_dir" in inspect.signature(data_class).parameters
+        return "data_dir" in inspect.signature(self.data_class).parameters
+
+    @property
+    def modes(self) -> int | None:
+        """The number of modes that points have; None for images."""
+        has_modes = hasattr(self.data_class, "centres")
+        return self.data_class.classes if has_modes else None
 
     @property
     def techniques(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from benchmarks.protocol import (
 )
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_records, write_atomically
+from benchmarks.render.failures import failure_table
 from benchmarks.render.markdown import escape_markdown, fill, markdown_table, relative_link
 from benchmarks.render.measured import (
     data_tables,
@@ -112,6 +113,7 @@ def _files(tables: list[tuple[Protocol, list[Row]]], output: Path) -> dict[Path,
             "sensitivity": sensitivity_tables(SENSITIVITY),
             "evaluation throughput": evaluation_tables(THROUGHPUT),
         },
+        "failures": {"failures": failure_table(experiments) if experiments else ""},
         "stabilizers": {
             "summary": summary_table(experiments) if experiments else "",
             **{

@@ -139,6 +139,15 @@ def test_the_garbage_collector_passes_over_modules_in_a_process_of_the_program_a
         gc.unfreeze()
 
 
+@pytest.mark.slow
+def test_a_process_says_nothing_at_its_exit():
+    # Through env it is a new process, not a fork that skips Python's last steps.
+    command = ["env", sys.executable, "-m", "gan_lightning", "fit", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "--model" in done.stdout
+    assert done.stderr == ""
+
+
 def test_an_option_of_a_command_comes_after_it(capsys):
     with pytest.raises(SystemExit) as exited:
         main(["--model=DCGAN", "fit"])

@@ -11,6 +11,7 @@ from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_records, record_path, write_record
 from benchmarks.render import command as render
 from benchmarks.render.chart import COLORS, HEIGHT, WIDTH, Line, _separate_labels, line_chart
+from benchmarks.render.failures import FAILURES, failure_table
 from benchmarks.render.numbers import mean_and_deviation, short, thousands
 from benchmarks.render.published import published_rows, read_reported
 from benchmarks.render.table import headers, rows, table_cells
@@ -154,6 +155,45 @@ def test_compared_rows_fill_their_page_and_are_not_in_the_leaderboard(compared, 
     assert "| Plain DCGAN | baseline |" in page.read_text()
     assert "Hinge loss" not in (tmp_path / "LEADERBOARD.md").read_text()
     assert "Hinge loss" not in (tmp_path / "leaderboard.html").read_text()
+
+
+FINE = {"untrained": 100.0, "best": 10.0, "last": 12.0}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "distances", "last", "failures"),
+    [
+        ("digits-stabilizers", FINE, {}, ()),
+        ("digits-stabilizers", FINE | {"best": 51.0, "last": 60.0}, {}, ("learnt nothing",)),
+        ("digits-stabilizers", FINE | {"last": 15.5}, {}, ("got worse",)),
+        ("digits-stabilizers", FINE, {"diversity/fake": 0.49}, ("lost modes",)),
+        ("ring-stabilizers", FINE, {"modes10k": 8.0, "diversity/fake": 0.1}, ()),
+        ("ring-stabilizers", FINE, {"modes10k": 7.0}, ("lost modes",)),
+        ("grid-stabilizers", FINE, {"modes10k": 24.0}, ("lost modes",)),
+    ],
+)
+def test_each_failure_is_counted(protocol, distances, last, failures, record, tmp_path):
+    protocol = PROTOCOLS[protocol]
+    row = next(row for row in protocol.rows if row.key == "hinge-loss")
+    scores = {name: {protocol.distance: value} for name, value in distances.items()}
+    scores["last"] |= {"diversity/fake": 1.0, "diversity/real": 1.0} | last
+    one = dataclasses.replace(
+        record,
+        protocol=protocol.name,
+        protocol_version=protocol.version,
+        key=row.key,
+        options=list(row.options),
+        distance=protocol.distance,
+        score=protocol.score,
+        **scores,
+    )
+    table = rows([one, dataclasses.replace(one, seed=1, status="failed")], protocol, tmp_path)
+    lines = failure_table([(protocol, table)]).splitlines()
+    kind = "images" if protocol.modes is None else "points"
+    assert lines[0] == f"|  | {' | '.join(f'{name}, {kind}' for name in FAILURES)} |"
+    counts = ["**1 of 1**" if name in failures else "0 of 1" for name in FAILURES]
+    assert f"| Hinge loss | {' | '.join(counts)} |" in lines
+    assert "| Saturating loss | - | - | - |" in lines
 
 
 def test_an_animation_is_shown_where_there_is_one(results, tmp_path):

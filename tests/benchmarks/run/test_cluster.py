@@ -41,6 +41,9 @@ def cluster(monkeypatch):
     )
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     folder = tempfile.mkdtemp(prefix="r")  # paths of sockets must be short
+    # The file that names the newest cluster; Ray does not make its folder.
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    Path(folder, "ray").mkdir()
     started = ray_cluster.Cluster(
         initialize_head=True,
         head_node_args={
