@@ -18,7 +18,8 @@ from benchmarks.figures.training import Loop
 from gan_lightning import BigGAN
 from gan_lightning.data import Digits, TensorLoader
 from gan_lightning.metrics import Features, extract, load_extractor
-from gan_lightning.metrics.scores import frechet_distance, inception_score, precision_recall
+from gan_lightning.metrics.neighbours import neighbour_scores
+from gan_lightning.metrics.scores import frechet_distance, inception_score
 
 #: The statistics of batch normalisation, with colours and labels.
 STATISTICS = {
@@ -117,7 +118,9 @@ def compute(settings: Settings, report: Report) -> Numbers:
             features, logits = extract(extractor, samples)
             assert logits is not None
             fake = Features(features)
-            precision, recall = precision_recall(real.features, fake.features)
+            precision, recall, *_ = neighbour_scores(
+                real.features, fake.features, real.neighbour_distances
+            )
             points.append(
                 {
                     "threshold": threshold,

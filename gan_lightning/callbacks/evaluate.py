@@ -1,7 +1,7 @@
 """A callback that scores generated samples, outside the module's state."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -267,7 +267,7 @@ class Evaluate(pl.Callback):
         num_real = from_first(lambda: len(real))
         count = self.num_samples or num_real
         fake = self._generate_features(trainer, gan, plan, count)
-        found = from_first(lambda: compute_scores(plan.measures, real, fake))
+        found = from_first(lambda: self._scores(plan.measures, real, fake))
         split = _split(trainer) + (str(num_real) if _is_limited(trainer) else "")
         names = {name: full_name(name, plan.network, count, split) for name in plan.metrics}
         scores = {names[name]: found[name] for name in plan.metrics}
@@ -285,6 +285,15 @@ class Evaluate(pl.Callback):
         gan.log_scalars(scores)
 
     on_test_epoch_end = on_validation_epoch_end
+
+    def _scores(
+        self, measures: Iterable[Measure], real: Features, fake: Features
+    ) -> dict[str, float]:
+        known = real.known_distances
+        scores = compute_scores(measures, real, fake)
+        if real.known_distances is not known:
+            self._cache_real()
+        return scores
 
     def _cache_real(self) -> None:
         if self._path is not None and self._real is not None:

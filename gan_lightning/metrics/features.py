@@ -15,6 +15,7 @@ from gan_lightning.data.pixels import Levels, UnreadableImageError, accept_dark
 from gan_lightning.data.sources import Selection, Source
 from gan_lightning.data.workers import read_ahead
 from gan_lightning.metrics.extractors import Extractor
+from gan_lightning.metrics.neighbours import neighbour_distances
 from gan_lightning.metrics.scores import Moments
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.images import to_uint8
@@ -30,11 +31,13 @@ class Features:
     """The features ``(N, D)`` of a set of samples, on the CPU, and their logits, if it has any.
 
     ``summed`` holds the moments of all samples; where it is given, ``features`` may be empty.
+    ``known_distances`` are the ``neighbour_distances``, once they are computed.
     """
 
     features: Tensor
     logits: Tensor | None = None
     summed: Moments | None = None
+    known_distances: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -50,6 +53,14 @@ class Features:
     def moments(self) -> Moments:
         """The sums of the features and of their products."""
         return Moments.from_features(self.features) if self.summed is None else self.summed
+
+    @property
+    def neighbour_distances(self) -> Tensor:
+        """What ``metrics.neighbours.neighbour_distances`` returns, computed once."""
+        if self.known_distances is None:
+            # The fields of a frozen dataclass are set in this way.
+            object.__setattr__(self, "known_distances", neighbour_distances(self.features))
+        return self.known_distances
 
 
 @torch.no_grad()

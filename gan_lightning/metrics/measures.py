@@ -8,13 +8,12 @@ from torch import Tensor
 
 from gan_lightning.metrics.extractors import Extractor
 from gan_lightning.metrics.features import Features
+from gan_lightning.metrics.neighbours import MIN_SAMPLES, NeighbourScores, neighbour_scores
 from gan_lightning.metrics.scores import (
     SPLITS,
-    density_coverage,
     frechet_distance,
     inception_score,
     kernel_distance,
-    precision_recall,
 )
 from gan_lightning.metrics.toys import near_modes, sliced_wasserstein
 from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError
@@ -60,14 +59,9 @@ MEASURES = (
     Measure((CLASS_METRIC,), SPLITS, _inception, needs_real=False, needs_features=False),
     Measure(("kd",), 2, lambda real, fake: (kernel_distance(real.features, fake.features),)),
     Measure(
-        ("precision", "recall"),
-        4,
-        lambda real, fake: precision_recall(real.features, fake.features),
-    ),
-    Measure(
-        ("density", "coverage"),
-        6,
-        lambda real, fake: density_coverage(real.features, fake.features),
+        NeighbourScores._fields,
+        MIN_SAMPLES,
+        lambda real, fake: neighbour_scores(real.features, fake.features, real.neighbour_distances),
     ),
 )
 

@@ -2,8 +2,7 @@
 
 Features are ``(N, D)`` and logits ``(N, K)``, in the order of their samples, of any float dtype and
 on any device. torchmetrics computes the Frechet and kernel distances and the Inception score, with
-the draws and the shuffle of torch-fidelity, which are always the same; torch-fidelity computes
-precision and recall; density and coverage, which neither library has, are computed here.
+the draws and the shuffle of torch-fidelity, which are always the same.
 """
 
 import math
@@ -11,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import pairwise
 from statistics import fmean
 
@@ -19,7 +17,6 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
-from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
@@ -76,7 +73,7 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     Raises:
         ValueError: there are fewer than 2 samples of a kind.
     """
-    _check_counts(real.count, fake.count, 2, "a distance")
+    check_counts(real.count, fake.count, 2, "a distance")
     if not (torch.isfinite(real.sum).all() and torch.isfinite(fake.sum).all()):
         return math.nan
     # One rank computes it, from the moments of all ranks.
@@ -130,7 +127,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
     Raises:
         ValueError: there are fewer than 2 samples of a kind.
     """
-    _check_counts(len(real), len(fake), 2, "a distance")
+    check_counts(len(real), len(fake), 2, "a distance")
     if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
         return math.nan
     real, fake = real.cpu().double(), fake.cpu().double()
@@ -159,77 +156,6 @@ def _seeded_torchmetrics() -> Iterator[None]:
         yield
 
 
-def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[float, float]:
-    """The shares of generated samples near real ones, and of real samples near generated ones.
-
-    A sample is near those of the other kind if it is closer to one of them than that one's third
-    neighbour of its own kind. Kynkaanniemi et al. 2019, arXiv:1904.06991. nan if a feature is not
-    finite.
-
-    Raises:
-        ValueError: there are only ``neighbours`` samples of a kind, or fewer.
-    """
-    _check_counts(len(real), len(fake), neighbours + 1, f"a ball to {neighbours} neighbours")
-    if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
-        return math.nan, math.nan
-    scores = prc_features_to_metric(
-        fake.cpu().double(),
-        real.cpu().double(),
-        prc_neighborhood=neighbours,
-        prc_batch_size=ROWS,
-        save_cpu_ram=True,
-        verbose=False,
-    )
-    return scores["precision"], scores["recall"]
-
-
-def density_coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> tuple[float, float]:
-    """How densely generated samples lie among the real ones, and the share of real ones they reach.
-
-    The ball around a real sample reaches to its k-th real neighbour. Density is the mean number of
-    balls that a generated sample lies in, divided by k; coverage is the share of balls that hold a
-    generated sample. Naeem et al. 2020, arXiv:2002.09797, equations 3 and 4. nan if a feature is
-    not finite.
-
-    Raises:
-        ValueError: there are only ``neighbours`` samples of a kind, or fewer.
-    """
-    _check_counts(len(real), len(fake), neighbours + 1, f"a ball to {neighbours} neighbours")
-    if not (torch.isfinite(real).all() and torch.isfinite(fake).all()):
-        return math.nan, math.nan
-    real, fake = real.cpu().double(), fake.cpu().double()
-    radii = _ball_radii(real, neighbours)
-    inside, reached = 0, 0
-    for part, radius in zip(real.split(ROWS), radii.split(ROWS), strict=True):
-        within = torch.cdist(part, fake) <= radius
-        inside += int(within.sum())
-        reached += int(within.any(dim=1).sum())
-    return inside / (neighbours * len(fake)), reached / len(real)
-
-
-#: The radii of the last samples, by a checksum of these and the number of neighbours.
-_RADII: dict[tuple[str, int], Tensor] = {}
-
-
-def _ball_radii(x: Tensor, neighbours: int) -> Tensor:
-    """The distance ``(N, 1)`` of each sample, in float64 on the CPU, to its k-th neighbour.
-
-    The last ones are remembered: every evaluation of a run has the same real samples, and most of
-    the time is spent here.
-    """
-    key = sha256(x.contiguous().numpy().data).hexdigest(), neighbours
-    if key not in _RADII:
-        # The nearest neighbour of a sample is itself.
-        nearest = (
-            torch.cdist(part, x).topk(neighbours + 1, dim=1, largest=False, sorted=True).values
-            for part in x.split(ROWS)
-        )
-        radii = torch.cat([values[:, -1:] for values in nearest])
-        _RADII.clear()
-        _RADII[key] = radii
-    return _RADII[key]
-
-
 class ExtractedFeatures(nn.Module):
     """Passes features that are already extracted to torchmetrics."""
 
@@ -242,7 +168,8 @@ class ExtractedFeatures(nn.Module):
         return features
 
 
-def _check_counts(real: int, fake: int, minimum: int, what: str) -> None:
+def check_counts(real: int, fake: int, minimum: int, what: str) -> None:
+    """Raises ValueError if there are fewer samples of a kind than ``what`` needs."""
     for name, count in (("real", real), ("generated", fake)):
         if count < minimum:
             raise ValueError(f"{what} needs at least {minimum} {name} samples, got {count}")

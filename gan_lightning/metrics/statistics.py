@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from gan_lightning.metrics.features import Features
+from gan_lightning.metrics.neighbours import NEIGHBOURS
 from gan_lightning.metrics.scores import Moments
 from gan_lightning.utils.errors import StorageError
 from gan_lightning.utils.files import whole_file
@@ -54,7 +55,10 @@ def read_statistics(path: Path) -> Features | None:
     try:
         read = load_tensors(io.BytesIO(payload))
         found = Features(
-            read["features"], read["logits"], Moments(read["count"], read["sum"], read["products"])
+            read["features"],
+            read["logits"],
+            Moments(read["count"], read["sum"], read["products"]),
+            read.get("neighbour_distances"),
         )
         _check_features(found)
     except Exception:
@@ -68,13 +72,17 @@ def read_statistics(path: Path) -> Features | None:
 
 def _check_features(found: Features) -> None:
     """Raises ValueError if ``write_statistics`` cannot have written these features."""
-    moments, logits = found.moments, found.logits
+    moments, logits, distances = found.moments, found.logits, found.known_distances
     count, (size, *_) = moments.count, moments.sum.shape
     if not (
         type(count) is int
         and _is_float_tensor(found.features, (len(found.features), size))
         and len(found.features) in (0, count)
         and (logits is None or _is_float_tensor(logits, (count, logits.shape[-1])))
+        and (
+            distances is None
+            or _is_float_tensor(distances, (len(found.features), NEIGHBOURS), torch.float64)
+        )
         and _is_float_tensor(moments.sum, (size,), torch.float64)
         and _is_float_tensor(moments.products, (size, size), torch.float64)
     ):
@@ -97,6 +105,7 @@ def write_statistics(features: Features, path: Path) -> None:
         {
             "features": features.features,
             "logits": features.logits,
+            "neighbour_distances": features.known_distances,
             "count": moments.count,
             "sum": moments.sum,
             "products": moments.products,

@@ -587,6 +587,20 @@ def test_features_of_real_samples_are_computed_once_for_all_runs(scores, extract
     assert path.name.startswith("Digits-train-digits_cnn-")
 
 
+def test_neighbours_of_real_samples_are_found_once_for_all_runs(scores, tmp_path, monkeypatch):
+    counts, cdist = [], torch.cdist
+    monkeypatch.setattr(
+        torch, "cdist", lambda x, y, **options: counts.append(len(y)) or cdist(x, y, **options)
+    )
+    model, cache = tiny("wgan_gp", IMAGE), str(tmp_path / "cache")
+    found = [
+        scores(model, Digits(), Evaluate(metrics="recall", num_samples=100, cache_dir=cache))
+        for _ in range(2)
+    ]
+    assert counts.count(1797) == 1
+    assert found[0] == found[1]
+
+
 def test_features_and_moments_are_cached_in_separate_files(scores, tmp_path):
     model, cache = tiny("wgan_gp", IMAGE), str(tmp_path / "cache")
     for metrics in ("fd", "fd,kd", "kd", "is"):

@@ -20,11 +20,9 @@ from gan_lightning.data import Digits
 from gan_lightning.metrics import load_extractor
 from gan_lightning.metrics.scores import (
     Moments,
-    density_coverage,
     frechet_distance,
     inception_score,
     kernel_distance,
-    precision_recall,
 )
 
 
@@ -221,8 +219,6 @@ def test_the_kernel_distance_is_reproducible(digits):
     [
         lambda real, fake: inception_score(fake),
         kernel_distance,
-        precision_recall,
-        density_coverage,
         lambda real, fake: frechet_distance(
             Moments.from_features(real), Moments.from_features(fake)
         ),
@@ -235,68 +231,9 @@ def test_scoring_does_not_change_the_random_states(score):
     assert np.random.get_state()[1].tolist() == numpy_before  # noqa: NPY002
 
 
-# Precision, recall, density, coverage
+# Invalid samples
 
 LINE = torch.arange(10.0).view(-1, 1)
-
-
-def test_equal_samples_have_full_precision_recall_and_coverage():
-    assert precision_recall(normal(60, 4), normal(60, 4)) == (1, 1)
-    _, coverage = density_coverage(normal(60, 4), normal(60, 4))
-    assert coverage == 1
-
-
-def test_distant_samples_have_no_precision_recall_or_coverage():
-    far = normal(60, 4, shift=100)
-    assert precision_recall(normal(60, 4), far) == (0, 0)
-    assert density_coverage(normal(60, 4), far) == (0, 0)
-
-
-def test_one_mode_of_two_has_full_precision_and_half_recall():
-    modes = torch.cat([normal(100, 4), normal(100, 4, seed=1, shift=50)])
-    precision, recall = precision_recall(modes, normal(100, 4, scale=0.99))
-    assert precision > 0.95
-    assert recall == pytest.approx(0.5, abs=0.03)
-    _, coverage = density_coverage(modes, normal(100, 4, scale=0.99))
-    assert coverage == pytest.approx(0.5, abs=0.03)
-
-
-def test_density_and_coverage_match_values_computed_by_hand():
-    # The points are a unit apart: each ball up to the nearest neighbour has radius 1.
-    fake = torch.tensor([[0.5], [4.0]])
-    density, coverage = density_coverage(LINE, fake, neighbours=1)
-    # 0.5 lies in the balls of 0 and 1; 4 in those of 3, 4 and 5.
-    assert density == pytest.approx(5 / 2)
-    assert coverage == pytest.approx(5 / 10)
-
-
-def test_the_number_of_rows_per_chunk_does_not_matter(monkeypatch):
-    real, fake = normal(101, 4), normal(77, 4, seed=1)
-    expected = precision_recall(real, fake), density_coverage(real, fake)
-    monkeypatch.setattr("gan_lightning.metrics.scores.ROWS", 10)
-    monkeypatch.setattr("gan_lightning.metrics.scores._RADII", {})
-    assert (precision_recall(real, fake), density_coverage(real, fake)) == expected
-
-
-def test_the_balls_of_the_last_real_samples_are_computed_once(monkeypatch):
-    real, other = normal(60, 4), normal(60, 4, scale=2)
-    density_coverage(real, normal(60, 4, seed=1))
-    calls, cdist = [], torch.cdist
-    monkeypatch.setattr("torch.cdist", lambda *args: calls.append(1) or cdist(*args))
-    again = density_coverage(real, normal(60, 4, seed=2))
-    assert len(calls) == 1
-    # An equal copy has the same, and other samples have their own.
-    assert density_coverage(real.clone(), normal(60, 4, seed=2)) == again
-    assert len(calls) == 2
-    density_coverage(other, normal(60, 4, seed=2))
-    assert len(calls) == 4
-    other += 100
-    assert density_coverage(other, normal(60, 4, seed=2)) == (0, 0)
-    with torch.inference_mode():
-        assert density_coverage(real + 0, normal(60, 4, seed=2)) == again
-
-
-# Invalid samples
 
 
 def test_scores_of_features_that_are_not_finite_are_nan():
@@ -305,7 +242,6 @@ def test_scores_of_features_that_are_not_finite_are_nan():
     assert math.isnan(frechet_distance(Moments.from_features(good), Moments.from_features(bad)))
     assert math.isnan(inception_score(bad))
     assert math.isnan(kernel_distance(good, bad))
-    assert all(map(math.isnan, precision_recall(good, bad) + density_coverage(good, bad)))
 
 
 def test_too_few_samples_are_rejected():
@@ -315,7 +251,3 @@ def test_too_few_samples_are_rejected():
         kernel_distance(LINE[:1], LINE)
     with pytest.raises(ValueError, match="an Inception score needs at least 10 samples, got 9"):
         inception_score(torch.zeros(9, 3))
-    with pytest.raises(ValueError, match="3 neighbours needs at least 4 real samples, got 3"):
-        precision_recall(LINE[:3], LINE)
-    with pytest.raises(ValueError, match="5 neighbours needs at least 6 generated samples, got 5"):
-        density_coverage(LINE, LINE[:5])

@@ -1,5 +1,7 @@
 """Cached features of real samples: read back unchanged, or computed again."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -25,6 +27,24 @@ def test_written_statistics_are_read_back(tmp_path, statistics, kind):
     assert torch.equal(read.moments.sum, statistics[kind].moments.sum)
     assert torch.equal(read.moments.products, statistics[kind].moments.products)
     assert [file.name for file in path.parent.iterdir()] == ["file"]
+
+
+def test_distances_of_neighbours_are_written_once_they_are_known(tmp_path, statistics):
+    features = statistics["features"]
+    write_statistics(features, tmp_path / "file")
+    assert read_statistics(tmp_path / "file").known_distances is None
+    distances = features.neighbour_distances
+    write_statistics(features, tmp_path / "file")
+    assert torch.equal(read_statistics(tmp_path / "file").known_distances, distances)
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(30, 4).double(), torch.zeros(30, 5), torch.zeros(29, 5).double()]
+)
+def test_other_distances_are_not_used(tmp_path, statistics, wrong):
+    write_statistics(replace(statistics["features"], known_distances=wrong), tmp_path / "file")
+    with pytest.warns(UserWarning, match="holds something else"):
+        assert read_statistics(tmp_path / "file") is None
 
 
 def test_a_missing_file_gives_none_without_a_warning(tmp_path, recwarn):

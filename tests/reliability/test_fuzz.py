@@ -393,7 +393,9 @@ def test_statistics_are_read_or_computed_again(fuzz, tmp_path):
     pool = Pool(3, keep=False)
     pool.add(features, features[:, :2], torch.arange(6))
     written, path = [], tmp_path / "file"
-    for one in (Features(features, features[:, :2]), pool.gather()):
+    with_neighbours = Features(features)
+    assert len(with_neighbours.neighbour_distances) == len(features)
+    for one in (Features(features, features[:, :2]), with_neighbours, pool.gather()):
         write_statistics(one, path)
         written.append(path.read_bytes())
     contents = [torch.load(io.BytesIO(content[64:]), weights_only=True) for content in written]
