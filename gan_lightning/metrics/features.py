@@ -57,10 +57,12 @@ class Features:
     @property
     def neighbour_distances(self) -> Tensor:
         """What ``metrics.neighbours.neighbour_distances`` returns, computed once."""
-        if self.known_distances is None:
+        known = self.known_distances
+        if known is None:
+            known = neighbour_distances(self.features)
             # The fields of a frozen dataclass are set in this way.
-            object.__setattr__(self, "known_distances", neighbour_distances(self.features))
-        return self.known_distances
+            object.__setattr__(self, "known_distances", known)
+        return known
 
 
 @torch.no_grad()
