@@ -4,12 +4,19 @@ from collections.abc import Mapping
 
 from benchmarks.protocol import EXTRACTORS, ROOT, Budget, Protocol
 from benchmarks.stabilizers import IMAGE_STABILIZERS, PLAIN, POINT_STABILIZERS
-from benchmarks.variants import Variant
+from benchmarks.variants import Variant, class_name
 
 _CIFAR10_DATA = (
     "The 50,000 training images of CIFAR-10, 32 x 32. FID and Inception score are computed "
     "from 50,000 samples with TensorFlow's Inception weights, against the training images. "
 )
+_CIFAR10_JPEG_DATA = (
+    "The 50,000 training images of a copy of CIFAR-10 in JPEG files, whose coding is lossy: no "
+    "score of it is one of CIFAR-10."
+)
+_CIFAR10_JPEG_NEEDS = {
+    "data.data_dir": "the folder with train/<class>/*.jpg and test/<class>/*.jpg"
+}
 _SAME_NETWORKS = (
     "Every technique has the same two networks, {network}, the same batches and the same number of "
     "real images; losses, rates, critic updates and what else its paper prescribes are its own. "
@@ -26,6 +33,8 @@ _CPU_TERMS = (
 
 #: The extractor that is a classifier of Fashion-MNIST, with the checksum of its weights.
 _FASHION_MNIST = "fashion_mnist_0495fd30"
+#: And one of CIFAR-10's JPEG copy.
+_CIFAR10_JPEG = "cifar10_jpeg_5aadd586"
 #: Scores that tell what a generator leaves out.
 _COVERED = "--evaluate.metrics=fd,is,recall,coverage"
 
@@ -79,6 +88,64 @@ def _cpu_protocol(
         budget=Budget(images=192_000, batch_size=32, evaluations=6),
         needs=needs or {},
     )
+
+
+def _own_rows(blocks: int) -> tuple[Variant, ...]:
+    """DCGAN, and the techniques that are nothing without their own networks.
+
+    ``blocks`` is the number of upsampling blocks.
+    """
+    ema = "model.ema_decay=0.999"
+    styles = ("model.mapping_layers=2", "model.gamma=0.1")
+    options = {
+        "dcgan": (ema,),
+        "progressive": ("model.latent_dim=128", "model.phase_images=100000"),
+        # 20 latents for the first layer and for each block.
+        "biggan": (ema, "model.network=biggan", f"model.latent_dim={20 * (1 + blocks)}"),
+        "stylegan": styles,
+        "stylegan2": styles,
+    }
+    widths = ("model.generator_width=32", "model.critic_width=32")
+    return tuple(
+        Variant(technique, (*widths, *own), class_name(technique), key=technique)
+        for technique, own in options.items()
+    )
+
+
+def _own_networks(
+    name: str,
+    title: str,
+    data: str,
+    extractor: str,
+    blocks: int,
+    arguments: tuple[str, ...],
+    needs: Mapping[str, str] | None = None,
+) -> Protocol:
+    """Each technique on its own networks; ``extractor`` is the extractor's full name."""
+    return Protocol(
+        name=name,
+        version=1,
+        title=title,
+        description=f"{data} {_OWN_TERMS}",
+        configs=None,
+        seeds=(0,),
+        distance=f"fd10k_{extractor}",
+        score=f"is10k_{extractor}",
+        accelerator="cpu",
+        arguments=(*arguments, _COVERED, *_classifier(extractor)),
+        budget=Budget(images=1_024_000, batch_size=64, evaluations=8),
+        needs=needs or {},
+        variants=_own_rows(blocks),
+        more_scores=_scores("10k", extractor)[2:],
+    )
+
+
+_OWN_TERMS = (
+    "Progressive growing, BigGAN and both StyleGANs on the networks of their papers, 32 channels "
+    "wide, and DCGAN as a measure; without labels. One CPU thread trains each for an hour or more: "
+    "1,024,000 real images in batches of 64. One seed: the table shows what they make, and ranks "
+    "nothing. Scored as in the table of small networks."
+)
 
 
 def _stabilizers(
@@ -181,6 +248,14 @@ PROTOCOLS = {
             configs="fashion_mnist",
             extractor=_FASHION_MNIST,
         ),
+        _own_networks(
+            name="fashion-mnist-cpu-own",
+            title="Fashion-MNIST, 28 x 28, on a CPU, own networks",
+            data="The 60,000 training images of Fashion-MNIST.",
+            extractor=_FASHION_MNIST,
+            blocks=2,
+            arguments=("--data=FashionMNIST",),
+        ),
         Protocol(
             name="cifar10-paper",
             version=2,
@@ -213,12 +288,20 @@ PROTOCOLS = {
         _cpu_protocol(
             name="cifar10-jpeg-cpu",
             title="CIFAR-10 (JPEG copy), 32 x 32, on a CPU",
-            data="The 50,000 training images of a copy of CIFAR-10 in JPEG files, whose coding is "
-            "lossy: no score of it is one of CIFAR-10.",
+            data=_CIFAR10_JPEG_DATA,
             configs="cifar10",
-            extractor="cifar10_jpeg_5aadd586",
+            extractor=_CIFAR10_JPEG,
             arguments=("--data=ImageFolder", "--data.size=32"),
-            needs={"data.data_dir": "the folder with train/<class>/*.jpg and test/<class>/*.jpg"},
+            needs=_CIFAR10_JPEG_NEEDS,
+        ),
+        _own_networks(
+            name="cifar10-jpeg-cpu-own",
+            title="CIFAR-10 (JPEG copy), 32 x 32, on a CPU, own networks",
+            data=_CIFAR10_JPEG_DATA,
+            extractor=_CIFAR10_JPEG,
+            blocks=3,
+            arguments=("--data=ImageFolder", "--data.size=32"),
+            needs=_CIFAR10_JPEG_NEEDS,
         ),
         Protocol(
             name="folder",

@@ -235,7 +235,7 @@ def test_local_paths_are_passed_on_but_not_recorded(command, tmp_path):
 
 def test_every_protocol_has_a_config_and_a_budget_for_every_technique():
     for protocol in PROTOCOLS.values():
-        if protocol.baseline is None:
+        if protocol.configs is not None:
             same_networks = any("model.network" in each for each in protocol.arguments)
             expected = [
                 name for name in TECHNIQUES if not (same_networks and TECHNIQUES[name].own_networks)
@@ -246,7 +246,22 @@ def test_every_protocol_has_a_config_and_a_budget_for_every_technique():
             assert protocol.updates(row) > 0
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist-cpu", "cifar10-jpeg-cpu"])
+@pytest.mark.parametrize("data", ["fashion-mnist", "cifar10-jpeg"])
+def test_on_a_cpu_every_technique_is_in_one_table_or_in_the_other(data):
+    small, own = PROTOCOLS[f"{data}-cpu"], PROTOCOLS[f"{data}-cpu-own"]
+    keys = {row.key for row in own.rows}
+    assert keys | set(small.techniques) == set(TECHNIQUES)
+    assert keys & set(small.techniques) == {"dcgan"}  # the measure
+    for row in own.rows:
+        assert row.is_plain
+        images = own.updates(row) * own.batch_size(row) * (row.default("n_critic") or 1)
+        assert images == own.budget.images
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{data}-cpu{own}" for data in ("fashion-mnist", "cifar10-jpeg") for own in ("", "-own")],
+)
 def test_a_protocol_scores_with_the_committed_classifier(name):
     protocol = PROTOCOLS[name]
     given = dict(argument[2:].split("=", 1) for argument in protocol.arguments)
