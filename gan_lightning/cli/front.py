@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NoReturn
 
 import gan_lightning
-from gan_lightning.cli.listing import table
+from gan_lightning.cli.listing import configs_table, techniques_table
 from gan_lightning.utils.errors import ArgumentError, one_line
 from gan_lightning.utils.suggestions import no_such
 
@@ -29,7 +29,9 @@ COMMANDS = {
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
     "list": "List the techniques, of this package and of installed ones.",
+    "configs": "List the configs that come with the package, for --config.",
 }
+LISTS = {"list": techniques_table, "configs": configs_table}
 #: Options that may stand before a command.
 OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
 
@@ -109,8 +111,8 @@ def _answered(args: Sequence[str]) -> bool:
         _parser().print_help()
     elif first == "--version":
         print(f"gan-lightning {gan_lightning.__version__}")
-    elif first == "list":
-        _list(args[1:])
+    elif first in LISTS:
+        _list(first, args[1:])
     elif not first.startswith("-") and first not in COMMANDS:
         stop(no_such("command", first, COMMANDS), code=2)
     elif first.startswith("--") and (name := first.partition("=")[0]) not in (*OPTIONS, "--"):
@@ -137,14 +139,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list(args: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("gan-lightning list", description=COMMANDS["list"])
+def _list(command: str, args: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(f"gan-lightning {command}", description=COMMANDS[command])
     _, unknown = parser.parse_known_args(args)
     if unknown:
-        stop(f"list takes no arguments, got {' '.join(unknown)}", code=2)
+        stop(f"{command} takes no arguments, got {' '.join(unknown)}", code=2)
     find_working_folder()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        print(table())
+        print(LISTS[command]())
     for warning in caught:
         print(f"gan-lightning: {warning.message}", file=sys.stderr)

@@ -1,14 +1,15 @@
-"""``gan-lightning list``: the techniques, read without importing them."""
+"""``gan-lightning list`` and ``configs``: techniques and configs, read without importing them."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import gan_lightning
+from gan_lightning.cli.configs import description, named_configs
 from gan_lightning.techniques import TECHNIQUES
 from gan_lightning.utils.errors import one_line
 
@@ -22,11 +23,20 @@ class Row(NamedTuple):
     distribution: str
 
 
-def table() -> str:
+def techniques_table() -> str:
     """The table of all techniques, as text."""
-    rows = [Row("KEY", "CLASS", "DESCRIPTION", "FROM"), *_rows()]
+    return _table([Row("KEY", "CLASS", "DESCRIPTION", "FROM"), *_rows()])
+
+
+def configs_table() -> str:
+    """The table of the configs that come with the package, as text."""
+    rows = [(name, description(path)) for name, path in named_configs().items()]
+    return _table([("NAME", "DESCRIPTION"), *rows])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
     # Other packages wrote some of the cells.
-    rows = [Row(*map(one_line, row)) for row in rows]
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)

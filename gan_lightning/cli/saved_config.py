@@ -15,12 +15,14 @@ from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
+from gan_lightning.cli.configs import find_config, named_configs
 from gan_lightning.trainer import CHOSEN_BY_LIGHTNING
 from gan_lightning.training.checkpoints import beside
 from gan_lightning.training.paths import run_dir
 from gan_lightning.training.seeds import global_seed
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import whole_file
+from gan_lightning.utils.suggestions import no_such
 
 #: What a saved config begins with.
 WRITTEN_BY = "# gan_lightning=="
@@ -93,7 +95,7 @@ def with_saved_config(args: list[str]) -> list[str]:
             continue
         for folder in list(path.parents)[:2]:
             if os.path.isfile(config := folder / "config.yaml"):
-                return [args[0], "--config", _config_of(args[0], config), *args[1:]]
+                return [args[0], "--config", _config_of(args[0], str(config)), *args[1:]]
         check_is_checkpoint(path)
     return args
 
@@ -102,25 +104,39 @@ def _with_configs_of(command: str, args: Sequence[str]) -> Iterator[str]:
     """The arguments of a command, with each config as ``_config_of`` has it."""
     for before, arg in pairwise(["", *args]):
         name, equals, value = arg.partition("=")
-        if before in ("-c", "--config") and os.path.isfile(arg):
-            yield _config_of(command, Path(arg))
-        elif name == "--config" and equals and os.path.isfile(value):
-            yield f"{name}={_config_of(command, Path(value))}"
+        if before in ("-c", "--config"):
+            yield _config_of(command, arg)
+        elif name == "--config" and equals:
+            yield f"{name}={_config_of(command, value)}"
         else:
             yield arg
 
 
-def _config_of(command: str, config: Path) -> str:
+def _config_of(command: str, given: str) -> str:
     """The path of a config or, for a command other than fit, its text without ``init_from``.
 
-    What is no text is left to the parser.
+    It is given as a path, as a name, or as its text. What is no text is left to the parser.
+
+    Raises:
+        ArgumentError: there is no such file, and no config of that name.
     """
+    path: str | Path = given
+    if not os.path.isfile(given):
+        if re.search(r"[:{\n]", given) or given in ("", "null"):
+            return given
+        found = find_config(given)
+        if found is None:
+            hint = no_such(
+                "config", given, named_configs(), listed=False, lister="gan-lightning configs"
+            )
+            raise ArgumentError(f"--config: {given} is no file, and {hint}")
+        path = found
     try:
-        text = config.read_text()
+        text = Path(path).read_text()
     except (OSError, UnicodeDecodeError):
-        return str(config)
+        return str(path)
     if command == "fit" or "\ninit_from:" not in text:
-        return str(config)
+        return str(path)
     return re.sub(r"^init_from:.*\n(?:[ \t]+.*\n)*", "", text, flags=re.MULTILINE)
 
 

@@ -4,8 +4,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def no_such(what: str, name: str, choices: Iterable[str], *, listed: bool = True) -> str:
-    """Say that there is no such name, with the nearest of the choices and, if ``listed``, all."""
+def no_such(
+    what: str, name: str, choices: Iterable[str], *, listed: bool = True, lister: str = "--help"
+) -> str:
+    """Say that there is no such name, with the nearest of the choices and, if ``listed``, all.
+
+    ``lister`` is what lists them otherwise.
+    """
     choices = sorted(set(choices))
     near = get_close_matches(name.lower(), [choice.lower() for choice in choices], n=1, cutoff=0.7)
     answer = f"there is no {what} {name}"
@@ -14,5 +19,5 @@ def no_such(what: str, name: str, choices: Iterable[str], *, listed: bool = True
     if listed:
         answer += f"{'' if near else '.'} Choose from {', '.join(choices)}."
     elif not near:
-        answer += ": --help lists them"
+        answer += f": {lister} lists them"
     return answer
