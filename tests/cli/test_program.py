@@ -366,7 +366,7 @@ def test_an_option_of_another_technique_is_not_suggested_for_itself(error_line):
         pytest.param(["fit", MODEL], ["--data missing"], id="no data"),
         pytest.param(["predict"], ["--data and --model missing"], id="no checkpoint"),
         pytest.param(
-            ["fit", "--config=nowhere.yaml"], ["nowhere.yaml", "not exist"], id="a missing config"
+            ["fit", "--config=nowhere.yaml"], ["nowhere.yaml is no file"], id="a missing config"
         ),
         pytest.param(
             ["fit", "--data.batch_size=8", DIGITS, MODEL],

@@ -166,7 +166,10 @@ BAD_OPTIONS = {
         "--fake": "few",
         "--metrics": "is",
     },
-    "precision and recall: at least 4 generated samples": {"--fake": "few", "--metrics": "recall"},
+    "recall and density and coverage: at least 6 generated samples": {
+        "--fake": "few",
+        "--metrics": "recall",
+    },
     "one: kd: at least 2 real samples are needed, but there are 1": {
         "--real": "one",
         "--metrics": "kd",

@@ -16,6 +16,7 @@ from benchmarks.render.markdown import fill, markdown_table
 from benchmarks.render.published import REPORTED, read_reported
 from benchmarks.render.techniques import count_parameters
 from gan_lightning import TECHNIQUES
+from gan_lightning.cli.configs import named_configs
 
 PAGES = ROOT / "docs" / "techniques"
 HEADINGS = [
@@ -41,9 +42,9 @@ def test_a_page_of_a_method_names_configs_that_exist(name):
     text = (PAGES / f"{name}.md").read_text()
     for heading in ("The idea", "Train it", "Deviations from the paper", "Published"):
         assert f"\n## {heading}\n" in text
-    configs = re.findall(r"configs/\S+\.yaml", text)
+    configs = re.findall(r"--config (\S+)", text)
     assert configs
-    assert [path for path in configs if not (ROOT / path).is_file()] == []
+    assert [config for config in configs if config not in named_configs()] == []
     for key in re.findall(rf"`(\w+)_{name}\.yaml`", text):
         assert key in TECHNIQUES
         for folder in ("digits", "fashion_mnist", "cifar10", "image_folder"):
@@ -66,7 +67,7 @@ def test_a_page_has_every_section(name):
     assert numbers == list(range(1, len(numbers) + 1))
     assert numbers
     config = re.search(r"gan-lightning fit --config (\S+)", text)[1]
-    assert (ROOT / config).is_file()
+    assert config in named_configs()
 
 
 @pytest.mark.parametrize("name", sorted({*TECHNIQUES} | METHODS))
