@@ -8,8 +8,8 @@ from html import escape, unescape
 import pytest
 from PIL import Image
 
+from benchmarks.protocols import PROTOCOLS
 from benchmarks.render.picture import PAGE, browser, screenshot
-from gan_lightning import TECHNIQUES
 
 pytestmark = pytest.mark.skipif(
     browser() is None, reason="the page is NOT TESTED: there is no Chromium here"
@@ -53,8 +53,9 @@ def test_the_page_fits_shows_its_pictures_and_sorts(tmp_path, width):
     look.write_text(LOOK.format(width=width, page=escape(page)))
     seen = json.loads(unescape(re.search("<title>(.*?)</title>", dom(look), re.DOTALL)[1]))
     assert seen["wide"] <= width
-    assert len(seen["names"]) == len(TECHNIQUES)
-    assert seen["ranks"] == seen["byRank"] == [str(i) for i in range(1, len(TECHNIQUES) + 1)]
+    rows = PROTOCOLS["digits"].rows
+    assert sorted(seen["names"]) == sorted(row.title for row in rows)
+    assert seen["ranks"] == seen["byRank"] == [str(i) for i in range(1, len(rows) + 1)]
     assert seen["byName"] == sorted(seen["names"])
     assert seen["arrow"] == "ascending"
     assert len(seen["images"]) >= 7
