@@ -2,38 +2,19 @@
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from gan_lightning.cli.front import CommandParser
-from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
-from gan_lightning.metrics import (
-    EXTRACTORS,
-    Extractor,
-    Features,
-    batches_of,
-    collect,
-    load_extractor,
-)
-from gan_lightning.metrics.measures import (
-    INCEPTION_NAMES,
-    MEASURES,
-    METRIC_NAMES,
-    check_counts,
-    compute_scores,
-    full_name,
-    resolve_metrics,
-    select_measures,
-    too_few_warning,
-)
-from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError, WrongFileError
+from gan_lightning.metrics import EXTRACTORS, load_extractor
+from gan_lightning.metrics.images import FileImages, compare
+from gan_lightning.metrics.measures import INCEPTION_NAMES, METRIC_NAMES
+from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import user_path
 
 
@@ -45,36 +26,16 @@ def main(args: Sequence[str]) -> None:
     """
     options = _parser().parse_args(list(args))
     device = _device(options.device)
-    batch_size = options.batch_size
-    if batch_size is None:
-        batch_size = 16 if device.type == "cpu" else 256
-    if batch_size < 1:
-        raise ArgumentError(f"--batch_size must be at least 1, got {batch_size}")
-    real, fake = _source("--real", options.real), _source("--fake", options.fake)
+    if options.batch_size is not None and options.batch_size < 1:
+        raise ArgumentError(f"--batch_size must be at least 1, got {options.batch_size}")
+    real, fake = _images("--real", options.real), _images("--fake", options.fake)
     extractor = load_extractor(options.extractor, options.weights)
-    every = [name for name in METRIC_NAMES if name != "is" or extractor.classes]
-    metrics = (
-        every
-        if options.metrics is None
-        else resolve_metrics(_split_names(options.metrics), extractor)
-    )
-    measures = select_measures(MEASURES, metrics)
-    for kind, source in (("generated", fake), ("real", real)):
-        try:
-            check_counts(measures, **{kind: len(source)})
-        except TooFewSamplesError as error:
-            raise TooFewSamplesError(f"{source.path}: {error}") from error
-    distances = "fd" in metrics
-    real_features = Features(torch.zeros(0, extractor.num_features))
-    if any(measure.needs_real for measure in measures):
-        real_features = _features(real, extractor, batch_size, device, distances)
-    fake_features = _features(fake, extractor, batch_size, device, distances)
-    found = compute_scores(measures, real_features, fake_features)
-    scores = {full_name(name, extractor.name): found[name] for name in metrics}
+    metrics = None if options.metrics is None else _split_names(options.metrics)
+    found = compare(real, fake, extractor, metrics, options.batch_size, device, _warn)
     if options.json:
-        print(json.dumps(scores))
+        print(json.dumps(found.scores))
     else:
-        _print(scores, len(real_features) or len(real), len(fake_features))
+        _print(found.scores, found.real or len(real), found.fake)
 
 
 def _split_names(names: list[str]) -> list[str]:
@@ -118,48 +79,11 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _source(option: str, path: Path) -> FilesSource:
-    # Path's own exists raises for a name that is too long.
-    if not os.path.exists(path):
-        raise ArgumentError(f"{option}: there is no folder {path}")
-    return ZipSource(path, split=None) if path.is_file() else FolderSource(path, split=None)
-
-
-def _features(
-    source: FilesSource,
-    extractor: Extractor,
-    batch_size: int,
-    device: torch.device,
-    distances: bool,
-) -> Features:
-    skipped: dict[int, str] = {}
-    batches = _warn_of_grey_images(batches_of(source, batch_size, skipped), extractor, source)
-    features = collect(extractor, batches, device)
-    if skipped:
-        i, reason = next(iter(skipped.items()))
-        message = (
-            f"{len(skipped)} of {len(source)} images cannot be read: {source.name(i)} ({reason})"
-        )
-        if len(skipped) == len(source):
-            raise WrongFileError(message)
-        _warn(message)
-    if distances and (few := too_few_warning(len(features), extractor.num_features)):
-        _warn(f"{source.path}: {few}")
-    return features
-
-
-def _warn_of_grey_images(
-    batches: Iterator[Tensor], extractor: Extractor, source: FilesSource
-) -> Iterator[Tensor]:
-    warned = False
-    for batch in batches:
-        if not warned and extractor.repeats_grey(tuple(batch.shape[1:])):
-            _warn(
-                f"{extractor.name} takes colour images: grey ones in {source.path} are repeated "
-                "to three channels"
-            )
-            warned = True
-        yield batch
+def _images(option: str, path: Path) -> FileImages:
+    try:
+        return FileImages(path)
+    except ArgumentError as error:
+        raise ArgumentError(f"{option}: {error}") from error
 
 
 def _print(scores: dict[str, float], real: int, fake: int) -> None:

@@ -6,6 +6,7 @@ from gan_lightning.metrics.extractors import (
     load_extractor,
 )
 from gan_lightning.metrics.features import Features, batches_of, collect, extract
+from gan_lightning.metrics.images import fid, inception_score, kid, precision_recall, score
 from gan_lightning.metrics.pool import Pool
 
 __all__ = [
@@ -16,5 +17,10 @@ __all__ = [
     "batches_of",
     "collect",
     "extract",
+    "fid",
+    "inception_score",
+    "kid",
     "load_extractor",
+    "precision_recall",
+    "score",
 ]
