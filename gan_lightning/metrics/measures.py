@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gan_lightning.metrics.extractors import Extractor
 from gan_lightning.metrics.features import Features
-from gan_lightning.metrics.neighbours import MIN_SAMPLES, NeighbourScores, neighbour_scores
+from gan_lightning.metrics.neighbours import MIN_SAMPLES, neighbour_scores
 from gan_lightning.metrics.scores import (
     SPLITS,
     frechet_distance,
@@ -59,7 +59,7 @@ MEASURES = (
     Measure((CLASS_METRIC,), SPLITS, _inception, needs_real=False, needs_features=False),
     Measure(("kd",), 2, lambda real, fake: (kernel_distance(real.features, fake.features),)),
     Measure(
-        NeighbourScores._fields,
+        ("precision", "recall", "density", "coverage"),
         MIN_SAMPLES,
         lambda real, fake: neighbour_scores(real.features, fake.features, real.neighbour_distances),
     ),
