@@ -1,6 +1,6 @@
 """The protocols of this repository."""
 
-from collections.abc import Mapping
+from typing import Any
 
 from benchmarks.protocol import EXTRACTORS, ROOT, Budget, Protocol
 from benchmarks.stabilizers import IMAGE_STABILIZERS, PLAIN, POINT_STABILIZERS
@@ -10,13 +10,6 @@ _CIFAR10_DATA = (
     "The 50,000 training images of CIFAR-10, 32 x 32. FID and Inception score are computed "
     "from 50,000 samples with TensorFlow's Inception weights, against the training images. "
 )
-_CIFAR10_JPEG_DATA = (
-    "The 50,000 training images of a copy of CIFAR-10 in JPEG files, whose coding is lossy: no "
-    "score of it is one of CIFAR-10."
-)
-_CIFAR10_JPEG_NEEDS = {
-    "data.data_dir": "the folder with train/<class>/*.jpg and test/<class>/*.jpg"
-}
 _SAME_NETWORKS = (
     "Every technique has the same two networks, {network}, the same batches and the same number of "
     "real images; losses, rates, critic updates and what else its paper prescribes are its own. "
@@ -31,10 +24,18 @@ _CPU_TERMS = (
 )
 
 
-#: The extractor that is a classifier of Fashion-MNIST, with the checksum of its weights.
-_FASHION_MNIST = "fashion_mnist_0495fd30"
-#: And one of CIFAR-10's JPEG copy.
-_CIFAR10_JPEG = "cifar10_jpeg_5aadd586"
+#: Data, and a classifier of it as extractor, by its name with the checksum of its weights.
+_FASHION_MNIST: dict[str, Any] = {
+    "data": "The 60,000 training images of Fashion-MNIST.",
+    "extractor": "fashion_mnist_0495fd30",
+}
+_CIFAR10_JPEG: dict[str, Any] = {
+    "data": "The 50,000 training images of a copy of CIFAR-10 in JPEG files, whose coding is "
+    "lossy: no score of it is one of CIFAR-10.",
+    "extractor": "cifar10_jpeg_5aadd586",
+    "arguments": ("--data=ImageFolder", "--data.size=32"),
+    "needs": {"data.data_dir": "the folder with train/<class>/*.jpg and test/<class>/*.jpg"},
+}
 #: Scores that tell what a generator leaves out.
 _COVERED = "--evaluate.metrics=fd,is,recall,coverage"
 
@@ -60,33 +61,34 @@ def _classifier(extractor: str) -> tuple[str, ...]:
     )
 
 
-def _cpu_protocol(
-    name: str,
-    title: str,
+def _on_a_cpu(
     data: str,
-    configs: str,
+    terms: str,
     extractor: str,
-    arguments: tuple[str, ...] = (),
-    needs: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...],
+    **fields: Any,
 ) -> Protocol:
-    """One small network and budget for all; ``extractor`` is the extractor's full name."""
+    """A protocol that a classifier scores, whose full name is ``extractor``, with other fields."""
     return Protocol(
-        name=name,
-        version=2,
-        title=title,
-        description=f"{data} {_CPU_TERMS}",
-        configs=ROOT / "configs" / configs,
-        seeds=(0, 1, 2),
+        description=f"{data} {terms}",
         distance=f"fd10k_{extractor}",
         score=f"is10k_{extractor}",
         accelerator="cpu",
-        arguments=(
-            *arguments,
-            *("--model.critic_norm=none", *_small_dcgan(16)),
-            *_classifier(extractor),
-        ),
+        arguments=(*arguments, *_classifier(extractor)),
+        **fields,
+    )
+
+
+def _small_networks(*, configs: str, arguments: tuple[str, ...] = (), **fields: Any) -> Protocol:
+    """One small network and budget for all."""
+    return _on_a_cpu(
+        version=2,
+        terms=_CPU_TERMS,
+        configs=ROOT / "configs" / configs,
+        seeds=(0, 1, 2),
+        arguments=(*arguments, "--model.critic_norm=none", *_small_dcgan(16)),
         budget=Budget(images=192_000, batch_size=32, evaluations=6),
-        needs=needs or {},
+        **fields,
     )
 
 
@@ -113,30 +115,20 @@ def _own_rows(blocks: int) -> tuple[Variant, ...]:
 
 
 def _own_networks(
-    name: str,
-    title: str,
-    data: str,
-    extractor: str,
-    blocks: int,
-    arguments: tuple[str, ...],
-    needs: Mapping[str, str] | None = None,
+    *, extractor: str, blocks: int, arguments: tuple[str, ...], **fields: Any
 ) -> Protocol:
-    """Each technique on its own networks; ``extractor`` is the extractor's full name."""
-    return Protocol(
-        name=name,
+    """Each technique on its own networks, with so many upsampling blocks at these sizes."""
+    return _on_a_cpu(
         version=1,
-        title=title,
-        description=f"{data} {_OWN_TERMS}",
+        terms=_OWN_TERMS,
         configs=None,
         seeds=(0,),
-        distance=f"fd10k_{extractor}",
-        score=f"is10k_{extractor}",
-        accelerator="cpu",
-        arguments=(*arguments, _COVERED, *_classifier(extractor)),
+        extractor=extractor,
+        arguments=(*arguments, _COVERED),
         budget=Budget(images=1_024_000, batch_size=64, evaluations=8),
-        needs=needs or {},
         variants=_own_rows(blocks),
         more_scores=_scores("10k", extractor)[2:],
+        **fields,
     )
 
 
@@ -241,20 +233,18 @@ PROTOCOLS = {
             score="is10k",
             arguments=("--evaluate.num_samples=10000",),
         ),
-        _cpu_protocol(
+        _small_networks(
             name="fashion-mnist-cpu",
             title="Fashion-MNIST, 28 x 28, on a CPU",
-            data="The 60,000 training images of Fashion-MNIST.",
             configs="fashion_mnist",
-            extractor=_FASHION_MNIST,
+            **_FASHION_MNIST,
         ),
         _own_networks(
             name="fashion-mnist-cpu-own",
             title="Fashion-MNIST, 28 x 28, on a CPU, own networks",
-            data="The 60,000 training images of Fashion-MNIST.",
-            extractor=_FASHION_MNIST,
             blocks=2,
             arguments=("--data=FashionMNIST",),
+            **_FASHION_MNIST,
         ),
         Protocol(
             name="cifar10-paper",
@@ -285,23 +275,17 @@ PROTOCOLS = {
             arguments=("--model.network=resnet", "--model.critic_norm=none"),
             budget=Budget(images=16_000_000, batch_size=64, evaluations=20),
         ),
-        _cpu_protocol(
+        _small_networks(
             name="cifar10-jpeg-cpu",
             title="CIFAR-10 (JPEG copy), 32 x 32, on a CPU",
-            data=_CIFAR10_JPEG_DATA,
             configs="cifar10",
-            extractor=_CIFAR10_JPEG,
-            arguments=("--data=ImageFolder", "--data.size=32"),
-            needs=_CIFAR10_JPEG_NEEDS,
+            **_CIFAR10_JPEG,
         ),
         _own_networks(
             name="cifar10-jpeg-cpu-own",
             title="CIFAR-10 (JPEG copy), 32 x 32, on a CPU, own networks",
-            data=_CIFAR10_JPEG_DATA,
-            extractor=_CIFAR10_JPEG,
             blocks=3,
-            arguments=("--data=ImageFolder", "--data.size=32"),
-            needs=_CIFAR10_JPEG_NEEDS,
+            **_CIFAR10_JPEG,
         ),
         Protocol(
             name="folder",
@@ -334,13 +318,13 @@ PROTOCOLS = {
             title="Stabilisers on Fashion-MNIST, 28 x 28",
             data="The 60,000 training images of Fashion-MNIST, scored as in the table of "
             "techniques on a CPU.",
-            scores=_scores("10k", _FASHION_MNIST),
+            scores=_scores("10k", _FASHION_MNIST["extractor"]),
             rows=IMAGE_STABILIZERS,
             budget=Budget(images=128_000, batch_size=32, evaluations=4),
             rate="2e-4",
             arguments=(
                 *("--data=FashionMNIST", *_small_dcgan(16), _COVERED),
-                *_classifier(_FASHION_MNIST),
+                *_classifier(_FASHION_MNIST["extractor"]),
             ),
         ),
         *(

@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.protocol import Protocol
 from benchmarks.records import Record
 from benchmarks.render.markdown import escape_markdown, markdown_table
-from benchmarks.render.table import Row
-
-Table = tuple[Protocol, list[Row]]
+from benchmarks.render.summary import Table, row_titles
 
 #: A run has learnt nothing if its best distance is above this share of the untrained generator's.
 NOTHING_LEARNT = 0.5
@@ -42,7 +40,6 @@ FAILURES: dict[str, Callable[[Record, Protocol], bool]] = {
 
 def failure_table(tables: Sequence[Table]) -> str:
     """The number of runs with each failure, of images and of points; rows are the protocols'."""
-    titles = list(dict.fromkeys(row.title for protocol, _ in tables for row in protocol.rows))
     kinds = {
         "images": [table for table in tables if table[0].modes is None],
         "points": [table for table in tables if table[0].modes is not None],
@@ -57,7 +54,7 @@ def failure_table(tables: Sequence[Table]) -> str:
                 for chosen in kinds.values()
             ),
         ]
-        for title in titles
+        for title in row_titles(tables)
     ]
     headers = ["", *(f"{failure}, {kind}" for failure in FAILURES for kind in kinds)]
     return markdown_table(headers, lines, text_columns=[0])

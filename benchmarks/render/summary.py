@@ -10,12 +10,16 @@ from benchmarks.render.table import Row
 Table = tuple[Protocol, list[Row]]
 
 
+def row_titles(tables: Sequence[Table]) -> list[str]:
+    """The titles of the protocols' rows, each once."""
+    return list(dict.fromkeys(row.title for protocol, _ in tables for row in protocol.rows))
+
+
 def summary_table(tables: Sequence[Table]) -> str:
     """The relative change of the distance in each protocol; rows are those of the protocols.
 
     Bold where it is beyond the seeds; with the number of runs that collapsed.
     """
-    titles = list(dict.fromkeys(row.title for protocol, _ in tables for row in protocol.rows))
     named = [{row.name: row for row in table} for _, table in tables]
     baselines = [
         next(row for row in table if row.key == protocol.baseline) for protocol, table in tables
@@ -28,7 +32,7 @@ def summary_table(tables: Sequence[Table]) -> str:
                 for rows, baseline in zip(named, baselines, strict=True)
             ),
         ]
-        for title in titles
+        for title in row_titles(tables)
     ]
     headers = ["", *(escape_markdown(protocol.title) for protocol, _ in tables)]
     return markdown_table(headers, lines, text_columns=[0])

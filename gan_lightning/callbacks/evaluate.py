@@ -254,9 +254,9 @@ class Evaluate(pl.Callback):
         """Generate, score and log."""
         if self._plan is None or _is_partial_check(trainer):
             return
+        is_new = self._pool is not None
         if self._pool is not None:
             self._real, self._pool = self._pool.gather(), None
-            from_first(self._cache_real)
         if self._counting:
             self._counting = False
             self._class_counts = sum_over_ranks(self._class_counts.to(pl_module.device)).cpu()
@@ -267,7 +267,7 @@ class Evaluate(pl.Callback):
         num_real = from_first(lambda: len(real))
         count = self.num_samples or num_real
         fake = self._generate_features(trainer, gan, plan, count)
-        found = from_first(lambda: self._scores(plan.measures, real, fake))
+        found = from_first(lambda: self._scores(plan.measures, real, fake, is_new))
         split = _split(trainer) + (str(num_real) if _is_limited(trainer) else "")
         names = {name: full_name(name, plan.network, count, split) for name in plan.metrics}
         scores = {names[name]: found[name] for name in plan.metrics}
@@ -287,17 +287,14 @@ class Evaluate(pl.Callback):
     on_test_epoch_end = on_validation_epoch_end
 
     def _scores(
-        self, measures: Iterable[Measure], real: Features, fake: Features
+        self, measures: Iterable[Measure], real: Features, fake: Features, is_new: bool
     ) -> dict[str, float]:
+        """The scores; what is newly known of the real samples is written, once it all is."""
         known = real.known_distances
         scores = compute_scores(measures, real, fake)
-        if real.known_distances is not known:
-            self._cache_real()
+        if self._path is not None and (is_new or real.known_distances is not known):
+            write_statistics(real, self._path)
         return scores
-
-    def _cache_real(self) -> None:
-        if self._path is not None and self._real is not None:
-            write_statistics(self._real, self._path)
 
     def _generate_features(
         self, trainer: pl.Trainer, gan: GAN, plan: _Plan, count: int

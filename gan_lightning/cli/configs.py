@@ -18,8 +18,9 @@ def folder() -> Path:
 
 def named_configs() -> dict[str, Path]:
     """The path of each config by its name, such as ``digits/wgan_gp``."""
-    paths = sorted(folder().rglob("*.yaml"))
-    return {path.relative_to(folder()).with_suffix("").as_posix(): path for path in paths}
+    root = folder()
+    paths = sorted(root.rglob("*.yaml"))
+    return {path.relative_to(root).with_suffix("").as_posix(): path for path in paths}
 
 
 def find_config(name: str) -> Path | None:

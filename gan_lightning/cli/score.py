@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gan_lightning.cli.front import CommandParser
 from gan_lightning.metrics import EXTRACTORS, load_extractor
-from gan_lightning.metrics.images import FileImages, compare
+from gan_lightning.metrics.images import FileImages, compare, default_device
 from gan_lightning.metrics.measures import INCEPTION_NAMES, METRIC_NAMES
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import user_path
@@ -31,7 +31,7 @@ def main(args: Sequence[str]) -> None:
     real, fake = _images("--real", options.real), _images("--fake", options.fake)
     extractor = load_extractor(options.extractor, options.weights)
     metrics = None if options.metrics is None else _split_names(options.metrics)
-    found = compare(real, fake, extractor, metrics, options.batch_size, device, _warn)
+    found = compare(real, fake, extractor, device, metrics, options.batch_size, _warn)
     if options.json:
         print(json.dumps(found.scores))
     else:
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _device(name: str | None) -> torch.device:
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = default_device() if name is None else torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:
         raise ArgumentError(f"--device {name}: {str(error).splitlines()[0]}") from error

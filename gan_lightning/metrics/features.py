@@ -100,11 +100,12 @@ def extract_uint8(extractor: Extractor, images: Tensor) -> tuple[Tensor, Tensor 
 
 
 def collect(extractor: Extractor, batches: Iterable[Tensor], device: torch.device) -> Features:
-    """Features of uint8 batches ``(B, C, H, W)``."""
+    """Features of batches ``(B, C, H, W)``, uint8 or float in [-1, 1]."""
     features, logits = [torch.zeros(0, extractor.num_features)], []
     for batch in batches:
         extractor.check(tuple(batch.shape[1:]))
-        part_features, part_logits = extract_uint8(extractor, batch.to(device, non_blocking=True))
+        of_batch = extract_uint8 if batch.dtype == torch.uint8 else extract
+        part_features, part_logits = of_batch(extractor, batch.to(device, non_blocking=True))
         features.append(part_features.cpu())
         if part_logits is not None:
             logits.append(part_logits.cpu())

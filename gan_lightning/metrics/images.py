@@ -20,7 +20,7 @@ from typing_extensions import Unpack
 
 from gan_lightning.data.sources import FilesSource, FolderSource, ZipSource
 from gan_lightning.metrics.extractors import Extractor, load_extractor
-from gan_lightning.metrics.features import Features, batches_of, collect, extract
+from gan_lightning.metrics.features import Features, batches_of, collect
 from gan_lightning.metrics.measures import (
     MEASURES,
     METRIC_NAMES,
@@ -121,13 +121,17 @@ def score(
         MissingFileError: the weights are not on disk and cannot be downloaded.
         WrongFileError: the file of weights holds something else, or no image can be read.
     """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     real_set = None if real is None else _open(real, num_samples, seed)
     fake_set = _open(fake, num_samples, seed)
     with isolate_rng():  # the network's weights are drawn before they are loaded
         network = load_extractor(extractor, weights)
-    return compare(real_set, fake_set, network, metrics, batch_size, torch.device(device)).scores
+    place = default_device() if device is None else torch.device(device)
+    return compare(real_set, fake_set, network, place, metrics, batch_size).scores
+
+
+def default_device() -> torch.device:
+    """A GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Comparison(NamedTuple):
@@ -142,9 +146,9 @@ def compare(
     real: ImageSet | None,
     fake: ImageSet,
     extractor: Extractor,
+    device: torch.device,
     metrics: Sequence[str] | None = None,
     batch_size: int | None = None,
-    device: torch.device | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Comparison:
     """What ``score`` does, of sets that are open; ``warn`` is called with a line to be told.
@@ -152,9 +156,8 @@ def compare(
     Raises:
         UserError: as ``score`` does.
     """
-    place = device or torch.device("cpu")
     if batch_size is None:
-        batch_size = 16 if place.type == "cpu" else 256
+        batch_size = 16 if device.type == "cpu" else 256
     at_least(1, batch_size=batch_size)
     every = [name for name in METRIC_NAMES if name != "is" or extractor.classes]
     names = every if metrics is None else resolve_metrics(metrics, extractor)
@@ -173,7 +176,8 @@ def compare(
         if images is None:
             features.append(Features(torch.zeros(0, extractor.num_features)))
             continue
-        features.append(images.features(extractor, batch_size, place, warn))
+        batches = _warn_of_grey(images, images.batches(batch_size, warn), extractor, warn)
+        features.append(collect(extractor, batches, device))
         if "fd" in names and (few := too_few_warning(len(features[-1]), extractor.num_features)):
             warn(f"{images}: {few}")
     values = compute_scores(measures, *features)
@@ -182,21 +186,15 @@ def compare(
 
 
 class ImageSet(ABC):
-    """Images whose features can be computed; as text it is what messages call it."""
+    """Images in batches; as text it is what messages call it."""
 
     @abstractmethod
     def __len__(self) -> int:
         """The number of images."""
 
     @abstractmethod
-    def features(
-        self,
-        extractor: Extractor,
-        batch_size: int,
-        device: torch.device,
-        warn: Callable[[str], None],
-    ) -> Features:
-        """The features of all that can be read."""
+    def batches(self, size: int, warn: Callable[[str], None]) -> Iterator[Tensor]:
+        """Batches ``(B, C, H, W)`` of at most ``size`` images, uint8 or float in [-1, 1]."""
 
 
 def _open(images: Images, num_samples: int | None, seed: int) -> ImageSet:
@@ -239,21 +237,11 @@ class TensorImages(ImageSet):
     def __str__(self) -> str:
         return f"the tensor of {len(self):,} images"
 
-    def features(
-        self,
-        extractor: Extractor,
-        batch_size: int,
-        device: torch.device,
-        warn: Callable[[str], None],
-    ) -> Features:
+    def batches(self, size: int, warn: Callable[[str], None]) -> Iterator[Tensor]:
         """See ``ImageSet``."""
-        if self.images.dtype == torch.uint8:
-            return collect(extractor, self.images.split(batch_size), device)
-        if self.images.min() >= 0:
+        if self.images.dtype != torch.uint8 and self.images.min() >= 0:
             warn(f"{self} is taken as in [-1, 1], and has no value below 0: of [0, 1] pass 2 x - 1")
-        return _join(
-            extractor, (extract(extractor, x.to(device)) for x in self.images.split(batch_size))
-        )
+        yield from self.images.split(size)
 
 
 class ModelImages(ImageSet):
@@ -268,20 +256,14 @@ class ModelImages(ImageSet):
     def __str__(self) -> str:
         return f"the {self.count:,} images of {type(self.model).__name__}"
 
-    def features(
-        self,
-        extractor: Extractor,
-        batch_size: int,
-        device: torch.device,
-        warn: Callable[[str], None],
-    ) -> Features:
+    def batches(self, size: int, warn: Callable[[str], None]) -> Iterator[Tensor]:
         """See ``ImageSet``."""
         with isolate_rng():
             torch.manual_seed(self.seed)
             z, y = self.model.draw_inputs(self.count)
-            parts = (slice(i, i + batch_size) for i in range(0, self.count, batch_size))
-            images = (self.model.generate(z[i], None if y is None else y[i]) for i in parts)
-            return _join(extractor, (extract(extractor, x.to(device)) for x in images))
+            for i in range(0, self.count, size):
+                part = slice(i, i + size)
+                yield self.model.generate(z[part], None if y is None else y[part])
 
 
 class FileImages(ImageSet):
@@ -305,17 +287,10 @@ class FileImages(ImageSet):
     def __str__(self) -> str:
         return str(self.source.path)
 
-    def features(
-        self,
-        extractor: Extractor,
-        batch_size: int,
-        device: torch.device,
-        warn: Callable[[str], None],
-    ) -> Features:
+    def batches(self, size: int, warn: Callable[[str], None]) -> Iterator[Tensor]:
         """See ``ImageSet``."""
         source, skipped = self.source, dict[int, str]()
-        batches = self._warn_of_grey(batches_of(source, batch_size, skipped), extractor, warn)
-        features = collect(extractor, batches, device)
+        yield from batches_of(source, size, skipped)
         if skipped:
             i, reason = next(iter(skipped.items()))
             message = (
@@ -325,26 +300,20 @@ class FileImages(ImageSet):
             if len(skipped) == len(source):
                 raise WrongFileError(message)
             warn(message)
-        return features
-
-    def _warn_of_grey(
-        self, batches: Iterator[Tensor], extractor: Extractor, warn: Callable[[str], None]
-    ) -> Iterator[Tensor]:
-        warned = False
-        for batch in batches:
-            if not warned and extractor.repeats_grey(tuple(batch.shape[1:])):
-                warn(
-                    f"{extractor.name} takes colour images: grey ones in {self} are repeated to "
-                    "three channels"
-                )
-                warned = True
-            yield batch
 
 
-def _join(extractor: Extractor, parts: Iterator[tuple[Tensor, Tensor | None]]) -> Features:
-    features, logits = [torch.zeros(0, extractor.num_features)], []
-    for part_features, part_logits in parts:
-        features.append(part_features.cpu())
-        if part_logits is not None:
-            logits.append(part_logits.cpu())
-    return Features(torch.cat(features), torch.cat(logits) if logits else None)
+def _warn_of_grey(
+    images: ImageSet,
+    batches: Iterator[Tensor],
+    extractor: Extractor,
+    warn: Callable[[str], None],
+) -> Iterator[Tensor]:
+    warned = False
+    for batch in batches:
+        if not warned and extractor.repeats_grey(tuple(batch.shape[1:])):
+            warn(
+                f"{extractor.name} takes colour images: grey ones in {images} are repeated to "
+                "three channels"
+            )
+            warned = True
+        yield batch

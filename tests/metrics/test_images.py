@@ -135,5 +135,5 @@ def test_real_images_are_needed_for_distances_only(digits):
 
 def test_the_numbers_of_images_are_told(digits):
     sets = images.TensorImages(digits[:70]), images.TensorImages(digits[:50])
-    found = compare(*sets, load_extractor("digits_cnn"), ["fd"])
+    found = compare(*sets, load_extractor("digits_cnn"), torch.device("cpu"), ["fd"])
     assert found[1:] == (70, 50)
