@@ -16,6 +16,7 @@ from typing import NoReturn
 import gan_lightning
 from gan_lightning.cli.listing import configs_table, techniques_table
 from gan_lightning.utils.errors import ArgumentError, one_line
+from gan_lightning.utils.shipped import shipped_root
 from gan_lightning.utils.suggestions import no_such
 
 #: Each command, with what it does; the first four are methods of the trainer, whose first lines
@@ -28,10 +29,19 @@ COMMANDS = {
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
+    "benchmark": "Train techniques on the same terms, and compare them in a table.",
     "list": "List the techniques, of this package and of installed ones.",
     "configs": "List the configs that come with the package, for --config.",
 }
 LISTS = {"list": techniques_table, "configs": configs_table}
+#: Each program of the benchmark, with what it does.
+PROGRAMS = {
+    "run": "Train the runs of a protocol that have no record yet.",
+    "render": "Write the tables and the page of the records.",
+    "reproduce": "Repeat the run of a record, and compare the scores.",
+    "figures": "Make the papers' figures with our techniques.",
+    "throughput": "Measure the speed of each part on this machine.",
+}
 #: Options that may stand before a command.
 OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
 
@@ -91,9 +101,13 @@ def _uncollected() -> Iterator[None]:
 
 
 def find_working_folder() -> None:
-    """Have modules of the working folder found, as ``python -m`` does, after installed ones."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    """Have modules of the working folder found, as ``python -m`` does, after installed ones.
+
+    And the benchmark's, which checkpoints of its rows name, from a wheel too.
+    """
+    for folder in (os.getcwd(), str(shipped_root())):
+        if folder not in sys.path:
+            sys.path.append(folder)
 
 
 def stop(message: str, code: int) -> NoReturn:
@@ -113,6 +127,8 @@ def _answered(args: Sequence[str]) -> bool:
         print(f"gan-lightning {gan_lightning.__version__}")
     elif first in LISTS:
         _list(first, args[1:])
+    elif first == "benchmark" and not set(args[1:2]) & set(PROGRAMS):
+        _programs(args[1:])
     elif not first.startswith("-") and first not in COMMANDS:
         stop(no_such("command", first, COMMANDS), code=2)
     elif first.startswith("--") and (name := first.partition("=")[0]) not in (*OPTIONS, "--"):
@@ -137,6 +153,23 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
     return parser
+
+
+def _programs(args: Sequence[str]) -> None:
+    """Answer a ``benchmark`` without one of its programs."""
+    if not args:
+        stop(f"benchmark: a program is missing: {', '.join(PROGRAMS)}", code=2)
+    if args[0] not in ("-h", "--help"):
+        stop(f"benchmark: {no_such('program', args[0], PROGRAMS)}", code=2)
+    parser = argparse.ArgumentParser(
+        "gan-lightning benchmark",
+        description=COMMANDS["benchmark"],
+        epilog="gan-lightning benchmark PROGRAM --help lists the options of a program.",
+    )
+    programs = parser.add_subparsers(title="programs", metavar="PROGRAM")
+    for name, text in PROGRAMS.items():
+        programs.add_parser(name, help=text)
+    parser.print_help()
 
 
 def _list(command: str, args: Sequence[str]) -> None:

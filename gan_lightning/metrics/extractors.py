@@ -25,6 +25,7 @@ from gan_lightning.metrics.classifier import full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
 from gan_lightning.utils.files import user_path
+from gan_lightning.utils.shipped import find_weights
 from gan_lightning.utils.tensors import load_tensors
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
@@ -163,7 +164,7 @@ def _classifier(weights: str | Path | None) -> Extractor:
             "the extractor classifier needs a file: pass it with --evaluate.weights, or score's "
             "--weights"
         )
-    path = user_path(weights)
+    path = find_weights(user_path(weights))
     network, description = load_classifier(path)
     name = full_name(description, path)
     return Extractor(name, network, network.num_features, True, "none", 256, description.shape)
