@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks.protocol import INSTALLED, ROOT
+from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import one_line
+from gan_lightning.utils.suggestions import no_such
 
 #: How the programs are started, before their names.
 PREFIX = "gan-lightning benchmark " if INSTALLED else "python -m benchmarks."
@@ -21,6 +23,14 @@ def count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
+
+
+def technique_key(text: str) -> str:
+    """The type of an argument that names a technique, in any spelling: its key."""
+    key = TECHNIQUES.find(text)
+    if key is None:
+        raise argparse.ArgumentTypeError(no_such("technique", text, TECHNIQUES))
+    return key
 
 
 class Parser(argparse.ArgumentParser):

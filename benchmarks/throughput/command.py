@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.command_line import Parser, count
+from benchmarks.command_line import Parser, count, technique_key
 from benchmarks.environment import describe_environment
 from benchmarks.protocol import INSTALLED, THROUGHPUT
 from benchmarks.quiet import quiet
@@ -88,7 +88,7 @@ def _parser(prog: str) -> Parser:
         "--size", type=count, default=32, help="the image size in --train and --eval"
     )
     steps = parser.add_argument_group("options of --train and --profile")
-    steps.add_argument("--techniques", nargs="+", choices=TECHNIQUES, default=list(TECHNIQUES))
+    steps.add_argument("--techniques", nargs="+", type=technique_key, default=list(TECHNIQUES))
     steps.add_argument(
         "--points", action="store_true", help="use points in the plane instead of images"
     )
@@ -106,7 +106,7 @@ def _parser(prog: str) -> Parser:
     )
     data.add_argument("--batches", type=count, default=100, help="batches per round")
     scores = parser.add_argument_group("options of --eval")
-    scores.add_argument("--technique", choices=TECHNIQUES, default="dcgan")
+    scores.add_argument("--technique", type=technique_key, default="dcgan")
     scores.add_argument("--extractor", default="inception")
     scores.add_argument("--weights", help="the file of the extractor's weights")
     scores.add_argument("--samples", type=count, default=10_000)

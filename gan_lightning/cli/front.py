@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NoReturn
 
 import gan_lightning
-from gan_lightning.cli.listing import configs_table, techniques_table
+from gan_lightning.cli.listing import SECTIONS, sections
 from gan_lightning.utils.errors import ArgumentError, one_line
 from gan_lightning.utils.shipped import shipped_root
 from gan_lightning.utils.suggestions import no_such
@@ -30,10 +30,9 @@ COMMANDS = {
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
     "benchmark": "Train techniques on the same terms, and compare them in a table.",
-    "list": "List the techniques, of this package and of installed ones.",
+    "list": "List techniques, networks, data, extractors, protocols and configs, or one of these.",
     "configs": "List the configs that come with the package, for --config.",
 }
-LISTS = {"list": techniques_table, "configs": configs_table}
 #: Each program of the benchmark, with what it does.
 PROGRAMS = {
     "run": "Train the runs of a protocol that have no record yet.",
@@ -125,7 +124,7 @@ def _answered(args: Sequence[str]) -> bool:
         _parser().print_help()
     elif first == "--version":
         print(f"gan-lightning {gan_lightning.__version__}")
-    elif first in LISTS:
+    elif first in ("list", "configs"):
         _list(first, args[1:])
     elif first == "benchmark" and not set(args[1:2]) & set(PROGRAMS):
         _programs(args[1:])
@@ -174,12 +173,17 @@ def _programs(args: Sequence[str]) -> None:
 
 def _list(command: str, args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(f"gan-lightning {command}", description=COMMANDS[command])
-    _, unknown = parser.parse_known_args(args)
+    if command == "list":
+        parser.add_argument("section", nargs="?", help=f"{', '.join(SECTIONS)} (default: all)")
+    options, unknown = parser.parse_known_args(args)
     if unknown:
-        stop(f"{command} takes no arguments, got {' '.join(unknown)}", code=2)
+        stop(f"{command}: what is {' '.join(unknown)}? --help shows the arguments", code=2)
+    section = options.section if command == "list" else command
+    if section not in (None, *SECTIONS):
+        stop(f"list: {no_such('section', section, SECTIONS)}", code=2)
     find_working_folder()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        print(LISTS[command]())
+        print(sections(section))
     for warning in caught:
         print(f"gan-lightning: {warning.message}", file=sys.stderr)

@@ -219,10 +219,11 @@ def _dinov2(name: str, weights: str | Path | None) -> Extractor:
     return Extractor(name, network, network.num_features, False, network.resize)
 
 
+#: ``gan-lightning list`` shows the remarks.
 EXTRACTORS: dict[str, Callable[[str | Path | None], Extractor]] = {
-    "inception": _inception,
-    "digits_cnn": _digits_cnn,
-    "classifier": _classifier,
+    "inception": _inception,  # TensorFlow's Inception v3, of FID and IS
+    "digits_cnn": _digits_cnn,  # a small classifier of 8 x 8 digits, which needs no file
+    "classifier": _classifier,  # yours, of any data: gan_lightning.metrics.train_extractor
 }
 #: torch-fidelity's names, with underscores.
 DINOV2 = tuple(name.replace("-", "_") for name in MODEL_METADATA)
