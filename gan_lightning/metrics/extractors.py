@@ -21,7 +21,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
 from torchvision import models
 
 from gan_lightning.metrics.backbones import Backbone
-from gan_lightning.metrics.classifier import full_name, load_classifier
+from gan_lightning.metrics.classifier import CLASSIFIER_HINT, full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
 from gan_lightning.utils.files import user_path
@@ -162,7 +162,7 @@ def _classifier(weights: str | Path | None) -> Extractor:
     if weights is None:
         raise ArgumentError(
             "the extractor classifier needs a file: pass it with --evaluate.weights, or score's "
-            "--weights"
+            f"--weights ({CLASSIFIER_HINT})"
         )
     path = find_weights(user_path(weights))
     network, description = load_classifier(path)
