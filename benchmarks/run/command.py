@@ -89,6 +89,11 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.run") -> Non
         options.wandb,
         options.wandb_checkpoints,
     )
+    for option, folder in (("--results", options.results), ("--work", options.work)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"{option}: {folder} cannot be made ({error.strerror})")
     command = shlex.join(sys.argv[1:] if args is None else args)
     try:
         with sigterm_interrupts(), held_results(machine_options.results, command) as holder:

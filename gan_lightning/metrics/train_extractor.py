@@ -34,6 +34,8 @@ from gan_lightning.utils.files import user_path
 from gan_lightning.utils.suggestions import no_such
 
 BATCH_SIZE = 128
+#: What jsonargparse says of a value of another type.
+WRONG_TYPE = re.compile(r'Parser key "(\w+)": Expected an? <class .(\w+).>.* value: (.*)')
 #: The largest shift of an image, in pixels.
 SHIFT = 2
 
@@ -130,6 +132,10 @@ class _Parser(ArgumentParser):
                 if issubclass(each, GANDataModule) and not isabstract(each)
             ]
             text = f"--data: {no_such('class', found[1], names)}"
+        elif found := re.search(r"Subtypes: .* Errors: - (.*?) - Expected", text):
+            text = f"--data: {found[1]}"
+        elif found := WRONG_TYPE.search(text):
+            text = f"--{found[1]}: expected {found[2]}, got {found[3]}"
         self.exit(2, f"{self.prog}: {one_line(text)}\n")
 
 
