@@ -85,8 +85,8 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.render") -> 
         "--check", action="store_true", help="compare the files with the records, and write nothing"
     )
     options = parser.parse_args(args)
-    if not options.results.is_dir():
-        parser.stop(f"there is no folder {options.results}: {PREFIX}run writes records there")
+    if not any((options.results / name).is_dir() for name in PROTOCOLS):
+        parser.stop(f"there are no records in {options.results}: {PREFIX}run writes them there")
 
     try:
         tables = [
