@@ -13,7 +13,12 @@ from gan_lightning.cli.yaml_reader import load_yaml
 from gan_lightning.data import GANDataModule
 
 ROOT = Path(__file__).parent.parent
+#: Whether this is the copy inside of an installed package, and not that of a clone.
+INSTALLED = not (ROOT / "gan_lightning").is_dir()
+#: The records of the repository; an installed package has them without pictures.
 RESULTS = ROOT / "benchmarks" / "results"
+#: Where records are written and read by default; never into an installed package.
+OWN_RESULTS = Path("runs", "leaderboard") if INSTALLED else RESULTS
 THROUGHPUT = RESULTS / "throughput"
 SENSITIVITY = RESULTS / "sensitivity"
 RELIABILITY = RESULTS / "reliability"

@@ -114,10 +114,11 @@ class Row:
             yield f"seed {', '.join(map(str, self.missing))} not run"
 
 
-def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
+def rows(records: list[Record], protocol: Protocol, *results: Path) -> list[Row]:
     """The protocol's rows and those of other records.
 
-    The best mean distance is first, and those that do not rank are last.
+    The best mean distance is first, and those that do not rank are last. The pictures of a row are
+    in the first of the folders ``results`` that has one of its own.
     """
     table: list[Row] = []
     variants = [*protocol.rows, *_other_variants(records, protocol)]
@@ -126,8 +127,10 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
     for variant in variants:
         runs = [record for record in records if record.folder == variant.key]
         missing = [seed for seed in protocol.seeds if seed not in {run.seed for run in runs}]
+        places = (each for each in results if (each / protocol.name / variant.key).is_dir())
+        folder = next(places, results[0])
         paths = [
-            record_path(results, protocol.name, variant.key, run.seed)
+            record_path(folder, protocol.name, variant.key, run.seed)
             for run in runs
             if run.status == "finished"
         ]

@@ -20,6 +20,7 @@ from benchmarks.environment import (
     describe_processor,
     kernel_settings,
     processor,
+    revision,
     versions,
 )
 from benchmarks.protocol import ROOT
@@ -298,7 +299,7 @@ class Attempt:
             }
         ]
         if self.options.wandb is not None:
-            identity = f"{name}-v{self.run.protocol.version}-{row}-{seed}-{commit()[:8]}"
+            identity = f"{name}-v{self.run.protocol.version}-{row}-{seed}-{revision()}"
             if self._files:  # which the commit does not tell
                 identity += f"-{sha256(json.dumps(self._files).encode()).hexdigest()[:8]}"
             loggers.append(
@@ -313,7 +314,7 @@ class Attempt:
                     },
                     "dict_kwargs": {
                         "group": f"{name}-v{self.run.protocol.version}",
-                        "tags": [name, row, f"seed{seed}", commit()[:8]],
+                        "tags": [name, row, f"seed{seed}", revision()],
                         "resume": "allow",
                     },
                 }

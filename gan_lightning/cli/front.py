@@ -14,8 +14,9 @@ from contextlib import contextmanager, nullcontext
 from typing import NoReturn
 
 import gan_lightning
-from gan_lightning.cli.listing import configs_table, techniques_table
+from gan_lightning.cli.listing import SECTIONS, sections
 from gan_lightning.utils.errors import ArgumentError, one_line
+from gan_lightning.utils.shipped import shipped_root
 from gan_lightning.utils.suggestions import no_such
 
 #: Each command, with what it does; the first four are methods of the trainer, whose first lines
@@ -28,12 +29,20 @@ COMMANDS = {
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
-    "list": "List the techniques, of this package and of installed ones.",
+    "benchmark": "Train techniques on the same terms, and compare them in a table.",
+    "list": "List techniques, networks, data, extractors, protocols and configs, or one of these.",
     "configs": "List the configs that come with the package, for --config.",
 }
-LISTS = {"list": techniques_table, "configs": configs_table}
+#: Each program of the benchmark, with what it does.
+PROGRAMS = {
+    "run": "Train the runs of a protocol that have no record yet.",
+    "render": "Write the tables and the page of the records.",
+    "reproduce": "Repeat the run of a record, and compare the scores.",
+    "figures": "Make the papers' figures with our techniques.",
+    "throughput": "Measure the speed of each part on this machine.",
+}
 #: Options that may stand before a command.
-OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
+OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config", "--print_completion")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -91,9 +100,13 @@ def _uncollected() -> Iterator[None]:
 
 
 def find_working_folder() -> None:
-    """Have modules of the working folder found, as ``python -m`` does, after installed ones."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    """Have modules of the working folder found, as ``python -m`` does, after installed ones.
+
+    And the benchmark's, which checkpoints of its rows name, from a wheel too.
+    """
+    for folder in (os.getcwd(), str(shipped_root())):
+        if folder not in sys.path:
+            sys.path.append(folder)
 
 
 def stop(message: str, code: int) -> NoReturn:
@@ -111,8 +124,10 @@ def _answered(args: Sequence[str]) -> bool:
         _parser().print_help()
     elif first == "--version":
         print(f"gan-lightning {gan_lightning.__version__}")
-    elif first in LISTS:
+    elif first in ("list", "configs"):
         _list(first, args[1:])
+    elif first == "benchmark" and not set(args[1:2]) & set(PROGRAMS):
+        _programs(args[1:])
     elif not first.startswith("-") and first not in COMMANDS:
         stop(no_such("command", first, COMMANDS), code=2)
     elif first.startswith("--") and (name := first.partition("=")[0]) not in (*OPTIONS, "--"):
@@ -133,20 +148,47 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     parser.add_argument("-c", "--config", help="a config with a section for each command")
     parser.add_argument("--print_config", action="store_true", help="print the config and exit")
+    parser.add_argument(
+        "--print_completion",
+        metavar="KIND",
+        help="print the completion of a shell, such as shtab-bash, which needs shtab, and exit",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
     return parser
 
 
+def _programs(args: Sequence[str]) -> None:
+    """Answer a ``benchmark`` without one of its programs."""
+    if not args:
+        stop(f"benchmark: a program is missing: {', '.join(PROGRAMS)}", code=2)
+    if args[0] not in ("-h", "--help"):
+        stop(f"benchmark: {no_such('program', args[0], PROGRAMS)}", code=2)
+    parser = argparse.ArgumentParser(
+        "gan-lightning benchmark",
+        description=COMMANDS["benchmark"],
+        epilog="gan-lightning benchmark PROGRAM --help lists the options of a program.",
+    )
+    programs = parser.add_subparsers(title="programs", metavar="PROGRAM")
+    for name, text in PROGRAMS.items():
+        programs.add_parser(name, help=text)
+    parser.print_help()
+
+
 def _list(command: str, args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(f"gan-lightning {command}", description=COMMANDS[command])
-    _, unknown = parser.parse_known_args(args)
+    if command == "list":
+        parser.add_argument("section", nargs="?", help=f"{', '.join(SECTIONS)} (default: all)")
+    options, unknown = parser.parse_known_args(args)
     if unknown:
-        stop(f"{command} takes no arguments, got {' '.join(unknown)}", code=2)
+        stop(f"{command}: what is {' '.join(unknown)}? --help shows the arguments", code=2)
+    section = options.section if command == "list" else command
+    if section not in (None, *SECTIONS):
+        stop(f"list: {no_such('section', section, SECTIONS)}", code=2)
     find_working_folder()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        print(LISTS[command]())
+        print(sections(section))
     for warning in caught:
         print(f"gan-lightning: {warning.message}", file=sys.stderr)

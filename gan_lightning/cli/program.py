@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import pytorch_lightning as pl
-from jsonargparse import Namespace
+from jsonargparse import Namespace, set_parsing_settings
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -24,6 +24,7 @@ from gan_lightning.cli import yaml_reader  # noqa: F401  (how jsonargparse reads
 from gan_lightning.cli.answers import explain, misuse, root_message
 from gan_lightning.cli.chosen import with_chosen_techniques
 from gan_lightning.cli.front import find_working_folder, stop
+from gan_lightning.cli.help import asked_group, ours_first
 from gan_lightning.cli.saved_config import (
     SaveConfig,
     check_is_checkpoint,
@@ -48,12 +49,13 @@ from gan_lightning.utils.processes import end_with_parent
 
 SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
 #: Commands that are modules of this package, with a parser of their own.
-WITHOUT_TRAINER = ("score", "grid")
+WITHOUT_TRAINER = ("score", "grid", "benchmark")
 #: Errors of a place on a disk, not of the code.
 STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
 }
+set_parsing_settings(add_print_completion_argument=True)
 # jsonargparse finds the classes for --model among the subclasses that are imported.
 TECHNIQUES.import_own()
 
@@ -84,6 +86,8 @@ def main(args: Sequence[str] | None = None) -> None:
             # What it needs alone is not imported for a fit.
             import_module(f"gan_lightning.cli.{args[0]}").main(args[1:])
             return
+        if group := asked_group(args):
+            _Parser.group, args = group, [args[0], "--help"]
         args = with_saved_config(args)
         _Parser.given = args = with_chosen_techniques(args)
         GANCLI(
@@ -118,7 +122,7 @@ def main(args: Sequence[str] | None = None) -> None:
         # Lightning found no checkpoint of its own choice.
         stop(message, code=2 if "ckpt_path=" in message else 1)
     finally:
-        _Parser.given = ()
+        _Parser.given, _Parser.group = (), ""
 
 
 class _Parser(LightningArgumentParser):
@@ -126,6 +130,12 @@ class _Parser(LightningArgumentParser):
 
     #: The command line.
     given: ClassVar[Sequence[str]] = ()
+    #: The group of options that the help is of; "" for all.
+    group: ClassVar[str] = ""
+
+    def format_help(self) -> str:
+        """The help, with our options first."""
+        return ours_first(super().format_help(), self.group)
 
     def parse_path(self, *args: Any, **kwargs: Any) -> Namespace:
         """Parse a file, which must not name another."""
