@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import (
     ModelSummary,
     ProgressBar,
 )
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.plugins import AsyncCheckpointIO, CheckpointIO, LayerSync
 from pytorch_lightning.utilities import rank_zero_info
 
@@ -50,8 +50,9 @@ from gan_lightning.training.lightning_internals import (
     set_version,
 )
 from gan_lightning.training.loggers import ContinuedCSVLogger, NoLog
-from gan_lightning.training.paths import checkpoint_folder, make_version
+from gan_lightning.training.paths import checkpoint_folder, make_version, run_dir
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
+from gan_lightning.training.tracking import number_wandb_run, place_wandb_files
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import real_path
 
@@ -82,7 +83,8 @@ class Trainer(pl.Trainer):
     - a validation and a checkpoint of the last update, whatever the intervals are;
     - a log ``metrics.csv`` in ``<default_root_dir>/<data>-<model>/version_N``. A fit that resumes
       the newest checkpoint of such a folder continues in it, and so does a requeued job of SLURM;
-      runs of Weights & Biases continue too;
+      runs of Weights & Biases continue too, and keep their files in the folder of the run. Beside
+      given loggers, a fit keeps the log all the same;
     - a stop with a checkpoint on SIGINT, SIGTERM and SLURM's SIGUSR1;
     - batch normalisation over the samples of all devices, on CPUs too;
     - mistakes are found before training where they can be known;
@@ -192,6 +194,7 @@ class Trainer(pl.Trainer):
             if changed or model is not self.lightning_module:
                 self._refuse_to_overwrite(ckpt_path, changed)
             self._prepare_scores(model, data)
+            self._place_logs(fits=True)
             super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
 
     def validate(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -220,6 +223,7 @@ class Trainer(pl.Trainer):
         with warnings.catch_warnings(), self._numbered_folders():
             # A checkpoint's best scores matter to a fit that resumes from it alone.
             warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
+            self._place_logs()
             yield
 
     def _start_log(
@@ -264,6 +268,20 @@ class Trainer(pl.Trainer):
                     for folder in folders[1:]:
                         folder.rmdir()
             raise
+
+    def _place_logs(self, *, fits: bool = False) -> None:
+        """Keep files of Weights & Biases, and the log of a fit, in the folder of the run."""
+        if not self.loggers or self.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self.is_global_zero:
+            number_wandb_run(self.loggers[0])
+            for logger in self.loggers:
+                place_wandb_files(logger, run_dir(self))
+        listed = any(isinstance(each, CSVLogger) for each in self.loggers)
+        if fits and not listed and "://" not in str(self.loggers[0].save_dir):
+            folder = run_dir(self)
+            log = ContinuedCSVLogger(folder.parent.parent, folder.parent.name, folder.name)
+            self.loggers = [*self.loggers, log]
 
     def _prepare_scores(self, model: pl.LightningModule, data: object) -> None:
         """Load what scores need before data is downloaded and decoded, which may take hours."""

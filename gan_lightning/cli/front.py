@@ -11,11 +11,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import NoReturn
 
 import gan_lightning
 from gan_lightning.cli.listing import configs_table, techniques_table
-from gan_lightning.utils.errors import ArgumentError, one_line
+from gan_lightning.utils.errors import ArgumentError, UserError, one_line
 from gan_lightning.utils.suggestions import no_such
 
 #: Each command, with what it does; the first four are methods of the trainer, whose first lines
@@ -28,10 +29,13 @@ COMMANDS = {
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
+    "plot": "Draw the losses and scores of runs in one picture.",
     "list": "List the techniques, of this package and of installed ones.",
     "configs": "List the configs that come with the package, for --config.",
 }
 LISTS = {"list": techniques_table, "configs": configs_table}
+#: Commands that are modules of this package, and import neither torch nor Lightning.
+WITHOUT_TORCH = ("plot",)
 #: Options that may stand before a command.
 OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
 
@@ -66,10 +70,24 @@ def main(args: Sequence[str] | None = None) -> None:
         # The reader, such as head, has enough; nothing can be written at the exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    if not answered:
+    if not answered and args[0] in WITHOUT_TORCH:
+        _run(args)
+    elif not answered:
         with _uncollected() if own_process else nullcontext():
             from gan_lightning.cli import program
         program.main(args)
+
+
+def _run(args: Sequence[str]) -> None:
+    """Run a command of ``WITHOUT_TORCH``; a mistake is answered in one line."""
+    try:
+        import_module(f"gan_lightning.cli.{args[0]}").main(args[1:])
+    except UserError as error:
+        stop(str(error), error.exit_code)
+    except OSError as error:
+        stop(": ".join(map(str, filter(None, (error.filename, error.strerror)))), code=1)
+    except KeyboardInterrupt:
+        stop("interrupted", code=130)
 
 
 @contextmanager
