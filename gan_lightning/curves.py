@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
@@ -30,8 +31,8 @@ COLOURS = (
 DASHES = ("-", "--", ":", "-.")
 #: Panels next to each other, and the size of one in inches.
 COLUMNS, WIDTH, HEIGHT = 3, 4.2, 3.0
-#: Points of a loss from which its mean over a part of them is drawn too.
-MANY, PARTS = 40, 40
+#: Points of a loss from which its median over one of so many parts is drawn too.
+MANY, PARTS = 40, 25
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def choose(runs: Sequence[Run], names: Sequence[str] | None = None) -> list[str]
 def draw(runs: Sequence[Run], names: Sequence[str]) -> "Figure":
     """A panel for each name, in which each run has its colour.
 
-    A loss is drawn with its moving mean where it has many points; a distance on a logarithmic axis
-    where it varies widely, with a dot at its lowest value.
+    A loss is drawn with its moving median where it has many points; a distance on a logarithmic
+    axis where it varies widely, with a dot at its lowest value.
 
     Raises:
         ArgumentError: a run is given twice.
@@ -187,13 +188,12 @@ def _line(
 
 
 def _smoothed(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Means over the last part of the points."""
+    """Medians over the last part of the points, which a single spike does not move."""
     width = max(2, len(points) // PARTS)
-    means = []
-    for i, (step, _) in enumerate(points):
-        part = points[max(0, i + 1 - width) : i + 1]
-        means.append((step, sum(value for _, value in part) / len(part)))
-    return means
+    return [
+        (step, median(value for _, value in points[max(0, i + 1 - width) : i + 1]))
+        for i, (step, _) in enumerate(points)
+    ]
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 """A trainer whose defaults suit a GAN: Python users get what the command line gets."""
 
-import logging
 import os
 import re
 import warnings
@@ -51,6 +50,7 @@ from gan_lightning.training.lightning_internals import (
 )
 from gan_lightning.training.loggers import ContinuedCSVLogger, NoLog
 from gan_lightning.training.paths import checkpoint_folder, make_version, run_dir
+from gan_lightning.training.quiet import quiet_libraries
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
 from gan_lightning.training.tracking import number_wandb_run, place_wandb_files
 from gan_lightning.utils.errors import ArgumentError
@@ -58,19 +58,6 @@ from gan_lightning.utils.files import real_path
 
 #: Words that Lightning takes for a checkpoint of its own choice.
 CHOSEN_BY_LIGHTNING = ("best", "last", "hpc", "registry")
-#: What libraries warn of, and what does not apply here.
-NOT_APPLICABLE = (
-    "LeafSpec",
-    "smaller than the logging interval",
-    # Checkpoints are of the state after an update.
-    "no pre-optimization state was saved",
-    "does not have many workers",
-    # Every rank logs the same values.
-    r"It is recommended to use .self.log.*sync_dist=True",
-    "Couldn't infer the batch indices",
-    # A run continues in its own folder, and another one is refused.
-    "Checkpoint directory .* exists and is not empty",
-)
 
 
 class Trainer(pl.Trainer):
@@ -330,21 +317,6 @@ class Trainer(pl.Trainer):
                     "choose another folder (dirpath), or resume "
                     + ("with its hyperparameters" if changed else "from one of them")
                 )
-
-
-def quiet_libraries() -> None:
-    """Silence what libraries say of themselves, and hints of Lightning that do not apply here."""
-    for message in NOT_APPLICABLE:
-        warnings.filterwarnings("ignore", f".*{message}.*")
-    log = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    if _applies not in log.filters:
-        log.addFilter(_applies)
-
-
-def _applies(record: logging.LogRecord) -> bool:
-    message = record.getMessage()
-    # The callbacks that a module brings replace those of an earlier run.
-    return "Tip:" not in message and "`LightningModule.configure_callbacks`" not in message
 
 
 def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:

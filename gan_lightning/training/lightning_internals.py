@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import (
+    Checkpoint,
+    ModelCheckpoint,
+    ModelSummary,
+    RichProgressBar,
+)
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
@@ -166,6 +171,19 @@ def continue_wandb_run(logger: WandbLogger, run: str) -> None:
     if logger._wandb_init.get("id") is None:
         logger._id = logger._wandb_init["id"] = run
         logger._wandb_init["resume"] = "allow"
+
+
+def depth_of(summary: ModelSummary) -> int:
+    """How many levels of modules a summary lists; 0 prints none."""
+    return summary._max_depth
+
+
+def without_last_epoch(trainer: pl.Trainer) -> None:
+    """Have Lightning's bar name no last epoch where there is none: it would be -2."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and trainer.max_epochs == -1:
+        width = len(bar.validation_description)
+        bar._get_train_description = lambda epoch: f"Epoch {epoch}".ljust(width)  # type: ignore[method-assign]
 
 
 def has_wandb_run(logger: WandbLogger) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import SILENT, VECTOR, batches, tiny, train
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, ModelSummary, RichProgressBar
 from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
@@ -384,6 +384,19 @@ def test_without_empty_hooks():
     for callback in (ExactResume, StopOnDivergence):
         assert callback.on_before_backward is None
         assert callback.on_train_start is not pl.Callback.on_train_start
+
+
+def test_the_depth_of_a_summary():
+    assert internals.depth_of(ModelSummary(max_depth=3)) == 3
+
+
+def test_lightnings_bar_names_no_last_epoch_where_there_is_none():
+    for epochs, title in ((-1, "Epoch 4"), (7, "Epoch 4/6")):
+        bar = RichProgressBar()
+        trainer = pl.Trainer(max_epochs=epochs, callbacks=[bar], accelerator="cpu", logger=False)
+        bar.setup(trainer, tiny("dcgan"), "fit")
+        internals.without_last_epoch(trainer)
+        assert bar._get_train_description(4).strip() == title
 
 
 def test_a_wandb_run_is_placed_and_named_before_it_begins(tmp_path):

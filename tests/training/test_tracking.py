@@ -1,6 +1,9 @@
 """Pictures, scores and hyperparameters in loggers of experiments, read back from their files."""
 
 import io
+import re
+import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,21 @@ from wandb_log import records
 
 from gan_lightning import Trainer
 from gan_lightning.callbacks import Evaluate
+from gan_lightning.cli import main
 from gan_lightning.utils.rows import read_rows
 
+#: The commands of the docs, and the package that each needs.
+COMMANDS = [
+    (line, package)
+    for line in (Path(__file__).parents[2] / "docs" / "logging.md").read_text().splitlines()
+    for logger, package in (
+        ("TensorBoardLogger", "tensorboard"),
+        ("WandbLogger", "wandb"),
+        # Its small package has no database.
+        ("MLFlowLogger", "sqlalchemy"),
+    )
+    if line.startswith("gan-lightning fit") and logger in line
+]
 SCORE = "fd20_digits_cnn_val"
 #: The updates at which a run of four is evaluated.
 EVALUATED = [0, 2, 4]
@@ -133,7 +149,9 @@ def test_mlflow_gets_grids_scores_and_hyperparameters(tmp_path, monkeypatch):
     ]
     steps = {int(file.name.split("+")[2]): pixels(file) for file in files}
     assert sorted(steps) == EVALUATED
-    assert all((steps[step] == grid).all() for step, grid in zip(EVALUATED, grids(run), strict=True))
+    assert all(
+        (steps[step] == grid).all() for step, grid in zip(EVALUATED, grids(run), strict=True)
+    )
 
 
 class Pictures(DummyLogger):
@@ -211,3 +229,19 @@ def test_an_agent_says_which_run_a_process_is(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "given0")
     fit(WandbLogger(project="gans", save_dir=tmp_path, offline=True), tmp_path)
     assert (tmp_path / "gans" / "given0" / "metrics.csv").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(("command", "package"), COMMANDS)
+def test_a_command_of_the_docs_logs_to_the_folder_of_its_run(command, package, tmp_path):
+    if find_spec(package) is None:
+        pytest.skip(f"NOT TESTED: {package} is not installed")
+    assert len(COMMANDS) == 3
+    options = ["--trainer.max_steps=2", "--trainer.accelerator=cpu", "--model.generator_width=8"]
+    main([*shlex.split(command)[1:], *options])
+    (log,) = tmp_path.rglob("metrics.csv")
+    (row,) = (row for row in read_rows(log) if row["step"] == "2")
+    assert float(row["fd1797_digits_cnn"]) > 0
+    assert (log.parent / "config.yaml").is_file()
+    assert not (tmp_path / "wandb").exists()
