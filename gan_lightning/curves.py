@@ -2,11 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
 from gan_lightning.utils.rows import read_rows
@@ -128,6 +128,7 @@ def draw(runs: Sequence[Run], names: Sequence[str]) -> "Figure":
         ArgumentError: a run is given twice.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     titles = labels([run.folder for run in runs])
     columns = min(COLUMNS, len(names)) if len(names) != 4 else 2
@@ -142,7 +143,7 @@ def draw(runs: Sequence[Run], names: Sequence[str]) -> "Figure":
         axes.remove()
     for axes in grid[max(0, len(names) - columns) : len(names)]:
         axes.set_xlabel("generator updates")
-    handles = [_line(grid[0], [], i) for i in range(len(runs))]
+    handles = [Line2D([], [], **_look(i)) for i in range(len(runs))]
     figure.legend(
         handles, titles, loc="outside upper left", ncols=min(per_row, len(runs)), frameon=False
     )
@@ -173,18 +174,18 @@ def _panel(axes: "Axes", name: str, runs: Sequence[Run]) -> None:
     axes.margins(x=0.02)
 
 
-def _line(
-    axes: "Axes", points: Iterable[tuple[float, float]], i: int, **style: float | str
-) -> object:
+def _line(axes: "Axes", points: Sequence[tuple[int, float]], i: int, **style: float | str) -> None:
     """The curve of the run with index ``i``."""
-    x, y = zip(*points, strict=True) if points else ((), ())
-    look = {
+    axes.plot(*zip(*points, strict=True), **(_look(i) | style))
+
+
+def _look(i: int) -> dict[str, Any]:
+    """Of the run with index ``i``."""
+    return {
         "color": COLOURS[i % len(COLOURS)],
         "linestyle": DASHES[i // len(COLOURS) % len(DASHES)],
         "linewidth": 1.6,
     }
-    (line,) = axes.plot(x, y, **(look | style))
-    return line
 
 
 def _smoothed(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

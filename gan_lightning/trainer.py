@@ -145,8 +145,9 @@ class Trainer(pl.Trainer):
 
         Args:
             model: to train.
-            train_dataloaders: of batches ``(x, y)``, or a data module.
-            val_dataloaders: of batches ``(x, y)``.
+            train_dataloaders: of batches ``(x, y)``, ``x`` or ``{"image": x, "label": y}``, or a
+                data module.
+            val_dataloaders: of such batches.
             datamodule: in place of loaders.
             ckpt_path: a checkpoint to resume from. Where its hyperparameters are others than the
                 model's, the fit continues in a new folder.

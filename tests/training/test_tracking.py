@@ -1,7 +1,6 @@
 """Pictures, scores and hyperparameters in loggers of experiments, read back from their files."""
 
 import io
-import re
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
