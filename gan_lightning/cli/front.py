@@ -11,11 +11,12 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import NoReturn
 
 import gan_lightning
 from gan_lightning.cli.listing import SECTIONS, sections
-from gan_lightning.utils.errors import ArgumentError, one_line
+from gan_lightning.utils.errors import ArgumentError, UserError, one_line
 from gan_lightning.utils.shipped import shipped_root
 from gan_lightning.utils.suggestions import no_such
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
+    "plot": "Draw the losses and scores of runs in one picture.",
     "benchmark": "Train techniques on the same terms, and compare them in a table.",
     "list": "List techniques, networks, data, extractors, protocols and configs, or one of these.",
     "configs": "List the configs that come with the package, for --config.",
@@ -41,6 +43,8 @@ PROGRAMS = {
     "figures": "Make the papers' figures with our techniques.",
     "throughput": "Measure the speed of each part on this machine.",
 }
+#: Commands that are modules of this package, and import neither torch nor Lightning.
+WITHOUT_TORCH = ("plot",)
 #: Options that may stand before a command.
 OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config", "--print_completion")
 
@@ -75,10 +79,24 @@ def main(args: Sequence[str] | None = None) -> None:
         # The reader, such as head, has enough; nothing can be written at the exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    if not answered:
+    if not answered and args[0] in WITHOUT_TORCH:
+        _run(args)
+    elif not answered:
         with _uncollected() if own_process else nullcontext():
             from gan_lightning.cli import program
         program.main(args)
+
+
+def _run(args: Sequence[str]) -> None:
+    """Run a command of ``WITHOUT_TORCH``; a mistake is answered in one line."""
+    try:
+        import_module(f"gan_lightning.cli.{args[0]}").main(args[1:])
+    except UserError as error:
+        stop(str(error), error.exit_code)
+    except OSError as error:
+        stop(": ".join(map(str, filter(None, (error.filename, error.strerror)))), code=1)
+    except KeyboardInterrupt:
+        stop("interrupted", code=130)
 
 
 @contextmanager

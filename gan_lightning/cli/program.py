@@ -34,15 +34,12 @@ from gan_lightning.cli.saved_config import (
 from gan_lightning.data import GANDataModule
 from gan_lightning.gan import GAN
 from gan_lightning.techniques import TECHNIQUES
-from gan_lightning.trainer import (
-    CHOSEN_BY_LIGHTNING,
-    Trainer,
-    quiet_libraries,
-)
+from gan_lightning.trainer import CHOSEN_BY_LIGHTNING, Trainer
 from gan_lightning.training import requeue
 from gan_lightning.training.iteration import look_for_gpus_once
 from gan_lightning.training.lightning_internals import ignore_config_in_checkpoint
 from gan_lightning.training.paths import run_dir
+from gan_lightning.training.quiet import quiet_libraries
 from gan_lightning.utils.errors import ArgumentError, UserError
 from gan_lightning.utils.files import whole_file
 from gan_lightning.utils.processes import end_with_parent

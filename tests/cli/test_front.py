@@ -28,7 +28,7 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, benchmark, list"),
+        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, plot, benchmark"),
         (["--help"], 0, "usage: gan-lightning"),
         (["-h"], 0, "usage: gan-lightning"),
         (["--version"], 0, f"gan-lightning {gan_lightning.__version__}"),
@@ -101,7 +101,8 @@ assert {cls.__name__ for cls in found} == set(gan_lightning.TECHNIQUES.own.value
 
 def test_every_command_has_its_line_of_help(capsys):
     commands = list(program.GANCLI.subcommands())
-    assert list(front.COMMANDS) == [*commands, "score", "grid", "benchmark", "list", "configs"]
+    others = ["score", "grid", "plot", "benchmark", "list", "configs"]
+    assert list(front.COMMANDS) == [*commands, *others]
     for command in commands:
         paragraph = getdoc(getattr(Trainer, command)).partition("\n\n")[0]
         assert front.COMMANDS[command] == " ".join(paragraph.split())
