@@ -35,7 +35,9 @@ TITLES = {
     "unrolled": "Unrolled GAN",
     "wgan_gp": "WGAN-GP",
 }
-_SCORE = re.compile(rf"({'|'.join(MEASURES)})\d+k?(?:_(.+?))??(?:_[0-9a-f]{{8}})?(?:_(?:train|test))?")
+_SCORE = re.compile(
+    rf"({'|'.join(MEASURES)})\d+k?(?:_(.+?))??(?:_[0-9a-f]{{8}})?(?:_(?:train|test))?"
+)
 
 
 def score_title(name: str) -> str | None:

@@ -11,7 +11,7 @@ EXPLANATION = (
     "Rows are in the order of the mean distance of their last generators. The first leads rank 1, "
     "and each one after it shares the rank for as long as Welch's test, at a level of "
     f"{100 * LEVEL:g} %, does not tell its runs from the leader's; the first that it does leads "
-    "the next rank. \"=2\" is a rank that several share. Three runs against three do not show a "
+    'the next rank. "=2" is a rank that several share. Three runs against three do not show a '
     "small difference: a shared rank does not mean equal. In brackets is the place of a row with a "
     "single run, which tells nothing of the seeds. A row with a run that has collapsed does not "
     "rank, and is below all that do."

@@ -32,9 +32,7 @@ def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], links: Links)
     technique, parts = path.stem, []
     leaderboard = relative_link(links.output / "LEADERBOARD.md", Path(os.path.abspath(path.parent)))
     for protocol, table in tables:
-        for row, rank, cells in zip(
-            table, ranks(table), table_cells(protocol, table), strict=True
-        ):
+        for row, rank, cells in zip(table, ranks(table), table_cells(protocol, table), strict=True):
             if row.key != technique or not row.runs:
                 continue
             command = (
@@ -106,7 +104,11 @@ class _NoPowerIterations(TorchFunctionMode):
     """Skips the arithmetic of spectral normalisation: it is slow, and nothing on ``meta``."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None  # noqa: ANN401
+        self,
+        func: Any,
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         if func is F.normalize:
             return args[0]
