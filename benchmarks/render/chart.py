@@ -70,7 +70,7 @@ class _Axis:
     def ticks(self) -> list[float]:
         """Round numbers on the axis, as many as have room."""
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        for digits in ((1, 2, 5), (1, 3), (1,)):
+        for digits in ((1, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
             found = [digit * 10.0**power for power in powers for digit in digits]
             found = [value for value in found if self.low <= value <= self.high]
             if len(found) <= MAX_TICKS:
@@ -112,8 +112,7 @@ def line_chart(
         y = up(target)
         parts.append(
             f'<path class="target" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>'
-            f'<text class="soft" x="{WIDTH - RIGHT}" y="{y - 5}" text-anchor="end">'
-            f"target {target:g}</text>"
+            f'<text class="soft" x="{LEFT + 6}" y="{y - 5}">target {target:g}</text>'
         )
     for i, points in drawn.items():
         parts += _line(i, lines[i], points, runs[i], across, up)

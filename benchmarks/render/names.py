@@ -59,7 +59,7 @@ def short_title(name: str) -> str:
     if title is None:
         return "distance"
     first = title.partition(",")[0]
-    return first if first.isupper() else first.lower()
+    return first if first.isupper() else first[0].lower() + first[1:]
 
 
 def row_title(row: Variant) -> str:

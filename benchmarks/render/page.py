@@ -35,6 +35,8 @@ from benchmarks.render.target import target_text
 TEMPLATE = "leaderboard.html.j2"
 #: The x axes of the learning curves: the key of a point, and its name.
 AXES = (("images", "real images seen"), ("train_seconds", "seconds of training"))
+#: Of more curves in a chart, a reader cannot tell the bands apart.
+MOST_BANDS = 8
 #: What the column means, for the pages.
 DIVERSITY = (
     "Diversity is the mean distance of the last samples to their nearest neighbours, as a share of "
@@ -120,6 +122,7 @@ def page(
         keep_trailing_newline=True,
     )
     environment.filters |= {"breakable": _breakable, "code_spans": _code_spans, "links": _links}
+    environment.filters["capitalized"] = lambda text: text[:1].upper() + text[1:]
     sections = [_section(protocol, rows, reported, links, dates) for protocol, rows in protocols]
     groups = {
         "Techniques": [each for each in sections if each.protocol.baseline is None],
@@ -138,6 +141,7 @@ def page(
         },
         published_title=PUBLISHED,
         published_headers=PUBLISHED_HEADERS,
+        most_bands=MOST_BANDS,
         style=Markup((folder / "leaderboard.css").read_text()),
         script=Markup((folder / "leaderboard.js").read_text()),
     )
@@ -185,18 +189,18 @@ def _facts(
     """What all rows have in common, in a few words each."""
     runs = [run for row in rows for run in row.runs]
     facts = [("Protocol", f"{protocol.name}, version {protocol.version}")]
-    facts.append(("Runs", f"{len(runs)} of {len(rows)} rows x {len(protocol.seeds)} seeds"))
+    facts.append(("Runs", f"{len(runs)} of {len(rows) * len(protocol.seeds)}"))
     if protocol.budget is not None:
         budget = protocol.budget
         facts.append(
-            ("Budget", f"{thousands(budget.images)} real images in batches of {budget.batch_size}")
+            ("Budget", f"{thousands(budget.images)} real samples, {budget.batch_size} a batch")
         )
-    if machines := sorted({hardware(run) for run in runs}):
-        facts.append(("Hardware", "; ".join(machines)))
-    if days := sorted({day for run in runs if (day := dates.of(run))}):
-        facts.append(("Made", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"))
     if text := target_text(protocol, distance):
         facts.append(("Target", text.removeprefix("The target is ").removesuffix(".")))
+    if days := sorted({day for run in runs if (day := dates.of(run))}):
+        facts.append(("Made", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"))
+    if machines := sorted({hardware(run) for run in runs}):
+        facts.append(("Hardware", "; ".join(machines)))
     return facts
 
 

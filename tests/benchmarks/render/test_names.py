@@ -38,7 +38,7 @@ def test_every_score_of_every_protocol_has_a_name():
 
 def test_a_distance_in_a_sentence():
     names = ("fd1797_digits_cnn", "fid50k_train", "swd10k_train", "mine")
-    assert [*map(short_title, names)] == ["FD", "FID", "sliced wasserstein distance", "distance"]
+    assert [*map(short_title, names)] == ["FD", "FID", "sliced Wasserstein distance", "distance"]
 
 
 @pytest.mark.parametrize("key", sorted(TECHNIQUES))
