@@ -4,10 +4,9 @@ import dataclasses
 
 import pytest
 
-from benchmarks.protocol import Target
+from benchmarks.protocol import RESULTS, Target
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_records
-from benchmarks.protocol import RESULTS
 from benchmarks.render.columns import headers, table_cells
 from benchmarks.render.table import rows
 
