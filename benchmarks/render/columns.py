@@ -124,7 +124,7 @@ def _cells(
         *_target_cells(row, protocol),
         cell([run.budget["generator_updates"] for run in done], thousands),
         cell([run.budget["images"] for run in done], thousands),
-        cell([run.wall_seconds for run in done], lambda seconds: short(seconds / 60)),
+        cell([run.wall_seconds / 60 for run in done], short),
         Cell(str(len(done)), len(done), (len(done),)),
     ]
 
