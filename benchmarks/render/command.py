@@ -61,6 +61,8 @@ Tables = list[tuple[Protocol, list[Row]]]
 
 #: The number of pictures in a line of a page.
 PICTURES = 7
+#: The width of a terminal that has room for all columns.
+WIDE = 170
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -225,14 +227,19 @@ def _markdown(protocol: Protocol, table: list[Row], links: Links, folder: Path) 
 
 
 def _print(protocol: Protocol, table: list[Row]) -> None:
-    shown = Table(title=protocol.title)
-    for i, header in enumerate(headers(protocol, table)):
-        shown.add_column(Text(header.title), justify="left" if i == 1 else "right", overflow="fold")
-    for row_cells in table_cells(protocol, table):
-        # Not markup, as plain strings would be.
-        shown.add_row(*(Text(cell.text) for cell in row_cells))
     # A log file has no width to fold the table to.
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    columns = [
+        (i, header)
+        for i, header in enumerate(headers(protocol, table))
+        if console.width >= WIDE or not header.minor
+    ]
+    shown = Table(title=protocol.title)
+    for i, header in columns:
+        shown.add_column(Text(header.title), justify="left" if i == 1 else "right", overflow="fold")
+    for cells in table_cells(protocol, table):
+        # Not markup, as plain strings would be.
+        shown.add_row(*(Text(cells[i].text) for i, _ in columns))
     console.print(shown)
     for row in table:
         for problem in row.problems():
