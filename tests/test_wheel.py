@@ -23,8 +23,9 @@ DATA = {
         "extractors/*.pt",
         "*.yaml",
         "locks/*.txt",
-        "render/*.j2",
-        "results/*/*/seed*.json",
+        "real_samples/*.png",
+        *("render/*.css", "render/*.j2", "render/*.js"),
+        *("results/dates.json", "results/*/*/seed*.json"),
     ),
 }
 

@@ -112,8 +112,10 @@ def test_render_fills_a_page_and_checks_it(tmp_path, record):
     text = page.read_text()
     assert text.startswith("Before.\n<!-- results: begin -->\nHandwritten digits")
     assert text.endswith("<!-- results: end -->\nAfter.\n")
-    assert "| 9.00 | 8.00 | 2000 | 7.00 | not measured | 200 | 3.2k | 1.50 | 1 |" in text
-    assert f"Handwritten digits, 8 x 8, rank 1 of {len(PROTOCOLS['digits'].rows)} (" in text
+    figures = "9.00 | 8.00 | 2000 | 7.00 | not measured | 2.00 | 1.6k | 200 | 3.2k | 1.50 | 1"
+    assert f"| {figures} |" in text
+    rows = len(PROTOCOLS["digits"].rows)
+    assert f"Handwritten digits, 8 x 8, place 1 of {rows} by a single run (" in text
     assert "[what is measured](../../LEADERBOARD.md)" in text
     render.main([*arguments, "--check"])
     page.write_text(text.replace("9.00", "8.99"))
@@ -129,7 +131,7 @@ def test_a_page_tells_that_a_collapsed_technique_does_not_rank(tmp_path, record)
     write_record(dataclasses.replace(record, last=last), tmp_path / "results")
     render.main(["--results", str(tmp_path / "results"), "--output", str(tmp_path)])
     assert "8 x 8, not ranked, 1 of 1 runs collapsed (" in page.read_text()
-    assert "| 7.00 | 25% | 200 |" in page.read_text()
+    assert "| 7.00 | 25% | 2.00 | 1.6k | 200 |" in page.read_text()
 
 
 def test_a_small_parameter_count_matches_a_count_by_hand():
