@@ -24,7 +24,7 @@ window.addEventListener("load", () => {{
   const page = frame.contentDocument, view = frame.contentWindow;
   const digits = page.getElementById("digits");
   const one = (selector) => digits.querySelector(selector);
-  const visible = (element) => element.getBoundingClientRect().width > 0;
+  const visible = (element) => view.getComputedStyle(element).display !== "none";
   const table = one(".sorts");
   const column = (i) => [...table.tBodies[0].rows].map((row) => row.cells[i].innerText.trim());
   const seen = {{ wide: page.documentElement.scrollWidth, ranks: column(0), names: column(1) }};
