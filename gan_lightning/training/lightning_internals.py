@@ -183,7 +183,9 @@ def without_last_epoch(trainer: pl.Trainer) -> None:
     bar = trainer.progress_bar_callback
     if isinstance(bar, RichProgressBar) and trainer.max_epochs == -1:
         width = len(bar.validation_description)
-        bar._get_train_description = lambda epoch: f"Epoch {epoch}".ljust(width)  # type: ignore[method-assign]
+        bar._get_train_description = lambda current_epoch: (  # type: ignore[method-assign]
+            f"Epoch {current_epoch}".ljust(width)
+        )
 
 
 def has_wandb_run(logger: WandbLogger) -> bool:
