@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NoReturn
 
 import gan_lightning
-from gan_lightning.cli.listing import configs_table, techniques_table
+from gan_lightning.cli.listing import configs_table, techniques_table, weights_table
 from gan_lightning.utils.errors import ArgumentError, one_line
 from gan_lightning.utils.suggestions import no_such
 
@@ -28,10 +28,12 @@ COMMANDS = {
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
+    "export": "Write the weights of a model and a card, in a folder or on the Hugging Face hub.",
     "list": "List the techniques, of this package and of installed ones.",
     "configs": "List the configs that come with the package, for --config.",
+    "weights": "List the generators that come with the package, for load and export.",
 }
-LISTS = {"list": techniques_table, "configs": configs_table}
+LISTS = {"list": techniques_table, "configs": configs_table, "weights": weights_table}
 #: Options that may stand before a command.
 OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
 

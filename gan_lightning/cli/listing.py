@@ -1,4 +1,4 @@
-"""``gan-lightning list`` and ``configs``: techniques and configs, read without importing them."""
+"""``gan-lightning list``, ``configs`` and ``weights``: tables that import nothing they list."""
 
 import ast
 import re
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import gan_lightning
 from gan_lightning.cli.configs import description, named_configs
+from gan_lightning.pretrained import FOLDER, list_pretrained
 from gan_lightning.techniques import TECHNIQUES
 from gan_lightning.utils.errors import one_line
 
@@ -32,6 +33,16 @@ def configs_table() -> str:
     """The table of the configs that come with the package, as text."""
     rows = [(name, description(path)) for name, path in named_configs().items()]
     return _table([("NAME", "DESCRIPTION"), *rows])
+
+
+def weights_table() -> str:
+    """The table of the generators that come with the package, as text."""
+    rows = [("NAME", "DESCRIPTION", "SCORE", "SIZE")]
+    for name, weights in list_pretrained().items():
+        score, value = next(iter(weights.scores.items()))
+        size = (FOLDER / name / "model.safetensors").stat().st_size
+        rows.append((name, weights.description, f"{score} {value:.4g}", f"{size / 1000:,.0f} kB"))
+    return _table(rows)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
