@@ -7,12 +7,14 @@ ones are resumed. Fashion-MNIST's files are looked for in ``--data-dir``.
 
 import argparse
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.protocol import RESULTS, ROOT, Protocol
 from benchmarks.protocols import PROTOCOLS
+from benchmarks.run.lock import held_run
 from benchmarks.run.process import Training, sigterm_interrupts
 from benchmarks.variants import Variant
 from gan_lightning import load
@@ -127,12 +129,14 @@ def train(name: str, weights: Weights, work: Path, data_dir: str | None = None) 
     run = work / name / "version_0"
     last = run / "checkpoints" / "last.ckpt"
     arguments = command_line(name, weights, work, data_dir)
-    if last.is_file():
-        if read_checkpoint(last)["global_step"] == (weights.updates or protocol.updates(row)):
-            return run
-        arguments.append(f"--ckpt_path={last}")
-    training = Training(arguments, threads=protocol.threads, gpus=[])
-    code, message = training.run(lambda line: print(f"{name}: {line}", end="", flush=True))
+    (work / name).mkdir(parents=True, exist_ok=True)
+    with held_run(work / name / "run.lock", name, threading.Event(), print):
+        if last.is_file():
+            if read_checkpoint(last)["global_step"] == (weights.updates or protocol.updates(row)):
+                return run
+            arguments.append(f"--ckpt_path={last}")
+        training = Training(arguments, threads=protocol.threads, gpus=[])
+        code, message = training.run(lambda line: print(f"{name}: {line}", end="", flush=True))
     if code:
         raise SystemExit(f"benchmarks.weights: {name} failed with exit code {code}: {message}")
     return run

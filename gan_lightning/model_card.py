@@ -91,9 +91,7 @@ def write_card(subject: Subject, facts: Facts, *, picture: bool) -> str:
     where = json.dumps(subject.name or "path/to/this/folder")
     summary, papers = _description(subject.technique)
     labels = subject.hyperparameters.get("num_classes") or 0
-    call = (
-        "model.sample(64, y=torch.zeros(64, dtype=torch.int64))" if labels else "model.sample(64)"
-    )
+    given = "64, y=torch.full((64,), 1)" if labels else "64"
     lines = [
         f"# {_plain(title)}",
         f"A generator of {_what(subject, facts)}, trained with {subject.technique.__name__}: "
