@@ -96,12 +96,13 @@ def _answers(failed: str, repo_id: str) -> Iterator[ModuleType]:
         ) from error
     except Exception as error:
         # The hub, its HTTP client and its storage raise errors of many kinds.
-        raise HubError(f"{failed}: {_reason(error, huggingface_hub)}") from error
+        raise HubError(f"{failed}: {_reason(error)}") from error
 
 
-def _reason(error: Exception, hub: ModuleType) -> str:
-    errors = hub.errors
-    endpoint = hub.constants.ENDPOINT
+def _reason(error: Exception) -> str:
+    from huggingface_hub import constants, errors
+
+    endpoint = constants.ENDPOINT
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.LocalTokenNotFoundError) or status == 401:
         return (
@@ -115,7 +116,9 @@ def _reason(error: Exception, hub: ModuleType) -> str:
     if isinstance(error, errors.RevisionNotFoundError):
         return "the repository has no such revision"
     if isinstance(error, errors.LocalEntryNotFoundError):
-        if hub.constants.HF_HUB_OFFLINE:
+        if isinstance(error.__cause__, errors.HfHubHTTPError):
+            return _reason(error.__cause__)
+        if constants.HF_HUB_OFFLINE:
             return "HF_HUB_OFFLINE is set, and it is not in the cache"
         return f"{endpoint} cannot be reached, and it is not in the cache on this machine"
     if status is not None:

@@ -11,7 +11,7 @@ import torch
 
 from gan_lightning.gan import GAN
 from gan_lightning.pretrained import checked_folder, find_pretrained, list_pretrained
-from gan_lightning.sharing import read_folder
+from gan_lightning.sharing import read_folder, read_networks
 from gan_lightning.techniques import TECHNIQUES
 from gan_lightning.training.checkpoints import (
     beside,
@@ -110,7 +110,7 @@ def _fitting(technique: type[GAN], arguments: Mapping[str, Any], path: Path) -> 
 
 
 def load_networks(model: pl.LightningModule, path: str | Path) -> None:
-    """Give a model the networks of a checkpoint, to start a new run from.
+    """Give a model the networks of a checkpoint, or a folder with a critic, to start a run from.
 
     It gets the parameters, and the buffers of networks. What belongs to training stays as it is:
     optimisers, counters, the buffers of the model itself and of its augmentation. A moving average
@@ -119,7 +119,8 @@ def load_networks(model: pl.LightningModule, path: str | Path) -> None:
     Raises:
         WrongFileError: the file is not a checkpoint, or of other networks than the model's.
     """
-    checkpoint = read_checkpoint(Path(path))
+    path = user_path(path)
+    checkpoint = read_networks(path) if os.path.isdir(path) else read_checkpoint(path)
     if "state_dict" not in checkpoint:
         raise WrongFileError(f"{path} is not a checkpoint of a run")
     parameters = {name for name, _ in model.named_parameters()}

@@ -252,6 +252,23 @@ def read_folder(folder: Path, map_location: str | torch.device = "cpu") -> "GAN"
     return model.to(map_location).eval()
 
 
+def read_networks(folder: Path) -> dict[str, Any]:
+    """The networks in a folder with a critic, as a checkpoint has them.
+
+    Raises:
+        WrongFileError: there is no critic, or the folder holds something else.
+    """
+    config = read_config(folder)
+    if not config.critic:
+        raise WrongFileError(
+            f"{folder} has no critic: export it with --critic for a run to start from"
+        )
+    return {
+        "hyper_parameters": config.hyperparameters,
+        "state_dict": _read_weights(folder / WEIGHTS),
+    }
+
+
 def read_config(folder: Path) -> Config:
     """What is in the ``config.json`` of a folder.
 
@@ -260,15 +277,17 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / CONFIG
     try:
-        if path.stat().st_size > MAX_CONFIG:
-            raise WrongFileError(f"{path} is too large for a config")
-        content = json.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG + 1)
+        content = json.loads(text) if len(text) <= MAX_CONFIG else None
     except FileNotFoundError as error:
         raise WrongFileError(
             f"{folder} has no {CONFIG}, which save_pretrained and gan-lightning export write"
         ) from error
     except (ValueError, RecursionError) as error:
         raise WrongFileError(f"{path} is not JSON") from error
+    if len(text) > MAX_CONFIG:
+        raise WrongFileError(f"{path} is too large for a config")
     if not isinstance(content, dict) or content.get("library_name") != LIBRARY:
         raise WrongFileError(f"{path} is not of gan_lightning: its library_name is another one")
     if type(content.get("format")) is not int or content["format"] > FORMAT:

@@ -201,7 +201,8 @@ class GANCLI(LightningCLI):
         # A run that resumes does not need what it was started from.
         option = "init_from" if resumed is None else "ckpt_path"
         path = config.get(option)
-        if path is not None and path not in CHOSEN_BY_LIGHTNING:
+        is_folder = option == "init_from" and path is not None and os.path.isdir(path)
+        if path is not None and path not in CHOSEN_BY_LIGHTNING and not is_folder:
             check_is_checkpoint(Path(path), option)
 
     def instantiate_classes(self) -> None:
