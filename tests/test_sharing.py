@@ -75,9 +75,7 @@ def test_styles_and_statistics_come_along():
     model = tiny("stylegan2", IMAGE)
     model.generator.w_avg.normal_()
     z = model.draw_latents(4)
-    assert torch.equal(
-        shared(model).sample(z=z, truncation=0.5), model.sample(z=z, truncation=0.5)
-    )
+    assert torch.equal(shared(model).sample(z=z, truncation=0.5), model.sample(z=z, truncation=0.5))
     model = tiny("biggan", IMAGE)
     before = model.sample(z=(z := model.draw_latents(4)))
     model.standing_statistics(passes=2, batch_size=8)
@@ -94,9 +92,7 @@ def test_growing_networks_keep_their_level():
     assert torch.equal(loaded.sample(z=z), model.sample(z=z))
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float16, 2**-10), (torch.bfloat16, 2**-7)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 2**-10), (torch.bfloat16, 2**-7)])
 def test_half_precision_takes_half_the_space(dtype, tolerance):
     model = tiny("dcgan", IMAGE)
     model.save_pretrained("whole")
@@ -111,7 +107,7 @@ def test_half_precision_takes_half_the_space(dtype, tolerance):
 
 def test_other_types_and_weights_beyond_a_type_are_refused():
     model = tiny("dcgan", IMAGE)
-    with pytest.raises(ArgumentError, match="dtype must be one of torch.float32, torch.float16"):
+    with pytest.raises(ArgumentError, match="dtype must be one of torch"):
         model.save_pretrained("shared", dtype=torch.int8)
     next(model.generator.parameters()).data.fill_(1e6)
     with pytest.raises(ArgumentError, match=r"too large for torch\.float16"):
@@ -367,7 +363,9 @@ def test_a_fetched_model_is_loaded_where_the_hub_cannot_be_reached(hub, monkeypa
     assert torch.equal(loaded.sample(z=z), model.sample(z=z))
     with pytest.raises(HubError, match=r"ada/other cannot be fetched: http://127\.0\.0\.1:9 cann"):
         GAN.from_pretrained(f"{USER}/other")
-    with pytest.raises(HubError, match=r"x cannot be pushed to: http://127\.0\.0\.1:9 cannot be re"):
+    with pytest.raises(
+        HubError, match=r"x cannot be pushed to: http://127\.0\.0\.1:9 cannot be re"
+    ):
         model.push_to_hub("x")
 
 

@@ -56,7 +56,7 @@ def test_a_wheel_contains_the_package_and_the_configs(unpacked):
             str(path.relative_to(folder)) for ending in endings for path in folder.rglob(ending)
         }
 
-    kinds = ("*.py", "*.pt", "*.yaml", "py.typed")
+    kinds = ("*.py", "*.pt", "*.yaml", "*.json", "*.safetensors", "py.typed")
     inside = files(unpacked / "gan_lightning", *kinds)
     expected = files(PACKAGE, *kinds) | {f"configs/{name}" for name in files(CONFIGS, "*.yaml")}
     assert inside == expected
@@ -83,3 +83,19 @@ def test_a_config_trains_by_name_in_an_empty_folder(unpacked, tmp_path):
     assert run.stdout.startswith(str(unpacked))
     run_folder = tmp_path / "runs" / "Digits-DCGAN" / "version_0"
     assert (run_folder / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_a_generator_loads_by_name_in_an_empty_folder(unpacked, tmp_path):
+    program = "import gan_lightning\nprint(gan_lightning.__file__)\n"
+    program += 'print(gan_lightning.load("digits/dcgan").sample(3).shape)'
+    run = subprocess.run(
+        ["env", sys.executable, "-P", "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+    )
+    assert not run.returncode, run.stderr
+    assert run.stdout.startswith(str(unpacked))
+    assert run.stdout.splitlines()[-1] == "torch.Size([3, 1, 8, 8])"
