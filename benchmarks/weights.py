@@ -24,6 +24,7 @@ from gan_lightning.pretrained import FOLDER, INDEX, Pretrained, sha256_of
 from gan_lightning.training.checkpoints import read_checkpoint
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.files import user_path, whole_file
+from gan_lightning.utils.suggestions import no_such
 
 LICENSE = "mit"
 #: The licence of each data set.
@@ -82,6 +83,9 @@ NAMED = {
 def main(args: Sequence[str] | None = None) -> None:
     """Train and export; exits with 1 if a run fails, with 130 if interrupted."""
     options = _parser().parse_args(args)
+    for name in options.names:
+        if name not in NAMED:
+            raise SystemExit(f"benchmarks.weights: {no_such('generator', name, NAMED)}")
     try:
         with sigterm_interrupts():
             for name in options.names or NAMED:

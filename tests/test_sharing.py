@@ -156,6 +156,15 @@ def test_a_custom_technique_loads_if_it_is_imported():
         load("shared")
 
 
+def test_a_class_that_the_config_alone_names_is_not_imported(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("evil_module.py").write_text("raise SystemExit('it ran')")
+    tiny("dcgan", IMAGE).save_pretrained("shared")
+    edited(technique="evil_module.Evil")
+    with pytest.raises(WrongFileError, match=r"shared holds evil_module\.Evil, which is not impor"):
+        load("shared")
+
+
 def test_a_class_takes_its_own_models_alone():
     tiny("wgan", IMAGE).save_pretrained("shared")
     assert type(WGAN.from_pretrained("shared")) is WGAN

@@ -24,6 +24,11 @@ def test_the_command_line_is_the_protocols_with_the_changes_last(name, tmp_path)
     assert (given in arguments) == name.startswith("fashion_mnist")
 
 
+def test_an_unknown_name_is_answered_in_one_line():
+    with pytest.raises(SystemExit, match="no generator digits/dcgn: did you mean digits/dcg"):
+        weights.main(["digits/dcgn"])
+
+
 @pytest.fixture
 def short(monkeypatch):
     """The name of a generator that takes little time."""
