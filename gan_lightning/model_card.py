@@ -90,12 +90,13 @@ def write_card(subject: Subject, facts: Facts, *, picture: bool) -> str:
     title = subject.name.rpartition("/")[2] or _title(subject, facts)
     where = json.dumps(subject.name or "path/to/this/folder")
     summary, papers = _description(subject.technique)
+    if summary.removesuffix(".") != (technique := subject.technique.__name__):
+        summary = f"{technique}: {summary}" if summary else f"{technique}."
     labels = subject.hyperparameters.get("num_classes") or 0
     given = "64, y=torch.full((64,), 1)" if labels else "64"
     lines = [
         f"# {_plain(title)}",
-        f"A generator of {_what(subject, facts)}, trained with {subject.technique.__name__}: "
-        f"{_plain(summary)}",
+        f"A generator of {_what(subject, facts)}, trained with {_plain(summary)}",
         f"![Samples]({PICTURE})" if picture else "",
         "## Use",
         "```python\n"
@@ -160,6 +161,8 @@ def _what(subject: Subject, facts: Facts) -> str:
     if len(subject.shape) == 3:
         channels, height, width = subject.shape
         kind = f"{height} x {width} {'grey ' if channels == 1 else ''}images"
+    classes = subject.hyperparameters.get("num_classes") or 0
+    kind += f" of {classes:,} classes" if classes else ""
     return kind + (f" like those of {_plain(facts.data)}" if facts.data else "")
 
 
