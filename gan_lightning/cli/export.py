@@ -34,9 +34,7 @@ def main(args: Sequence[str]) -> None:
     """
     options = _parser().parse_args(list(args))
     if options.output is None and options.push is None:
-        raise ArgumentError(
-            "export: give a folder with --output, a repository with --push, or both"
-        )
+        raise ArgumentError("export: give --output FOLDER, --push USER/NAME, or both")
     if options.private and options.push is None:
         raise ArgumentError("export: --private is of a repository: give it with --push")
     model = load(options.ckpt_path)
