@@ -191,7 +191,8 @@ def _add_packages(found: Comparison, record: Record) -> None:
     if pins is None:
         packages = " ".join(shlex.quote(f"{name}=={wanted[name]}") for name in wanted)
         found.installation = f"pip install {packages} (no lock file has these versions)"
-    elif pins == locks.get(name):
+    elif not deviations(pins, locks.get(name, {})):
+        # Packages that were added to the lock since do no harm.
         found.installation = f"make locked LOCK={FOLDER}/{name}{with_python}"
     else:
         found.installation = (

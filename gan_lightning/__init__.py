@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gan_lightning.gan import GAN
     from gan_lightning.loading import load
     from gan_lightning.penalties import Regularizer
+    from gan_lightning.pretrained import list_pretrained
     from gan_lightning.techniques import (
         BEGAN,
         DCGAN,
@@ -52,12 +53,19 @@ __all__ = [
     "StyleGAN2",
     "Trainer",
     "UnrolledGAN",
+    "list_pretrained",
     "load",
 ]
 __version__ = "0.1.0"
 
 #: The modules of names that are not techniques.
-_MODULES = {"GAN": "gan", "Regularizer": "penalties", "Trainer": "trainer", "load": "loading"}
+_MODULES = {
+    "GAN": "gan",
+    "Regularizer": "penalties",
+    "Trainer": "trainer",
+    "list_pretrained": "pretrained",
+    "load": "loading",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

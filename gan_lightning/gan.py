@@ -21,6 +21,7 @@ from gan_lightning.networks import (
 )
 from gan_lightning.penalties import Regularizer, regularization
 from gan_lightning.sampling import Sampling
+from gan_lightning.sharing import Sharing
 from gan_lightning.training.batches import Batch
 from gan_lightning.training.ema import update_average
 from gan_lightning.training.hyperparameters import Hyperparameters
@@ -37,7 +38,7 @@ Scores = tuple[Tensor, Tensor]
 GREY_LEVEL = 2 / 255
 
 
-class GAN(Hyperparameters, Sampling, TrainingModule, ABC):
+class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
     """A critic ``(x, y) -> (N,)`` and a generator ``(z, y) -> x``, trained in turn.
 
     Samples ``x`` are images ``(N, C, H, W)`` in [-1, 1], vectors ``(N, D)``, or of another shape;

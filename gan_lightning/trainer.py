@@ -152,8 +152,8 @@ class Trainer(pl.Trainer):
             ckpt_path: a checkpoint to resume from. Where its hyperparameters are others than the
                 model's, the fit continues in a new folder.
             weights_only: ignored: checkpoints are always read without running what they hold.
-            init_from: a checkpoint whose networks a new run starts from, at update 0; ignored where
-                the fit resumes.
+            init_from: a checkpoint, or a folder that ``save_pretrained`` wrote with the critic,
+                whose networks a new run starts from, at update 0; ignored where the fit resumes.
 
         Raises:
             ArgumentError: checkpoints of another run would be overwritten, or ranks are forked.

@@ -17,7 +17,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE, CONFIGS, BENCHMARKS = (ROOT / name for name in ("gan_lightning", "configs", "benchmarks"))
 #: What the wheel has of each folder beside its modules.
 DATA = {
-    PACKAGE: ("**/*.pt", "py.typed"),
+    PACKAGE: (
+        "**/*.pt",
+        "py.typed",
+        "weights/*.json",
+        "weights/*/*/*.json",
+        "weights/**/*.safetensors",
+    ),
     CONFIGS: ("**/*.yaml",),
     BENCHMARKS: (
         "extractors/*.pt",
@@ -156,7 +162,7 @@ def test_a_custom_technique_gets_its_row_in_an_empty_folder(installed, unpacked,
     table = (results / "LEADERBOARD.md").read_text()
     assert re.search(r"\| MyGAN( \(1 of 1 collapsed\))? \|", table)
     assert "![MyGAN](digits/mygan/seed0.png)" in table
-    assert re.search(r"\| \d+ \| WGANGP \|.*\| 3 \|\n", table)
+    assert re.search(r"\| =?\d+ \| WGAN-GP \|.*\| 3 \|\n", table)
     assert "Trained here: MyGAN. The other rows are the published ones." in table
     assert "MyGAN" in shown
 
@@ -176,3 +182,19 @@ def test_classes_of_the_benchmark_have_the_same_path_in_a_wheel(installed, tmp_p
     assert "class_path: benchmarks.stabilizers.ClippedDCGAN" in config
     installed("validate", "--ckpt_path", run_folder / "checkpoints" / "last.ckpt")
     assert (run_folder / "validate.json").exists()
+
+
+@pytest.mark.slow
+def test_a_generator_loads_by_name_in_an_empty_folder(unpacked, tmp_path):
+    program = "import gan_lightning\nprint(gan_lightning.__file__)\n"
+    program += 'print(gan_lightning.load("digits/dcgan").sample(3).shape)'
+    run = subprocess.run(
+        ["env", sys.executable, "-P", "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+    )
+    assert not run.returncode, run.stderr
+    assert run.stdout.startswith(str(unpacked))
+    assert run.stdout.splitlines()[-1] == "torch.Size([3, 1, 8, 8])"

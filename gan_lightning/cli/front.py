@@ -31,9 +31,11 @@ COMMANDS = {
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
     "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
     "plot": "Draw the losses and scores of runs in one picture.",
+    "export": "Write the weights of a model and a card, in a folder or on the Hugging Face hub.",
     "benchmark": "Train techniques on the same terms, and compare them in a table.",
-    "list": "List techniques, networks, data, extractors, protocols and configs, or one of these.",
+    "list": "List techniques, networks, data, extractors, protocols, configs and weights, or one.",
     "configs": "List the configs that come with the package, for --config.",
+    "weights": "List the generators that come with the package, for load and export.",
 }
 #: Each program of the benchmark, with what it does.
 PROGRAMS = {
@@ -142,7 +144,7 @@ def _answered(args: Sequence[str]) -> bool:
         _parser().print_help()
     elif first == "--version":
         print(f"gan-lightning {gan_lightning.__version__}")
-    elif first in ("list", "configs"):
+    elif first in ("list", "configs", "weights"):
         _list(first, args[1:])
     elif first == "benchmark" and not set(args[1:2]) & set(PROGRAMS):
         _programs(args[1:])

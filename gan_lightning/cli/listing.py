@@ -1,4 +1,4 @@
-"""``gan-lightning list`` and ``configs``: what there is by name, read without importing it."""
+"""``gan-lightning list``, ``configs`` and ``weights``: what there is by name, not imported."""
 
 import ast
 import re
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import gan_lightning
 from gan_lightning.cli.configs import description, named_configs
+from gan_lightning.pretrained import FOLDER, list_pretrained
 from gan_lightning.techniques import TECHNIQUES
 from gan_lightning.utils.errors import one_line
 from gan_lightning.utils.shipped import shipped_root
@@ -76,6 +77,16 @@ def configs_table() -> str:
     return _table([("NAME", "DESCRIPTION"), *rows])
 
 
+def weights_table() -> str:
+    """The table of the generators that come with the package, as text."""
+    rows = [("NAME", "DESCRIPTION", "SCORE", "SIZE")]
+    for name, weights in list_pretrained().items():
+        score, value = next(iter(weights.scores.items()))
+        size = (FOLDER / name / "model.safetensors").stat().st_size
+        rows.append((name, weights.description, f"{score} {value:.4g}", f"{size / 1000:,.0f} kB"))
+    return _table(rows)
+
+
 #: Each section of ``gan-lightning list``: where its names are used, and its table.
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "techniques": ("--model", techniques_table),
@@ -84,6 +95,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "extractors": ("--evaluate.extractor, and score --extractor", extractors_table),
     "protocols": ("benchmark run --protocol", protocols_table),
     "configs": ("--config", configs_table),
+    "weights": ("load and export", weights_table),
 }
 
 

@@ -46,7 +46,7 @@ from gan_lightning.utils.processes import end_with_parent
 
 SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
 #: Commands that are modules of this package, with a parser of their own.
-WITHOUT_TRAINER = ("score", "grid", "benchmark")
+WITHOUT_TRAINER = ("score", "grid", "export", "benchmark")
 #: Errors of a place on a disk, not of the code.
 STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -208,7 +208,8 @@ class GANCLI(LightningCLI):
         # A run that resumes does not need what it was started from.
         option = "init_from" if resumed is None else "ckpt_path"
         path = config.get(option)
-        if path is not None and path not in CHOSEN_BY_LIGHTNING:
+        is_folder = option == "init_from" and path is not None and os.path.isdir(path)
+        if path is not None and path not in CHOSEN_BY_LIGHTNING and not is_folder:
             check_is_checkpoint(Path(path), option)
 
     def instantiate_classes(self) -> None:

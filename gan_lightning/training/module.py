@@ -293,10 +293,14 @@ class TrainingModule(pl.LightningModule):
         if (trainer := trainer_of(self)) is not None:
             check_fits(checkpoint, self, resumed=trainer.state.fn == TrainerFn.FITTING)
         check_tensors(checkpoint["state_dict"], self.state_dict())
-        self._loaded_updates = checkpoint["global_step"]
         written = checkpoint.get("gan_lightning", {})
-        self.images = written.get("images", 0)
-        self.set_level(written.get("level", self.level))
+        level = written.get("level", self.level)
+        self.restore_counts(checkpoint["global_step"], written.get("images", 0), level)
+
+    def restore_counts(self, updates: int, images: int, level: int) -> None:
+        """Take the counts of what is loaded: generator updates, real samples seen, the level."""
+        self._loaded_updates, self.images = updates, images
+        self.set_level(level)
 
     def __getstate__(self) -> dict[str, Any]:
         """Lightning's, without captured graphs, which no copy can have."""

@@ -40,6 +40,10 @@ class BrokenPackageError(UserError, ImportError):
     """Another package offers what cannot be imported, or is not what it should be."""
 
 
+class HubError(UserError, OSError):
+    """The Hugging Face hub cannot be reached, or refuses."""
+
+
 class StoppedError(UserError):
     """A signal stopped the run."""
 

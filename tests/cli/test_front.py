@@ -28,11 +28,12 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, plot, benchmark"),
+        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, plot, export"),
         (["--help"], 0, "usage: gan-lightning"),
         (["-h"], 0, "usage: gan-lightning"),
         (["--version"], 0, f"gan-lightning {gan_lightning.__version__}"),
         (["configs"], 0, "digits/sngan SNGAN on 8 x 8 digits"),
+        (["weights"], 0, "digits/dcgan DCGAN on Digits"),
         (["list"], 0, "wgan_gp WGANGP Wasserstein GAN with gradient penalty (arXiv:1704.00028)"),
         (["fitt"], 2, "there is no command fitt: did you mean fit?"),
         (["list", "protocols"], 0, "digits-stabilizers Stabilisers on handwritten digits, 8 x 8"),
@@ -101,7 +102,7 @@ assert {cls.__name__ for cls in found} == set(gan_lightning.TECHNIQUES.own.value
 
 def test_every_command_has_its_line_of_help(capsys):
     commands = list(program.GANCLI.subcommands())
-    others = ["score", "grid", "plot", "benchmark", "list", "configs"]
+    others = ["score", "grid", "plot", "export", "benchmark", "list", "configs", "weights"]
     assert list(front.COMMANDS) == [*commands, *others]
     for command in commands:
         paragraph = getdoc(getattr(Trainer, command)).partition("\n\n")[0]
