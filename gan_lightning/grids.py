@@ -59,6 +59,10 @@ class Film(NamedTuple):
         """
         save_picture(self.frames, self.milliseconds, Path(path))
 
+    def __repr__(self) -> str:
+        """What stands in a log, or in a notebook without pictures."""
+        return f"Film({len(self.frames)} frames, {sum(self.milliseconds) / 1000:g} s)"
+
     def _repr_png_(self) -> bytes:
         """What a notebook shows: an animated PNG."""
         return encode(self.frames, self.milliseconds, "PNG")
@@ -78,6 +82,10 @@ class Grid(NamedTuple):
     columns: int
     column_names: Sequence[str] = ()
     row_names: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        """What stands in a log, or in a notebook without pictures."""
+        return f"Grid({len(self.images)} images, {self.columns} columns)"
 
     def picture(self) -> Image.Image:
         """The grid with its names; small images are enlarged, without interpolation."""
@@ -120,6 +128,10 @@ class Plot(NamedTuple):
     groups: Mapping[str, Tensor]
     lines: bool = False
     ground: Tensor | None = None
+
+    def __repr__(self) -> str:
+        """What stands in a log, or in a notebook without pictures."""
+        return f"Plot({', '.join(self.groups)})"
 
     def picture(self) -> Image.Image:
         """The plot with its legend."""
@@ -191,7 +203,7 @@ def _truncations(model: GAN, given: Sequence[float] | None) -> Sequence[float]:
     if has_styles(model):
         return PSIS
     # A threshold beyond all latents changes nothing.
-    return [t for t in THRESHOLDS if t <= 1] if _fills_a_box(model) else THRESHOLDS
+    return [t for t in THRESHOLDS if t <= 1] if fills_a_box(model) else THRESHOLDS
 
 
 def _name_of_truncation(model: GAN, truncation: float) -> str:
@@ -400,9 +412,41 @@ def walk_plot(
     """
     count = at_least(1, rows=rows) * at_least(2, stops=stops)
     z, y = _vector_inputs(model, count, generator, y, stops)
-    walks = _walk(model, z, y, stops, columns, False, None, None, generator)
-    ground = model.sample(z=_vector_inputs(model, POINTS, generator)[0], generator=generator)
-    parts = walks.unflatten(0, (rows, columns))
+    return _walk_plot(model, z, y, stops, columns, None, generator)
+
+
+def between_plot(
+    model: GAN,
+    z: Tensor,
+    columns: int = 64,
+    *,
+    truncation: float | None = None,
+    y: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Plot:
+    """A walk as in ``walk_plot`` that passes all the latents ``z`` ``(stops, latent_dim)``.
+
+    ``y`` are their labels ``(stops,)``, all the same.
+
+    Raises:
+        ArgumentError: samples are not vectors.
+    """
+    _check_vectors(model)
+    return _walk_plot(model, z, y, len(z), columns, truncation, generator)
+
+
+def _walk_plot(
+    model: GAN,
+    z: Tensor,
+    y: Tensor | None,
+    stops: int,
+    columns: int,
+    truncation: float | None,
+    generator: torch.Generator | None,
+) -> Plot:
+    walks = _walk(model, z, y, stops, columns, False, None, truncation, generator)
+    ground = model.sample(POINTS, truncation=truncation, generator=generator)
+    parts = walks.unflatten(0, (-1, columns))
     return Plot({f"walk {i + 1}": part for i, part in enumerate(parts)}, lines=True, ground=ground)
 
 
@@ -446,7 +490,7 @@ def _walk(
         z = model.truncate(z, truncation, generator)
     points = (styles if in_w else z).unflatten(0, (-1, stops))
     rows = len(points)
-    spherical = not in_w and not _fills_a_box(model)
+    spherical = not in_w and not fills_a_box(model)
     if closed:
         points = torch.cat([points, points[:, :1]], dim=1)
         place = torch.linspace(0, stops, columns + 1)[:-1]
@@ -463,7 +507,7 @@ def _walk(
     return _sample(model, path, labels, truncation if has_styles(model) else None, generator)
 
 
-def _fills_a_box(model: GAN) -> bool:
+def fills_a_box(model: GAN) -> bool:
     """Whether latents are as uniform ones in [-1, 1] or [0, 1], and not as normal ones."""
     with torch.random.fork_rng(devices=[]):
         return bool((model.draw_latents(DRAWN).abs() <= 1).all())
@@ -591,6 +635,11 @@ def _check_images(model: GAN) -> None:
         raise ArgumentError(f"a grid is of images, and samples have the shape {model.shape}")
 
 
+def _check_vectors(model: GAN) -> None:
+    if len(model.shape) != 1:
+        raise ArgumentError(f"a plot is of vectors, and samples have the shape {model.shape}")
+
+
 def _inputs(
     model: GAN,
     n: int,
@@ -610,8 +659,7 @@ def _vector_inputs(
     y: Tensor | None = None,
     each: int = 1,
 ) -> tuple[Tensor, Tensor | None]:
-    if len(model.shape) != 1:
-        raise ArgumentError(f"a plot is of vectors, and samples have the shape {model.shape}")
+    _check_vectors(model)
     return _drawn(model, n, generator, y, each)
 
 

@@ -27,7 +27,8 @@ COMMANDS = {
     "test": "Score samples against the test loop's.",
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
-    "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
+    "grid": "Look at a run: truncation, styles, classes, walks, nearest images, a film of it.",
+    "demo": "Show a page on this machine that draws samples of a model.",
     "list": "List the techniques, of this package and of installed ones.",
     "configs": "List the configs that come with the package, for --config.",
 }

@@ -31,7 +31,7 @@ def run_data(checkpoint: Path, options: Sequence[str] = ()) -> RunData:
     Nothing is downloaded or read yet.
 
     Raises:
-        UserError: there is no config and no ``--data CLASS``, or an option is wrong.
+        ArgumentError: there is no config and no ``--data CLASS``, or an option is wrong.
         WrongFileError: the config is damaged.
     """
     config = _saved(checkpoint)
@@ -47,6 +47,8 @@ def run_data(checkpoint: Path, options: Sequence[str] = ()) -> RunData:
         built = parser.instantiate_classes(parser.parse_args([*saved, *options]))
     except UserError:
         raise
+    except _WrongOption as wrong:
+        raise ArgumentError(str(wrong)) from wrong
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         raise ArgumentError(f"--data: {root_message(error)}") from error
     evaluate = config.get("evaluate") or {}
@@ -68,17 +70,15 @@ def class_names(model: GAN, checkpoint: Path, options: Sequence[str] = ()) -> li
     return names
 
 
-class _MisuseError(UserError):
-    """A wrong option. It is no ValueError, which jsonargparse would take for one of its own."""
-
-    exit_code = 2
+class _WrongOption(SystemExit):
+    """What jsonargparse does not take for an error of its own, and does not answer itself."""
 
 
 class _DataParser(LightningArgumentParser):
     """Answers a mistake with one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise _MisuseError(explain(message, self))
+        raise _WrongOption(explain(message, self))
 
 
 def _saved(checkpoint: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, list, configs"),
+        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, demo, list, configs"),
         (["--help"], 0, "usage: gan-lightning"),
         (["-h"], 0, "usage: gan-lightning"),
         (["--version"], 0, f"gan-lightning {gan_lightning.__version__}"),
@@ -96,7 +96,7 @@ assert {cls.__name__ for cls in found} == set(gan_lightning.TECHNIQUES.own.value
 
 def test_every_command_has_its_line_of_help(capsys):
     commands = list(program.GANCLI.subcommands())
-    assert list(front.COMMANDS) == [*commands, "score", "grid", "list", "configs"]
+    assert list(front.COMMANDS) == [*commands, "score", "grid", "demo", "list", "configs"]
     for command in commands:
         paragraph = getdoc(getattr(Trainer, command)).partition("\n\n")[0]
         assert front.COMMANDS[command] == " ".join(paragraph.split())
