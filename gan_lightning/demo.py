@@ -26,10 +26,13 @@ ALL = -1
 CSS = """
 footer { display: none !important; }
 .fillable { max-width: 68rem !important; margin: 0 auto !important; }
+.picture .image-frame { width: 100% !important; }
 .picture img {
   width: 100% !important; height: auto !important;
   object-fit: contain !important; image-rendering: pixelated;
 }
+.min_value, .max_value { color: var(--neutral-600) !important; }
+.dark .min_value, .dark .max_value { color: var(--neutral-300) !important; }
 @media (max-width: 640px) { .controls { order: 2; } }
 """
 

@@ -235,7 +235,7 @@ def mixing_grid(
     own, others = all_styles[:sources], all_styles[sources:]
     images = model.synthesize(all_styles)
     empty = torch.ones_like(images[:1])
-    rows, names = [torch.cat([empty, images[sources:]])], ["style of"]
+    rows, names = [torch.cat([empty, images[sources:]])], ["style"]
     layers_of = torch.arange(own.shape[1], device=own.device).tensor_split(3)
     for name, layers in zip(("coarse", "middle", "fine"), layers_of, strict=True):
         for source in range(sources):

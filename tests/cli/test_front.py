@@ -28,7 +28,7 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, demo, list, configs"),
+        ([], 2, f"a command is missing: {', '.join(front.COMMANDS)}"),
         (["--help"], 0, "usage: gan-lightning"),
         (["-h"], 0, "usage: gan-lightning"),
         (["--version"], 0, f"gan-lightning {gan_lightning.__version__}"),
