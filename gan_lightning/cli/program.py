@@ -46,7 +46,7 @@ from gan_lightning.utils.processes import end_with_parent
 
 SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
 #: Commands that are modules of this package, with a parser of their own.
-WITHOUT_TRAINER = ("score", "grid", "export", "benchmark")
+WITHOUT_TRAINER = ("score", "grid", "demo", "export", "benchmark")
 #: Errors of a place on a disk, not of the code.
 STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),

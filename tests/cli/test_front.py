@@ -28,7 +28,7 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, plot, export"),
+        ([], 2, f"a command is missing: {', '.join(front.COMMANDS)}"),
         (["--help"], 0, "usage: gan-lightning"),
         (["-h"], 0, "usage: gan-lightning"),
         (["--version"], 0, f"gan-lightning {gan_lightning.__version__}"),
@@ -102,7 +102,7 @@ assert {cls.__name__ for cls in found} == set(gan_lightning.TECHNIQUES.own.value
 
 def test_every_command_has_its_line_of_help(capsys):
     commands = list(program.GANCLI.subcommands())
-    others = ["score", "grid", "plot", "export", "benchmark", "list", "configs", "weights"]
+    others = ["score", "grid", "plot", "demo", "export", "benchmark", "list", "configs", "weights"]
     assert list(front.COMMANDS) == [*commands, *others]
     for command in commands:
         paragraph = getdoc(getattr(Trainer, command)).partition("\n\n")[0]
