@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.protocol import PATH_OPTIONS, Protocol
+from benchmarks.protocol import PATH_OPTIONS, ROOT, Protocol
 from benchmarks.render.markdown import escape_markdown, fill, markdown_table, relative_link
 from benchmarks.render.published import Reported
 from benchmarks.render.table import Row, headers, table_cells
@@ -17,9 +17,17 @@ def technique_page(
 ) -> str:
     """The text of the page at ``path``, which is named after its technique."""
     page, technique = path.read_text(), path.stem
+    page = fill(page, "config", _configs(technique))
     page = fill(page, "results", _results(path, tables, leaderboard))
     page = fill(page, "published", _published(technique, reported))
     return fill(page, "parameters", _parameters(technique, reported))
+
+
+def _configs(name: str) -> str:
+    """The config of a technique on digits, or those of a method that has one for several."""
+    pattern = f"{name}.yaml" if name in TECHNIQUES else f"*_{name}.yaml"
+    paths = sorted((ROOT / "configs" / "digits").glob(pattern))
+    return "\n\n".join(f"```yaml\n{path.read_text().rstrip()}\n```" for path in paths)
 
 
 def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], leaderboard: Path) -> str:
