@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Compare fairly
 #
-# "Mine is better" is easy to show, and easy to fool yourself with. This page compares two techniques
+# "Mine is better" is easy to show, and easy to fool yourself with. Here two techniques are compared
 # in the way of [the benchmark](../benchmark.md), in small. The rules:
 #
 # 1. **The same** networks, batches, data and number of real images. Not the same number of updates:
 #    WGAN-GP makes five critic updates for each of the generator's, and sees five times the images.
 # 2. **Several seeds.** One run says little.
-# 3. **The last checkpoint**, not the best: you would not know the best without looking at the score.
+# 3. **The last checkpoint**, not the best: you would not know the best without having its score.
 # 4. **Each at its own rates**, those of its paper, or tuned with equal effort.
 
 # %%
@@ -111,8 +111,8 @@ Image.open("curves.png")
 # ## What goes wrong
 #
 # - **Tuning yours and not the other.** The most common unfairness, and nobody notices.
-# - **Another score.** FID of 5,000 samples is higher than FID of 50,000. The names of our scores say
-#   how many.
+# - **Another score.** FID of 5,000 samples is higher than FID of 50,000. The names of our scores
+#   say how many.
 # - **The best of ten seeds.** Report all of them.
 # - **Time instead of images**, on machines that do other work too.
 #

@@ -133,7 +133,8 @@ both
 # - **A forgotten penalty.** Without it the critic becomes a cliff, and the generator jumps between
 #   spots.
 # - **Batch normalisation in the critic.** It mixes the gradients of samples, so a penalty on each
-#   sample's gradient means nothing. Here it is an error; `critic_norm="none"` turns it off on images.
+#   sample's gradient means nothing. Here it is an error; on images, `critic_norm="none"` turns it
+#   off.
 # - **One seed.** Two runs may differ by luck: [compare fairly](compare_fairly.md).
 #
 # ## Exercises

@@ -77,9 +77,10 @@ picture_of(real)
 # %% [markdown]
 # ## 3. Train
 #
-# Widths grow with the images: 64 and more for 64 x 64 pixels. Scores on photographs need Inception's
-# weights, which are downloaded once. These drawings have little to do with photographs, so there is
-# no score here: `extractor="none"`. The trainer still watches the **diversity** of the samples.
+# Widths grow with the images: 64 and more for 64 x 64 pixels. Scores on photographs need
+# Inception's weights, which are downloaded once. These drawings have little to do with photographs,
+# so there is no score here: `extractor="none"`. The trainer still watches the **diversity** of the
+# samples.
 
 # %%
 model = DCGAN(shape=data.shape, generator_width=32, critic_width=32, ema_decay=0.99)

@@ -1,15 +1,18 @@
 """MkDocs' events, which ``mkdocs.yml`` names.
 
 Pages link to files outside of ``docs`` as they do on a forge; such files get a place on the site.
-Equations become MathML, which browsers show without a script.
+Equations become MathML, which browsers show without a script, in a font that comes with matplotlib.
 """
 
 import logging
 import re
+import unicodedata
+from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -23,11 +26,14 @@ logging.getLogger("mkdocs.mkdocs_autorefs").setLevel(logging.WARNING)
 
 #: Where a page has what a program makes, and the program.
 GENERATED = {"<!-- gallery -->": gallery}
+#: The font of equations, which few systems have, and its licence.
+MATH_FONT = ("STIXGeneral.ttf", "LICENSE_STIX")
 #: Pages in the navigation that are allowed to be missing.
 COMING = ("install.md", "logging.md", "looking.md", "sharing.md")
 EQUATION = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
+BLACKBOARD = re.compile(r'<mi mathvariant="double-struck">([A-Z])</mi>')
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -40,6 +46,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add every file that a page, or a page added here, links to outside of ``docs``."""
+    fonts = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    for name in MATH_FONT:
+        files.append(File.generated(config, f"fonts/{name}", abs_src_path=str(fonts / name)))
     links = _links(config)
     pages = {f"{DOCS}/{file.src_uri}": file.content_string for file in files.documentation_pages()}
     waiting = [*pages.items(), *_in_navigation(config, links)]
@@ -64,14 +73,22 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     return links.rewrite(_filled(markdown), source, uri)
 
 
-def on_page_content(html: str, **_: Any) -> str:  # noqa: ANN401
-    """Turn equations into MathML, and let wide tables scroll by themselves."""
+def on_page_content(html: str, **_: Any) -> str:
+    """Turn equations into MathML."""
+    return EQUATION.sub(_math, html)
 
-    def math(match: re.Match[str]) -> str:
-        display = "inline" if match["tag"] == "span" else "block"
-        return convert(unescape(match["tex"]), display=display)
 
-    return EQUATION.sub(math, html)
+def _math(equation: re.Match[str]) -> str:
+    display = "inline" if equation["tag"] == "span" else "block"
+    return BLACKBOARD.sub(_blackboard, convert(unescape(equation["tex"]), display=display))
+
+
+def _blackboard(letter: re.Match[str]) -> str:
+    """The letter with a double stroke itself; browsers no longer know the attribute."""
+    for name in ("MATHEMATICAL DOUBLE-STRUCK", "DOUBLE-STRUCK"):
+        with suppress(KeyError):
+            return f"<mi>{unicodedata.lookup(f'{name} CAPITAL {letter[1]}')}</mi>"
+    return letter[0]
 
 
 def _links(config: MkDocsConfig) -> Links:

@@ -111,7 +111,8 @@ class Links:
         return f"{hidden}# {target.path}\n\n{fence}{language}\n{text}\n{fence}\n"
 
     def _resolved(self, link: str, page: str) -> Target:
-        return self.target(posixpath.normpath(posixpath.join(posixpath.dirname(page), unquote(link))))
+        path = posixpath.join(posixpath.dirname(page), unquote(link))
+        return self.target(posixpath.normpath(path))
 
 
 def without_code(text: str) -> str:

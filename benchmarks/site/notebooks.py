@@ -1,7 +1,7 @@
 """Run the examples, and write their pages: ``python -m benchmarks.site.notebooks [NAME ...]``.
 
-An example is a script of cells (the percent format of jupytext), which is a notebook too. Its page in
-``docs/examples`` has the cells, what they print, and the pictures that they show. Training takes
+An example is a script of cells (the percent format of jupytext), which is a notebook too. Its page
+in ``docs/examples`` has the cells, what they print, and the pictures that they show. Training takes
 one thread of a CPU, in a temporary folder.
 """
 
