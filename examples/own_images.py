@@ -96,7 +96,8 @@ trainer.fit(model, data)
 # %% [markdown]
 # ## 4. Look
 #
-# Compare with the real ones above. Are all colours there? All shapes? Are edges straight?
+# Compare with the real ones above. Are all colours there? All shapes? Are edges straight? After 600
+# updates expect spots of the right colours and little more.
 
 # %%
 samples = model.sample(200)
