@@ -1,5 +1,6 @@
 """The generated tables of ``docs/techniques/<name>.md``."""
 
+import json
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from benchmarks.protocol import PATH_OPTIONS, Protocol
+from benchmarks.protocol import PATH_OPTIONS, ROOT, Protocol
 from benchmarks.render.columns import headers, table_cells
 from benchmarks.render.markdown import fill, markdown_table, relative_link
 from benchmarks.render.pictures import Links
@@ -24,9 +25,39 @@ def technique_page(
 ) -> str:
     """The text of the page at ``path``, which is named after its technique."""
     page, technique = path.read_text(), path.stem
+    page = fill(page, "curves", _curves(path))
+    page = fill(page, "config", _configs(technique))
     page = fill(page, "results", _results(path, tables, links))
     page = fill(page, "published", _published(technique, reported))
     return fill(page, "parameters", _parameters(technique, reported))
+
+
+def _curves(path: Path) -> str:
+    """The losses and the distances that ``benchmarks.figures.curves`` drew; empty without them."""
+    file = path.parent.parent / "figures" / "curves" / f"{path.stem}.json"
+    if not file.is_file():
+        return ""
+    numbers = json.loads(file.read_text())["numbers"]
+    link = relative_link(file.with_suffix(".png"), path.parent)
+    return "\n\n".join(
+        [
+            "## Curves",
+            f"![Losses and distances of {numbers['technique']} over training]({link})",
+            "On digits, by the config below. Left: the losses in the first "
+            f"{numbers['updates of the run']:,} updates of one run.\n"
+            f"Right: the distance over the whole training of {len(numbers['runs'])} committed "
+            "runs; grey marks the\ntime of the left. Lower is better. A low loss does not mean "
+            "good samples; the distance tells.",
+            f"```\npython -m benchmarks.figures.curves {path.stem}\n```",
+        ]
+    )
+
+
+def _configs(name: str) -> str:
+    """The config of a technique on digits, or those of a method that has one for several."""
+    pattern = f"{name}.yaml" if name in TECHNIQUES else f"*_{name}.yaml"
+    paths = sorted((ROOT / "configs" / "digits").glob(pattern))
+    return "\n\n".join(f"```yaml\n{path.read_text().rstrip()}\n```" for path in paths)
 
 
 def _results(path: Path, tables: list[tuple[Protocol, list[Row]]], links: Links) -> str:

@@ -238,7 +238,9 @@ class TrainingModule(pl.LightningModule):
         if every and self.global_step % every == 0:
             # The next iteration may write over them.
             values: dict[str, Tensor | float]
-            values = {n: x.clone() if isinstance(x, Tensor) else x for n, x in terms.items()}
+            values = {
+                n: x.detach().clone() if isinstance(x, Tensor) else x for n, x in terms.items()
+            }
             if self.decay_steps:
                 optimizers = zip(RATES, self.trainer.optimizers, strict=True)
                 values |= {name: float(each.param_groups[0]["lr"]) for name, each in optimizers}

@@ -55,8 +55,10 @@ def test_a_page_of_a_method_names_configs_that_exist(name):
 def test_a_page_has_every_section(name):
     text = (PAGES / f"{name}.md").read_text()
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    assert headings[:-1] == HEADINGS
-    assert headings[-1].startswith("Published")
+    own = [heading for heading in headings if heading != "Curves"]
+    assert own[:-2] == HEADINGS
+    assert own[-2].startswith("Published")
+    assert own[-1] == "BibTeX"
     for block in ("parameters", "results", "published"):
         (content,) = re.findall(
             rf"<!-- {block}: begin -->(.*?)<!-- {block}: end -->", text, re.DOTALL
@@ -89,6 +91,43 @@ def test_a_page_explains_everything_that_is_logged(name):
     # Keys that a callback adds have a placeholder, such as <layer>.
     explained = {name for name in re.findall(r"`([^`]+)`", first_cells) if "<" not in name}
     assert explained == logged
+
+
+def references():
+    """The fields of the BibTeX entry at the end of each page, by the page's name."""
+    for page in sorted(PAGES.glob("*.md")):
+        entry = page.read_text().rpartition("\n## BibTeX\n\n")[2]
+        assert re.fullmatch(r"```bibtex\n@(inproceedings|misc)\{\w+,\n(  .+\n)+\}\n```\n", entry), (
+            page
+        )
+        yield page, dict(re.findall(r"^  (\w+) = \{(.+)\},$", entry, re.MULTILINE))
+
+
+def test_a_page_ends_with_the_reference_that_it_begins_with():
+    found = dict(references())
+    assert len(found) == len(TECHNIQUES) + len(METHODS)
+    for page, fields in found.items():
+        cited = " ".join(page.read_text().split("\n\n")[1].split())
+        title = re.sub(r"[{}]", "", fields["title"])
+        assert f'"{title}"'.lower() in cited.lower().replace(',"', '"'), page
+        surnames = [name.partition(",")[0] for name in fields["author"].split(" and ")]
+        people = f"{', '.join(surnames[:-1])} & {surnames[-1]} {fields['year']}"
+        assert cited.startswith(people.replace("L{\\'e}on", "")), page
+        assert f"[arXiv:{fields['eprint']}](https://arxiv.org/abs/{fields['eprint']})" in cited
+        assert fields["archivePrefix"] == "arXiv"
+        if page.stem in TECHNIQUES:
+            assert f"arXiv:{fields['eprint']}" in TECHNIQUES[page.stem].__doc__
+
+
+@pytest.mark.parametrize("name", sorted({*TECHNIQUES} | METHODS))
+def test_a_page_shows_its_config_on_digits(name):
+    text = (PAGES / f"{name}.md").read_text()
+    (block,) = re.findall(r"<!-- config: begin -->(.*?)<!-- config: end -->", text, re.DOTALL)
+    shown = re.findall(r"```yaml\n(.*?)```", block, re.DOTALL)
+    pattern = f"{name}.yaml" if name in TECHNIQUES else f"*_{name}.yaml"
+    configs = sorted((ROOT / "configs" / "digits").glob(pattern))
+    assert configs
+    assert shown == [config.read_text() for config in configs]
 
 
 def test_published_scores_and_parameters_are_complete():
