@@ -24,7 +24,7 @@ SENSITIVITY = RESULTS / "sensitivity"
 RELIABILITY = RESULTS / "reliability"
 PAPER_RUNS = RESULTS / "paper_runs.json"
 EXTRACTORS = ROOT / "benchmarks" / "extractors"
-#: Pictures of real samples, drawn by ``benchmarks.real_samples``.
+#: Pictures of real samples, drawn by ``benchmarks.draw_real_samples``.
 REAL_SAMPLES = ROOT / "benchmarks" / "real_samples"
 
 #: Config options that may depend on the machine, and the option of ``benchmarks.run`` for each.

@@ -1,4 +1,4 @@
-"""Draw real samples, to see generated ones beside them: ``python -m benchmarks.real_samples``.
+"""Draw real samples, to see generated ones beside them: ``python -m benchmarks.draw_real_samples``.
 
 Writes a grid of training images for each protocol whose data is here, laid out as the grids of a
 run: ``--protocol NAME --data-dir FOLDER`` for data in a folder. The pictures are the same bytes for
@@ -8,6 +8,7 @@ the same data and the same version of Pillow.
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ SAMPLES, COLUMNS = 64, 8
 def main(args: Sequence[str] | None = None) -> None:
     """Draw the samples of the protocols that are asked for, by default those of the digits."""
     names = [name for name, protocol in PROTOCOLS.items() if protocol.real_samples]
-    parser = argparse.ArgumentParser(prog="benchmarks.real_samples", description=__doc__)
+    parser = argparse.ArgumentParser(prog="benchmarks.draw_real_samples", description=__doc__)
     parser.add_argument("--protocol", choices=names, default="digits")
     parser.add_argument("--data-dir", help="the folder of the data, where it is in one")
     parser.add_argument("--output", type=Path, default=REAL_SAMPLES, help="the folder to write to")
@@ -31,7 +32,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         print(f"wrote {draw(PROTOCOLS[options.protocol], options.output, options.data_dir)}")
     except UserError as error:
-        raise SystemExit(f"benchmarks.real_samples: {error}") from error
+        raise SystemExit(f"benchmarks.draw_real_samples: {error}") from error
 
 
 def draw(protocol: Protocol, output: Path, data_dir: str | None = None) -> Path:
@@ -40,7 +41,7 @@ def draw(protocol: Protocol, output: Path, data_dir: str | None = None) -> Path:
     Raises:
         UserError: the data is not there, or the picture cannot be written.
     """
-    settings = {
+    settings: dict[str, Any] = {
         name.removeprefix("--data."): int(value)
         for name, _, value in (argument.partition("=") for argument in protocol.arguments)
         if name == "--data.size"

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import real_samples
+from benchmarks import draw_real_samples
 from benchmarks.protocol import REAL_SAMPLES
 from benchmarks.protocols import PROTOCOLS
 
 
 def test_the_committed_digits_are_those_that_the_program_draws(tmp_path, capsys):
-    real_samples.main(["--output", str(tmp_path)])
+    draw_real_samples.main(["--output", str(tmp_path)])
     drawn, committed = (Image.open(each / "digits.png") for each in (tmp_path, REAL_SAMPLES))
     # Bytes depend on the version of Pillow.
     assert np.array_equal(np.asarray(drawn), np.asarray(committed))
@@ -34,7 +34,7 @@ def test_samples_of_a_folder(tmp_path):
         for i in range(65):
             Image.new("RGB", (32, 32), (i, 0, 255)).save(folder / f"{i}.png")
     arguments = ["--protocol", "cifar10-jpeg-cpu", "--data-dir", str(tmp_path / "data")]
-    real_samples.main([*arguments, "--output", str(tmp_path)])
+    draw_real_samples.main([*arguments, "--output", str(tmp_path)])
     picture = Image.open(tmp_path / "cifar10-jpeg.png")
     shown = {
         picture.getpixel((10 + 34 * column, 10 + 34 * row)) for row, column in np.ndindex(8, 8)
@@ -46,6 +46,6 @@ def test_samples_of_a_folder(tmp_path):
 def test_data_that_is_not_there_is_told_in_a_line(tmp_path):
     arguments = ["--protocol", "cifar10-jpeg-cpu", "--data-dir", str(tmp_path / "none")]
     with pytest.raises(SystemExit) as stopped:
-        real_samples.main([*arguments, "--output", str(tmp_path)])
-    assert stopped.value.code.startswith("benchmarks.real_samples: ")
+        draw_real_samples.main([*arguments, "--output", str(tmp_path)])
+    assert stopped.value.code.startswith("benchmarks.draw_real_samples: ")
     assert "\n" not in stopped.value.code
