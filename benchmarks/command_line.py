@@ -53,4 +53,7 @@ class Parser(argparse.ArgumentParser):
 
     def stop(self, message: object, code: int = 1) -> NoReturn:
         """Exit with one line."""
-        self.exit(code, f"{self.label}: {one_line(' '.join(str(message).split()))}\n")
+        text = f"{self.label}: {one_line(' '.join(str(message).split()))}"
+        if code == 1:
+            raise SystemExit(text)  # Python prints it
+        self.exit(code, f"{text}\n")

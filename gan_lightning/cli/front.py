@@ -49,7 +49,7 @@ PROGRAMS = {
 #: Commands that are modules of this package, and import neither torch nor Lightning.
 WITHOUT_TORCH = ("plot",)
 #: Options that may stand before a command.
-OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config", "--print_completion")
+OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -169,11 +169,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     parser.add_argument("-c", "--config", help="a config with a section for each command")
     parser.add_argument("--print_config", action="store_true", help="print the config and exit")
-    parser.add_argument(
-        "--print_completion",
-        metavar="KIND",
-        help="print the completion of a shell, such as shtab-bash, which needs shtab, and exit",
-    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)

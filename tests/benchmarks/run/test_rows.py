@@ -148,7 +148,7 @@ def test_a_mistake_is_answered_in_one_line(folder, module, capsys):
         f"--technique {module}.TheirGAN": f"digits has no config of {module}.TheirGAN",
         "--name x": "--config, --name and --options need --technique",
         "--technique dcgan --techniques dcgan": "exclude each other",
-        "--techniques dcgan x": "digits: there is no technique x. Choose from began, ",
+        "--techniques dcgan x": "digits: there is no technique x. Choose from dcgan, ",
     }.items():
         with pytest.raises(SystemExit) as stop:
             command(folder, *line.split())
