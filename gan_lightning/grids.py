@@ -290,10 +290,11 @@ def class_grid(
         ArgumentError: the model has no classes, not this one, or makes no images.
     """
     shown = _classes(model, classes)
+    names = _names(model, shown, names)
     z, _ = _inputs(model, at_least(1, columns=columns), generator)
     y = torch.tensor(shown, device=model.device).repeat_interleave(columns)
     images = _sample(model, z.repeat(len(shown), 1), y, truncation, generator)
-    return Grid(images, columns, row_names=_names(model, shown, names))
+    return Grid(images, columns, row_names=names)
 
 
 def class_plot(
@@ -309,10 +310,11 @@ def class_plot(
         ArgumentError: the model has no classes, not this one, or samples are not vectors.
     """
     shown = _classes(model, classes)
+    names = _names(model, shown, names)
     z, _ = _vector_inputs(model, POINTS // len(shown), generator)
     labels = torch.tensor(shown, device=model.device)
     samples = [model.sample(z=z, y=label.expand(len(z))) for label in labels]
-    return Plot(dict(zip(_names(model, shown, names), samples, strict=True)))
+    return Plot(dict(zip(names, samples, strict=True)))
 
 
 def _classes(model: GAN, classes: Sequence[int] | None) -> list[int]:

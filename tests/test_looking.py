@@ -15,7 +15,7 @@ from gan_lightning.grids import Film, Grid
 
 PAGE = Path(__file__).parents[1] / "docs" / "looking.md"
 TEXT = PAGE.read_text()
-BLOCKS = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS = [block for kind, block in re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL) if not kind]
 COMMANDS = [
     line.removeprefix("gan-lightning ") for block in BLOCKS for line in block.strip().splitlines()
 ]

@@ -18,7 +18,7 @@ def test_a_copy_is_found_at_no_distance():
     found = nearest_images(real[[7, 40]], real, 3)
     torch.testing.assert_close(found.images[:, 0], real[[7, 40]])
     assert found.images.shape == (2, 3, 1, 8, 8)
-    assert (found.distances[:, 0] < 1e-6).all()
+    assert (found.distances[:, 0] < 1e-3).all()
     assert (found.apart > 10).all()
 
 
@@ -46,7 +46,7 @@ def test_mirrored_images_are_found_where_training_saw_them():
     generated = real[:4].flip(-1)
     assert nearest_images(generated, real).distances[:, 0].min() > 10
     found = nearest_images(generated, real, mirrored=True)
-    assert found.distances[:, 0].max() < 1e-6
+    assert found.distances[:, 0].max() < 1e-3
     torch.testing.assert_close(found.images[:, 0], generated)
 
 
