@@ -95,7 +95,7 @@ def new_process(*arguments):
 
 def test_a_technique_of_another_package_is_listed_without_running_its_code(install):
     install(*FOUND)
-    done = new_process("list")
+    done = new_process("list", "techniques")
     *ours, theirs = done.stdout.splitlines()
     assert theirs.split() == (
         [
@@ -226,7 +226,7 @@ def test_what_cannot_be_used_is_listed(install):
     install("broken-gans", "broken = broken_gans.inner:BrokenGAN\nodd = 1 + 1", "class")
     install("malformed", "no equals sign", "")
     install(*FOUND)
-    done = new_process("list")
+    done = new_process("list", "techniques")
     lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
     assert lines["broken"] == ["BrokenGAN", "broken-gans", "1.2"]
     assert " ".join(lines["odd"]) == "1 + 1 broken-gans 1.2"
@@ -247,7 +247,7 @@ def test_a_key_that_is_taken_is_refused(install):
         "the technique smooth of b-gans 1.2 is ignored: a-gans 1.2 has a technique of that key",
     }
     assert TECHNIQUES["dcgan"] is gan_lightning.DCGAN
-    assert new_process("list").stderr.count("is ignored") == 2
+    assert new_process("list", "techniques").stderr.count("is ignored") == 2
 
 
 def test_other_groups_do_not_count(install):
