@@ -11,7 +11,7 @@ TESTS := $(BIN)/python -m pytest -n auto --dist worksteal --disable-warnings
 LOCK := benchmarks/locks/torch-2.14.1-linux-x86_64.txt
 LOCKED := .locked/$(basename $(notdir $(LOCK)))
 
-.PHONY: leaderboard test test-slow test-all check lock locked clean
+.PHONY: leaderboard test test-slow test-all check docs lock locked clean
 
 leaderboard: .venv/installed  ## train every technique on digits, one seed, and print the table
 	$(BIN)/python -m benchmarks.run --protocol digits --seeds 0 --results $(RESULTS)
@@ -32,6 +32,9 @@ check: .venv/installed  ## what CI checks in addition to the tests
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.render --check
 
+docs: .venv/installed  ## build the documentation's site into site/; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 locked:  ## install the environment of records, for Linux x86-64 and the Python that LOCK names
 	$(PYTHON) -m venv --clear $(LOCKED)
 	$(LOCKED)/bin/python -m pip install --require-hashes --requirement $(LOCK)
@@ -49,4 +52,4 @@ lock: .venv/installed  ## write the lock file of the environment in .venv, after
 	touch $@
 
 clean:
-	rm -rf .venv .locked runs
+	rm -rf .venv .locked runs site

@@ -106,16 +106,22 @@ class Comparison:
             self.different[name] = f"{_shown(there)} -> {_shown(here)}"
 
 
-def compare(record: Record, options: Sequence[str] = ()) -> Comparison:
-    """Compare a record with this machine; ``options`` override its config, on the current code."""
+def compare(record: Record, options: Sequence[str] = (), *, current: bool = False) -> Comparison:
+    """Compare a record with this machine.
+
+    Args:
+        record: the record.
+        options: override its config, on the current code.
+        current: whether the current code runs, and not that of the record's commit.
+    """
     device = record.device
     found = Comparison(on_cpu="threads" in device)
     for option in options:
         name, _, value = option.partition("=")
         found.different[name] = f"as recorded -> {value}"
-    if options:
-        found.add("code", record.commit, commit())
     here = versions()
+    if options or current:
+        found.add("code", _code(record.commit, record.versions), _code(commit(), here))
     for name in [*here, *(name for name in record.versions if name not in here)]:
         if name not in NOT_COMPARED:
             found.add(name, record.versions.get(name), here.get(name))
@@ -137,6 +143,12 @@ def compare(record: Record, options: Sequence[str] = ()) -> Comparison:
         found.different["machines"] = f"{len(earlier) + 1} different ones, one after another -> one"
     _add_packages(found, record)
     return found
+
+
+def _code(commit: str, versions: Mapping[str, str]) -> str | None:
+    """The commit or, of an installed package, its version; None if neither is known."""
+    version = versions.get("gan-lightning")
+    return commit or (version and f"version {version}")
 
 
 def _add_all(found: Comparison, prefix: str, there: object, here: Mapping[str, Any]) -> None:

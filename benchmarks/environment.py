@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.environment_lock import installed_lock
-from benchmarks.protocol import ROOT
+from benchmarks.protocol import INSTALLED, ROOT
 
 #: The files that affect results.
 SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
@@ -93,7 +93,10 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit, with ``-dirty`` if files have changed; "" outside a git checkout."""
+    """The commit, with ``-dirty`` if files have changed; "" outside a git checkout.
+
+    An installed package has none: its version is among ``versions``.
+    """
     try:
         head = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--", *SOURCES)
@@ -138,6 +141,14 @@ def gpu_names() -> list[str]:
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
 
 
+def revision() -> str:
+    """The first digits of the commit or, of an installed package, its version."""
+    return commit()[:8] or f"v{version('gan-lightning')}"
+
+
 def _git(*args: str) -> str:
+    if INSTALLED:
+        # The folder of packages may be inside of a checkout of the user's.
+        raise OSError("an installed package is no checkout")
     result = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True)
     return result.stdout.strip()

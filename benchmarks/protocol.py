@@ -13,12 +13,19 @@ from gan_lightning.cli.yaml_reader import load_yaml
 from gan_lightning.data import GANDataModule
 
 ROOT = Path(__file__).parent.parent
+#: Whether this is the copy inside of an installed package, and not that of a clone.
+INSTALLED = not (ROOT / "gan_lightning").is_dir()
+#: The records of the repository; an installed package has them without pictures.
 RESULTS = ROOT / "benchmarks" / "results"
+#: Where records are written and read by default; never into an installed package.
+OWN_RESULTS = Path("runs", "leaderboard") if INSTALLED else RESULTS
 THROUGHPUT = RESULTS / "throughput"
 SENSITIVITY = RESULTS / "sensitivity"
 RELIABILITY = RESULTS / "reliability"
 PAPER_RUNS = RESULTS / "paper_runs.json"
 EXTRACTORS = ROOT / "benchmarks" / "extractors"
+#: Pictures of real samples, drawn by ``benchmarks.draw_real_samples``.
+REAL_SAMPLES = ROOT / "benchmarks" / "real_samples"
 
 #: Config options that may depend on the machine, and the option of ``benchmarks.run`` for each.
 PATH_OPTIONS = {"data.data_dir": "--data-dir", "evaluate.weights": "--weights"}
@@ -37,6 +44,22 @@ class Budget:
     images: int
     batch_size: int
     evaluations: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """A distance to reach: tables show how long runs take until theirs is below it.
+
+    It is read off the recorded curves and changes no score, so that another target needs no new
+    version of the protocol.
+
+    Args:
+        distance: the distance.
+        reason: why this one, for the page: a phrase.
+    """
+
+    distance: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,8 @@ class Protocol:
         variants: rows beside those of the techniques.
         baseline: the key of the row that all others are compared with, if there is one.
         more_scores: other scores to record, and to show the last of.
+        target: the distance whose first time is shown, if there is one; not part of the version.
+        real_samples: the name of the picture of real samples in ``REAL_SAMPLES``, if there is one.
 
     Raises:
         ValueError: two rows have the same key or title, or there is no row ``baseline``.
@@ -91,6 +116,8 @@ class Protocol:
     variants: tuple[Variant, ...] = ()
     baseline: str | None = None
     more_scores: tuple[str, ...] = ()
+    target: Target | None = None
+    real_samples: str = ""
 
     def __post_init__(self) -> None:
         taken: dict[str, Variant] = {}

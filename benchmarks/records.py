@@ -21,6 +21,10 @@ Status = Literal["finished", "diverged", "failed"]
 DIVERSITY = ("diversity/fake", "diversity/real")
 #: What only records of rows with options or files of their own have.
 OF_CUSTOM_ROWS = ("key", "title", "options", "files")
+#: What else is left out of a record where it is empty: older records do not have it.
+OF_NEWER_RECORDS = ("date",)
+#: The most evaluations that the film of a run shows.
+FRAMES = 25
 #: An Inception score below this is 1.0: the classifier sees no difference between samples.
 ALL_ALIKE = 1.05
 
@@ -59,6 +63,7 @@ class Record:
         title: the row's name in tables; "" for that of the class.
         options: the options that distinguish the row from its technique.
         files: SHA-256 of the config and the modules of a custom row, by name.
+        date: the day on which the run ended, in UTC, as ``2026-11-26``; "" in older records.
     """
 
     protocol: str
@@ -84,6 +89,7 @@ class Record:
     title: str = ""
     options: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    date: str = ""
 
     @property
     def folder(self) -> str:
@@ -115,17 +121,24 @@ class Record:
 def record_path(results: Path, protocol: str, row: str, seed: int) -> Path:
     """The path of a record of the row with this key.
 
-    Its samples are stored with the suffix ``.png``, and an animation of the samples at each
-    evaluation with ``.webp``.
+    Its samples are stored with the suffix ``.png``, and those at its evaluations, one below the
+    other, with ``.webp``.
     """
     return results / protocol / row / f"seed{seed}.json"
+
+
+def frame_indices(evaluations: int) -> list[int]:
+    """The evaluations that a film shows: all, or ``FRAMES`` of them at about equal distances."""
+    if evaluations <= FRAMES:
+        return list(range(evaluations))
+    return [round(i * (evaluations - 1) / (FRAMES - 1)) for i in range(FRAMES)]
 
 
 def write_record(record: Record, results: Path) -> Path:
     """Write a record completely or not at all."""
     path = record_path(results, record.protocol, record.folder, record.seed)
     content = asdict(record)
-    for name in OF_CUSTOM_ROWS:
+    for name in (*OF_CUSTOM_ROWS, *OF_NEWER_RECORDS):
         if not content[name]:
             del content[name]
     write_atomically(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

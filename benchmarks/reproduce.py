@@ -1,26 +1,27 @@
 """Repeat the run of a record: ``python -m benchmarks.reproduce RECORD``.
 
 Says what differs between this machine and the record's, and whether equal bits can be expected.
-Then trains with the record's config, on the code of its commit, and reports whether the score is
+Then trains with the record's config, on the code of its commit (an installed package: on its own
+code), and reports whether the score is
 the same: bit for bit where nothing differs; otherwise, and on a GPU, within the spread of the
 seeds. Exits with 1 if it is not, with 130 if interrupted. A config can name any class: use only
 records that you would trust as programs.
 """
 
-import argparse
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import mean, stdev
 
 import yaml
 
+from benchmarks.command_line import Parser
 from benchmarks.comparison import COMMIT, Comparison, compare
 from benchmarks.environment import commit
-from benchmarks.protocol import PATH_OPTIONS, ROOT
+from benchmarks.protocol import INSTALLED, PATH_OPTIONS, ROOT
 from benchmarks.records import Record, read_record
 from benchmarks.run.process import Training, sigterm_interrupts
 from benchmarks.variants import check_modules
@@ -33,39 +34,44 @@ from gan_lightning.utils.files import user_path
 MAX_DEVIATIONS = 2.0
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, prog: str = "benchmarks.reproduce") -> None:
     """Train again, compare and report; exits with 1 if the score is not the same."""
-    options = _parser().parse_args(args)
+    parser = _parser(prog)
+    options = parser.parse_args(args)
     try:
         record = read_record(options.record)
         runs = comparable_runs(options.record, record)
     except OSError as error:
-        raise SystemExit(f"{options.record} cannot be read ({error.strerror})") from error
+        parser.stop(f"{options.record} cannot be read ({error.strerror})")
     except UserError as error:
-        raise SystemExit(f"benchmarks.reproduce: {error}") from error
+        parser.stop(error)
     if record.status != "finished":
-        raise SystemExit(
+        parser.stop(
             f"{options.record} is the record of a run that {record.status}: {record.message}"
         )
     if record.commit.endswith("-dirty"):
-        raise SystemExit(
-            f"{options.record} comes from uncommitted changes, which no commit contains"
-        )
+        parser.stop(f"{options.record} comes from uncommitted changes, which no commit contains")
     try:
         check_modules(record.technique, record.files, Path.cwd())
     except UserError as error:
-        raise SystemExit(f"benchmarks.reproduce: {error}") from error
+        parser.stop(error)
     paths = {
         option: str(user_path(path).resolve())
         for option, path in zip(PATH_OPTIONS, (options.data_dir, options.weights), strict=True)
         if path is not None
     }
-    code = nullcontext(ROOT) if options.options else _checkout(record.commit)
+    code: AbstractContextManager[Path | None]
+    if INSTALLED:
+        code = nullcontext()
+    else:
+        code = nullcontext(ROOT) if options.options else _checkout(record, parser)
     try:
         with sigterm_interrupts(), code as folder:
-            comparison = compare(record, options.options)
+            comparison = compare(record, options.options, current=folder is None)
             print(comparison, flush=True)
             score = train(record, folder, options.work, paths, options.options)
+    except TrainingError as error:
+        parser.stop(error)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
         raise SystemExit(130) from None
@@ -76,8 +82,12 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(1)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks.reproduce", description=__doc__)
+class TrainingError(Exception):
+    """The repeated run failed."""
+
+
+def _parser(prog: str) -> Parser:
+    parser = Parser(prog, __doc__)
     parser.add_argument("record", type=Path, help="the JSON file of the record")
     parser.add_argument("--data-dir", help="the folder of the data, if the config does not set it")
     parser.add_argument("--weights", help="the file of the extractor's weights, if it needs one")
@@ -93,9 +103,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def train(
-    record: Record, code: Path, work: Path, paths: dict[str, str], options: Sequence[str] = ()
+    record: Record,
+    code: Path | None,
+    work: Path,
+    paths: dict[str, str],
+    options: Sequence[str] = (),
 ) -> float:
-    """Repeat the run; the last distance."""
+    """Repeat the run; the last distance.
+
+    Raises:
+        TrainingError: it failed.
+    """
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -118,7 +136,7 @@ def train(
         )
         status, message = training.run(lambda line: print(line, end="", flush=True))
         if status:
-            raise SystemExit(f"the run failed with exit code {status}: {message}")
+            raise TrainingError(f"the run failed with exit code {status}: {message}")
         rows = read_rows(Path(folder) / "run" / "version_0" / "metrics.csv")
     values = [float(row[record.distance]) for row in rows if row.get(record.distance)]
     return values[-1]
@@ -156,19 +174,26 @@ def verdict(
 
 
 @contextmanager
-def _checkout(revision: str) -> Iterator[Path]:
-    """A folder with the code of a commit: this checkout if it is at that commit."""
-    if revision == commit():
+def _checkout(record: Record, parser: Parser) -> Iterator[Path]:
+    """A folder with the code of the record's commit: this checkout if it is at that commit."""
+    revision = record.commit
+    if revision and revision == commit():
         yield ROOT
         return
+    if not revision:
+        version = record.versions.get("gan-lightning", "")
+        parser.stop(
+            f"the record names no commit: an installed package made it (version {version}); "
+            "repeat it with gan-lightning benchmark reproduce of that version"
+        )
     if not re.fullmatch(COMMIT, revision):
-        raise SystemExit(f"the record names no commit, but {revision!r}")
+        parser.stop(f"the record names no commit, but {revision!r}")
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder) / "code"
         try:
             added = _worktree("add", "--detach", str(checkout), revision)
             if added.returncode:
-                raise SystemExit(f"there is no commit {revision} here: {added.stderr.strip()}")
+                parser.stop(f"there is no commit {revision} here: {added.stderr.strip()}")
             yield checkout
         finally:
             _worktree("remove", "--force", str(checkout))

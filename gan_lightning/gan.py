@@ -46,9 +46,9 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
     ``(N, latent_dim)``.
 
     One ``training_step`` is one generator update, with its ``n_critic`` critic updates before it,
-    on a batch ``(x, y)`` of ``n_critic`` times as many samples as one update takes. So
-    ``max_steps``, ``global_step``, the loggers' axis and a checkpoint's step count generator
-    updates.
+    on a batch of ``n_critic`` times as many samples as one update takes: ``(x, y)``, ``x`` or a
+    dictionary (``gan_lightning.training.batches.pair``). So ``max_steps``, ``global_step``, the
+    loggers' axis and a checkpoint's step count generator updates.
 
     A technique is a subclass with its two losses and its paper's hyperparameters as annotated
     attributes; the other methods up to ``make_optimizer`` are there for those that need them. One

@@ -103,9 +103,16 @@ class Sampling(pl.LightningModule):
         Raises:
             ValueError: the truncation is not positive, or none of many drawn components is within.
         """
-        return self.generate(self._truncated(z, truncation, generator), y)
+        return self.generate(self.truncate(z, truncation, generator), y)
 
-    def _truncated(self, z: Tensor, truncation: float, generator: torch.Generator | None) -> Tensor:
+    def truncate(
+        self, z: Tensor, truncation: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Latents ``(N, latent_dim)`` with the components beyond +-truncation drawn again.
+
+        Raises:
+            ValueError: the truncation is not positive, or none of many drawn components is within.
+        """
         if not truncation > 0:
             raise ArgumentError(f"truncation must be positive, got {truncation}")
         for _ in range(MAX_DRAWS):
@@ -139,7 +146,7 @@ class Sampling(pl.LightningModule):
         for _ in range(passes):
             z, y = self.draw_inputs(batch_size, generator=generator)
             if truncation is not None:
-                z = self._truncated(z, truncation, generator)
+                z = self.truncate(z, truncation, generator)
             inputs.append((z.to(self.dtype), y))
         accumulate_statistics(self.sampled, inputs)
 

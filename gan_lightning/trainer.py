@@ -1,6 +1,5 @@
 """A trainer whose defaults suit a GAN: Python users get what the command line gets."""
 
-import logging
 import os
 import re
 import warnings
@@ -20,7 +19,7 @@ from pytorch_lightning.callbacks import (
     ModelSummary,
     ProgressBar,
 )
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.plugins import AsyncCheckpointIO, CheckpointIO, LayerSync
 from pytorch_lightning.utilities import rank_zero_info
 
@@ -50,26 +49,15 @@ from gan_lightning.training.lightning_internals import (
     set_version,
 )
 from gan_lightning.training.loggers import ContinuedCSVLogger, NoLog
-from gan_lightning.training.paths import checkpoint_folder, make_version
+from gan_lightning.training.paths import checkpoint_folder, make_version, run_dir
+from gan_lightning.training.quiet import quiet_libraries
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
+from gan_lightning.training.tracking import number_wandb_run, place_wandb_files
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import real_path
 
 #: Words that Lightning takes for a checkpoint of its own choice.
 CHOSEN_BY_LIGHTNING = ("best", "last", "hpc", "registry")
-#: What libraries warn of, and what does not apply here.
-NOT_APPLICABLE = (
-    "LeafSpec",
-    "smaller than the logging interval",
-    # Checkpoints are of the state after an update.
-    "no pre-optimization state was saved",
-    "does not have many workers",
-    # Every rank logs the same values.
-    r"It is recommended to use .self.log.*sync_dist=True",
-    "Couldn't infer the batch indices",
-    # A run continues in its own folder, and another one is refused.
-    "Checkpoint directory .* exists and is not empty",
-)
 
 
 class Trainer(pl.Trainer):
@@ -82,7 +70,8 @@ class Trainer(pl.Trainer):
     - a validation and a checkpoint of the last update, whatever the intervals are;
     - a log ``metrics.csv`` in ``<default_root_dir>/<data>-<model>/version_N``. A fit that resumes
       the newest checkpoint of such a folder continues in it, and so does a requeued job of SLURM;
-      runs of Weights & Biases continue too;
+      runs of Weights & Biases continue too, and keep their files in the folder of the run. Beside
+      given loggers, a fit keeps the log all the same;
     - a stop with a checkpoint on SIGINT, SIGTERM and SLURM's SIGUSR1;
     - batch normalisation over the samples of all devices, on CPUs too;
     - mistakes are found before training where they can be known;
@@ -156,8 +145,9 @@ class Trainer(pl.Trainer):
 
         Args:
             model: to train.
-            train_dataloaders: of batches ``(x, y)``, or a data module.
-            val_dataloaders: of batches ``(x, y)``.
+            train_dataloaders: of batches ``(x, y)``, ``x`` or ``{"image": x, "label": y}``, or a
+                data module.
+            val_dataloaders: of such batches.
             datamodule: in place of loaders.
             ckpt_path: a checkpoint to resume from. Where its hyperparameters are others than the
                 model's, the fit continues in a new folder.
@@ -192,6 +182,7 @@ class Trainer(pl.Trainer):
             if changed or model is not self.lightning_module:
                 self._refuse_to_overwrite(ckpt_path, changed)
             self._prepare_scores(model, data)
+            self._place_logs(fits=True)
             super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, True)
 
     def validate(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -220,6 +211,7 @@ class Trainer(pl.Trainer):
         with warnings.catch_warnings(), self._numbered_folders():
             # A checkpoint's best scores matter to a fit that resumes from it alone.
             warnings.filterwarnings("ignore", ".*The dirpath has changed.*")
+            self._place_logs()
             yield
 
     def _start_log(
@@ -264,6 +256,20 @@ class Trainer(pl.Trainer):
                     for folder in folders[1:]:
                         folder.rmdir()
             raise
+
+    def _place_logs(self, *, fits: bool = False) -> None:
+        """Keep files of Weights & Biases, and the log of a fit, in the folder of the run."""
+        if not self.loggers or self.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self.is_global_zero:
+            number_wandb_run(self.loggers[0])
+            for logger in self.loggers:
+                place_wandb_files(logger, run_dir(self))
+        listed = any(isinstance(each, CSVLogger) for each in self.loggers)
+        if fits and not listed and "://" not in str(self.loggers[0].save_dir):
+            folder = run_dir(self)
+            log = ContinuedCSVLogger(folder.parent.parent, folder.parent.name, folder.name)
+            self.loggers = [*self.loggers, log]
 
     def _prepare_scores(self, model: pl.LightningModule, data: object) -> None:
         """Load what scores need before data is downloaded and decoded, which may take hours."""
@@ -312,21 +318,6 @@ class Trainer(pl.Trainer):
                     "choose another folder (dirpath), or resume "
                     + ("with its hyperparameters" if changed else "from one of them")
                 )
-
-
-def quiet_libraries() -> None:
-    """Silence what libraries say of themselves, and hints of Lightning that do not apply here."""
-    for message in NOT_APPLICABLE:
-        warnings.filterwarnings("ignore", f".*{message}.*")
-    log = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    if _applies not in log.filters:
-        log.addFilter(_applies)
-
-
-def _applies(record: logging.LogRecord) -> bool:
-    message = record.getMessage()
-    # The callbacks that a module brings replace those of an earlier run.
-    return "Tip:" not in message and "`LightningModule.configure_callbacks`" not in message
 
 
 def _complete(options: dict[str, Any], sync_batchnorm: bool) -> None:

@@ -44,7 +44,8 @@ def technique(written, monkeypatch):
 
 
 def test_all_files_are_found():
-    assert set(FILES) == {"from_python.py", "my_module.py", "my_wgan_gp.py", "train.py"}
+    named = {"from_python.py", "my_module.py", "my_wgan_gp.py", "plain.py", "train.py"}
+    assert set(FILES) == named
 
 
 def test_a_complete_technique_takes_at_most_sixty_lines():
@@ -58,6 +59,40 @@ def test_a_script_runs(written, name):
     subprocess.run([sys.executable, name], check=True, cwd=written)
     (last,) = written.glob("runs/*/version_0/checkpoints/last.ckpt")
     assert torch.load(last, weights_only=True)["global_step"] in (100, 200)
+
+
+#: What Lightning says of the machine when a trainer is made.
+MACHINE = re.compile(r"(GPU|TPU) available: .*\n")
+TABLE = """\
+┏━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┓
+┃ network   ┃ class          ┃ parameters ┃
+┡━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━┩
+│ generator │ DCGANGenerator │        N K │
+│ critic    │ ScoreCritic    │        N K │
+└───────────┴────────────────┴────────────┘
+N of N parameters are trained
+"""
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_script_under_a_plain_trainer_prints_what_matters(written):
+    text = FILES["plain.py"]
+    for before, after in (
+        ("max_steps=200", 'max_steps=4, accelerator="cpu", enable_progress_bar=False'),
+        ("val_check_interval=100", "val_check_interval=2"),
+        ("shape=(1, 8, 8)", "shape=(1, 8, 8), generator_width=32, critic_width=32"),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    (written / "plain.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "plain.py"], capture_output=True, text=True, cwd=written, check=False
+    )
+    assert MACHINE.sub("", done.stderr) == "`Trainer.fit` stopped: `max_steps=4` reached.\n"
+    *table, score = re.sub(r"\d[\d.,]*(?= K| of| param)", "N", done.stdout).splitlines()
+    assert [line.replace(" ", "") for line in table] == TABLE.replace(" ", "").splitlines()
+    assert float(score) > 100
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("model", ["my_module.SoftplusWGAN", "my_wgan_gp.MyWGANGP"])

@@ -646,8 +646,8 @@ X, Y = samples()
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ((X, Y, Y), r"a batch must be a pair \(x, y\)"),
-        ({"x": X, "y": Y}, r"a batch must be a pair \(x, y\)"),
+        ((X, Y, Y), r"a batch must be x, .* the loader gives a (tuple|list) of 3"),
+        ({"points": X, "y": Y}, r"must have the samples under .*, x; the loader gives points, y"),
         ((X[:, :1], Y), r"of shape \(2,\), the batch holds \(1,\)"),
         ((X[:, None], Y), r"of shape \(2,\), the batch holds \(1, 2\)"),
         ((X[:3], Y[:3]), "feeds 4 critic updates and holds only 3 samples"),

@@ -410,3 +410,23 @@ def test_torch_can_still_compile_a_module():
     assert DCGAN(IMAGE, compile=True, **SMALL).compiled
     assert callable(DCGAN(IMAGE, **SMALL).compile)
     assert callable(DCGAN.compile)
+
+
+class Attached(Relativistic):
+    """Logs a value that is still part of the graph, as a beginner writes it."""
+
+    generator_batch: int = 1
+
+    def r1(self, x, y, fake):
+        value = self.gamma * gradient_square(self.score, x, y)
+        return value, {"r1": value}
+
+    def log_scalars(self, values):
+        self.logged = values
+
+
+def test_values_to_log_need_not_be_detached():
+    model = Attached((2,), **SMALL)
+    train(model, batches(), 1, log_every_n_steps=1)
+    assert model.logged["r1"] > 0
+    assert not any(value.requires_grad for value in model.logged.values())

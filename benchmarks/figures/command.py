@@ -4,7 +4,6 @@ Trains on one thread of a CPU, and writes the numbers to ``NAME.json`` and the p
 from them to ``NAME.png``. ``docs/figures.md`` shows and explains all figures.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,24 +14,25 @@ from typing import Any
 
 import torch
 
+from benchmarks.command_line import Parser, shown_path
 from benchmarks.figures.figure import Report, draw, make
 from benchmarks.figures.registry import FIGURES
-from benchmarks.protocol import ROOT
+from benchmarks.protocol import INSTALLED, ROOT
 from gan_lightning.training.iteration import look_for_gpus_once
 from gan_lightning.utils.checks import checked_seed
 from gan_lightning.utils.errors import UserError
 from gan_lightning.utils.suggestions import no_such
 
-FOLDER = ROOT / "docs" / "figures"
+FOLDER = Path("runs", "figures") if INSTALLED else ROOT / "docs" / "figures"
 #: Seconds between two lines of progress.
 INTERVAL = 15
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, prog: str = "benchmarks.figures") -> None:
     """Make figures, or draw them again."""
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.figures",
-        description=__doc__,
+    parser = Parser(
+        prog,
+        __doc__,
         epilog="figures: " + "; ".join(f"{name}: {f.title}" for name, f in FIGURES.items()),
     )
     parser.add_argument("names", metavar="NAME", nargs="*", help=f"of {', '.join(FIGURES)}")
@@ -42,7 +42,10 @@ def main(args: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="the random seed (default: 0)")
     parser.add_argument(
-        "--output", type=Path, default=FOLDER, help="the folder to write to (default: docs/figures)"
+        "--output",
+        type=Path,
+        default=FOLDER,
+        help=f"the folder to write to (default: {shown_path(FOLDER)})",
     )
     parser.add_argument(
         "--data-dir", type=Path, help="a folder of illustrations, for began-collapse"
@@ -77,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 make(figure, figure.settings, options.seed, options.output, report)
             print(f"wrote {figure.picture_path(options.output)}")
     except UserError as error:
-        raise SystemExit(f"benchmarks.figures: {error}") from error
+        parser.stop(error)
     finally:
         torch.set_num_threads(threads)
 

@@ -4,6 +4,7 @@ from benchmarks.figures import (
     began,
     began_collapse,
     growing,
+    lost_again,
     style_mixing,
     swissroll_gradients,
     truncation_sweep,
@@ -25,5 +26,6 @@ _FIGURES = (
     growing.FIGURE,
     truncation_sweep.FIGURE,
     style_mixing.FIGURE,
+    lost_again.FIGURE,
 )
 FIGURES: dict[str, Figure] = {figure.name: figure for figure in _FIGURES}

@@ -1,114 +1,177 @@
-"""A line chart as inline SVG, the same bytes for the same numbers."""
+"""A line chart as inline SVG, the same bytes for the same numbers.
 
+Colours, dashes and text sizes are those of the page's style sheet: a line has the classes
+``c<colour>`` and ``d<dashes>``. A script on the page shows values from ``data-values``.
+"""
+
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from benchmarks.render.numbers import short, thousands
 
-# Okabe and Ito's colours, which colour-blind readers can distinguish, and a grey.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
-WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 56, 96, 16, 44
-#: The width of a character of a label, and how many a label has at most.
-CHARACTER, MAX_LABEL = 7, 32
-#: The smallest upper end of the x axis.
-MIN_X_RANGE = 1e-6
+#: The numbers of colours and of dashes in the style sheet.
+COLORS, DASHES = 8, 4
+WIDTH, HEIGHT = 560, 360
+LEFT, RIGHT, TOP, BOTTOM = 50, 14, 12, 52
+#: The most ticks of an axis, which have room on a phone.
+MAX_TICKS = 6
+#: The share of the range that axes leave free at both ends.
+MARGIN = 0.04
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: points ``(x, low, middle, high)`` with y above 0, and its colour.
+    """The curves of a row's runs, and their mean.
 
-    ``color`` is an index of ``COLORS``; from the end of them on, they are repeated, with dashes.
+    Args:
+        label: the row's name.
+        points: ``(x, low, middle, high)``: the smallest, mean and largest y of the runs.
+        runs: the points ``(x, y)`` of each run.
+        color: a number that is the row's own; colours and dashes repeat after ``COLORS * DASHES``.
     """
 
     label: str
     points: Sequence[tuple[float, float, float, float]]
+    runs: Sequence[Sequence[Point]] = ()
     color: int = 0
 
+    @property
+    def style(self) -> str:
+        """The classes of its colour and dashes."""
+        return f"c{self.color % COLORS} d{self.color // COLORS % DASHES}"
 
-def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
-    """Lines with a band around each, on a logarithmic y axis."""
-    visible = [line for line in lines if line.points]
-    if not visible:
+
+@dataclass(frozen=True)
+class _Axis:
+    """A logarithmic axis from value ``low`` to ``high``, at positions ``start`` to ``end``."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    @classmethod
+    def around(cls, values: Sequence[float], start: float, end: float) -> "_Axis":
+        """The axis that the values fill, but for a margin."""
+        low, high = math.log(min(values)), math.log(max(values))
+        # A single value has no range of its own.
+        margin = MARGIN * (high - low) or math.log(2)
+        return cls(math.exp(low - margin), math.exp(high + margin), start, end)
+
+    def __call__(self, value: float) -> float:
+        share = math.log(value / self.low) / math.log(self.high / self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self) -> list[float]:
+        """Round numbers on the axis, as many as have room."""
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        for digits in ((1, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+            found = [digit * 10.0**power for power in powers for digit in digits]
+            found = [value for value in found if self.low <= value <= self.high]
+            if len(found) <= MAX_TICKS:
+                break
+        # Of many powers of ten, every second or third.
+        return found[:: math.ceil(len(found) / MAX_TICKS)] if found else []
+
+
+def line_chart(
+    lines: Sequence[Line], x_label: str, y_label: str, target: float | None = None
+) -> str:
+    """Lines with a band around each, on logarithmic axes that fit them; "" without points.
+
+    Points at 0, such as the untrained generator, have no place on them.
+    """
+    drawn = {
+        i: [point for point in line.points if point[0] > 0 and point[1] > 0]
+        for i, line in enumerate(lines)
+    }
+    drawn = {i: points for i, points in drawn.items() if points}
+    if not drawn:
         return ""
-    labels = [_cut(line.label) for line in visible]
-    margin = max(RIGHT, 10 + CHARACTER * max(map(len, labels)))
-    # An axis from 0 needs a positive end, even if all x are 0.
-    right = max(MIN_X_RANGE, *(x for line in visible for x, *_ in line.points))
-    bottom = min(low for line in visible for _, low, _, _ in line.points)
-    top = max(high for line in visible for *_, high in line.points)
-    low, high = math.floor(math.log10(bottom)), math.ceil(math.log10(top))
-    high = max(high, low + 1)
-
-    def px(x: float) -> float:
-        return round(LEFT + x / right * (WIDTH - LEFT - margin), 1)
-
-    def py(y: float) -> float:
-        return at_power(math.log10(y))
-
-    def at_power(power: float) -> float:
-        share = (power - low) / (high - low)
-        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
+    runs = {
+        i: [[(x, y) for x, y in run if x > 0 and y > 0] for run in lines[i].runs] for i in drawn
+    }
+    heights = [y for points in drawn.values() for _, *ys in points for y in ys]
+    heights += [y for each in runs.values() for run in each for _, y in run]
+    right = [x for points in drawn.values() for x, *_ in points]
+    right += [x for each in runs.values() for run in each for x, _ in run]
+    across = _Axis.around(right, LEFT, WIDTH - RIGHT)
+    up = _Axis.around(heights, HEIGHT - BOTTOM, TOP)
 
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)}">',
-        f'<text class="label" x="{(LEFT + WIDTH - margin) / 2:.0f}" y="{HEIGHT - 6}" '
-        f'text-anchor="middle">{escape(x_label)}</text>',
-        f'<text class="label" transform="translate(14 {HEIGHT / 2:.0f}) rotate(-90)" '
-        f'text-anchor="middle">{escape(y_label)}</text>',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(y_label)}, by {escape(x_label)}">',
+        *_grid(across, up, x_label),
     ]
-    for power in range(low, high + 1):
-        y = at_power(power)
-        parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - margin}"/>')
-        name = short(10.0**power) if power < 0 else f"{10**power:,}"
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{name}</text>')
-    for x in _ticks(right):
+    if target is not None and up.low < target < up.high:
+        y = up(target)
         parts.append(
-            f'<text x="{px(x)}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
-            f"{thousands(x)}</text>"
+            f'<path class="target" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>'
+            f'<text class="soft" x="{LEFT + 6}" y="{y - 5}">target {target:g}</text>'
         )
-    ends = _separate_labels([py(line.points[-1][2]) for line in visible])
-    for line, label, end in zip(visible, labels, ends, strict=True):
-        color = COLORS[line.color % len(COLORS)]
-        upper = [f"{px(x)},{py(h)}" for x, _, _, h in line.points]
-        lower = [f"{px(x)},{py(low_y)}" for x, low_y, _, _ in reversed(line.points)]
-        middle = " ".join(f"{px(x)},{py(m)}" for x, _, m, _ in line.points)
-        x = px(line.points[-1][0])
-        dashes = f' stroke-dasharray="{6 * (line.color // len(COLORS))} 3"'
-        dashes *= line.color >= len(COLORS)
-        parts += [
-            f'<polygon points="{" ".join(upper + lower)}" fill="{color}" opacity=".15"/>',
-            f'<polyline points="{middle}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>',
-            f'<path d="M{x} {py(line.points[-1][2])}L{WIDTH - margin + 6} {end}" '
-            f'stroke="{color}" stroke-dasharray="1 3"/>',
-            f'<text x="{WIDTH - margin + 10}" y="{end + 4}" fill="{color}" '
-            f'font-weight="600">{escape(label)}</text>',
-        ]
+    for i, points in drawn.items():
+        parts += _line(i, lines[i], points, runs[i], across, up)
     return "\n".join([*parts, "</svg>"])
 
 
-def _cut(label: str) -> str:
-    """The label, cut where it would leave no room for the chart."""
-    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+def _grid(across: _Axis, up: _Axis, x_label: str) -> list[str]:
+    bottom = HEIGHT - BOTTOM
+    parts = []
+    for value in up.ticks():
+        y = up(value)
+        parts.append(
+            f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>'
+            f'<text x="{LEFT - 7}" y="{y + 4}" text-anchor="end">{_number(value)}</text>'
+        )
+    for value in across.ticks():
+        x = across(value)
+        parts.append(
+            f'<path class="grid" d="M{x} {bottom}v5"/>'
+            f'<text x="{x}" y="{bottom + 20}" text-anchor="middle">{_number(value)}</text>'
+        )
+    parts.append(
+        f'<path class="axis" d="M{LEFT} {bottom}H{WIDTH - RIGHT}"/>'
+        f'<text class="soft" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 8}" '
+        f'text-anchor="middle">{escape(x_label)}</text>'
+    )
+    return parts
 
 
-def _ticks(right: float) -> list[float]:
-    """Four to eight round numbers from 0."""
-    raw = right / 5
-    unit = 10 ** math.floor(math.log10(raw))
-    step = next(unit * n for n in (1, 2, 5, 10) if unit * n >= raw)
-    return [step * i for i in range(int(right / step) + 1)]
+def _number(value: float) -> str:
+    if value >= 1000:
+        return thousands(value)
+    return f"{value:.0f}" if value >= 1 else short(value).rstrip("0")
 
 
-def _separate_labels(heights: Sequence[float], gap: float = 16) -> list[float]:
-    """The heights of labels, moved so that labels do not overlap and stay in the chart."""
-    order = sorted(range(len(heights)), key=heights.__getitem__, reverse=True)
-    placed = list(heights)
-    limit = float(HEIGHT - BOTTOM)
-    for i in order:
-        placed[i] = min(placed[i], limit)
-        limit = placed[i] - gap
-    return [round(y, 1) for y in placed]
+def _line(
+    index: int,
+    line: Line,
+    points: Sequence[tuple[float, float, float, float]],
+    runs: Sequence[Sequence[Point]],
+    across: Callable[[float], float],
+    up: Callable[[float], float],
+) -> list[str]:
+    upper = [f"{across(x)},{up(high)}" for x, _, _, high in points]
+    lower = [f"{across(x)},{up(low)}" for x, low, _, _ in reversed(points)]
+    middle = [f"{across(x)},{up(y)}" for x, _, y, _ in points]
+    # Four digits, as the script on the page shows at most three.
+    values = json.dumps([[float(f"{each:.4g}") for each in point] for point in points])
+    x, y = middle[-1].split(",")
+    return [
+        f'<g class="line {line.style}" data-row="{index}" data-name="{escape(line.label)}" '
+        f"data-values='{values}'>",
+        f'<polygon class="band" points="{" ".join(upper + lower)}"/>',
+        *(
+            f'<polyline class="seed" points="{" ".join(f"{across(x)},{up(y)}" for x, y in run)}"/>'
+            for run in runs
+            if run
+        ),
+        f'<polyline class="mean" points="{" ".join(middle)}"/>',
+        f'<circle cx="{x}" cy="{y}" r="3"/>',
+        "</g>",
+    ]

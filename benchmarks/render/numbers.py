@@ -1,15 +1,8 @@
 """Numbers as tables show them."""
 
 import math
+from collections.abc import Callable
 from statistics import mean, stdev
-
-
-def mean_and_deviation(values: list[float]) -> str:
-    """Mean, and standard deviation if there are several values; ``-`` for none."""
-    if not values:
-        return "-"
-    text = short(mean(values))
-    return f"{text} ± {short(stdev(values))}" if len(values) > 1 else text
 
 
 def short(value: float) -> str:
@@ -26,3 +19,11 @@ def thousands(value: float) -> str:
         if value >= 0.9995 * unit:
             return f"{value / unit:.3g}{name}"
     return f"{value:.0f}"
+
+
+def mean_and_deviation(values: list[float], show: Callable[[float], str] = short) -> str:
+    """Mean, and standard deviation if there are several values; ``-`` for none."""
+    if not values:
+        return "-"
+    text = show(mean(values))
+    return f"{text} ± {show(stdev(values))}" if len(values) > 1 else text

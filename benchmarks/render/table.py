@@ -1,14 +1,13 @@
 """Rows of a table from the records of a protocol."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
 from benchmarks.protocol import Protocol
 from benchmarks.records import Record, record_path
-from benchmarks.render.difference import Difference
-from benchmarks.render.numbers import mean_and_deviation, short, thousands
+from benchmarks.render.names import row_title
 from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import one_line
@@ -24,8 +23,10 @@ class Row:
             technique of ``TECHNIQUES``.
         runs: its records, ordered by seed.
         missing: seeds of the protocol without a record.
+        results: the folder of records that they are in.
         picture: samples of its first finished run, if there are any.
-        animation: samples at each evaluation of a finished run, if they were saved.
+        pictured: the run whose samples they are.
+        film: samples at its evaluations, one below the other, if they were saved.
         version: the version of the protocol.
     """
 
@@ -33,8 +34,10 @@ class Row:
     index: int
     runs: list[Record]
     missing: list[int]
+    results: Path
     picture: Path | None
-    animation: Path | None
+    pictured: Record | None
+    film: Path | None
     version: int
 
     @property
@@ -44,15 +47,18 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The title of the row, the name of the class by default; not escaped."""
-        return self.variant.title
+        """The title of the row, the name of the technique by default; not escaped."""
+        return row_title(self.variant)
 
     @property
     def label(self) -> str:
         """The name, marked if runs are stale or have collapsed; not escaped."""
-        marks = ["stale"] * bool(self.stale)
-        marks += self.collapse_marks
-        return f"{self.name} ({', '.join(marks)})" if marks else self.name
+        return f"{self.name} ({', '.join(self.marks)})" if self.marks else self.name
+
+    @property
+    def marks(self) -> list[str]:
+        """What distinguishes its runs from those of a row without problems."""
+        return [*["stale"] * bool(self.stale), *self.collapse_marks]
 
     @property
     def collapse_marks(self) -> list[str]:
@@ -79,10 +85,6 @@ class Row:
     def collapsed(self) -> list[Record]:
         """The finished runs whose last samples have collapsed; a row with one does not rank."""
         return [run for run in self.finished if run.collapse]
-
-    def rank(self, place: int) -> str:
-        """The rank at a place of the table; ``-`` if the row does not rank."""
-        return str(place) if self.finished and not self.collapsed else "-"
 
     def values(self, which: str, kind: str = "distance") -> list[float]:
         """One value per finished run.
@@ -114,10 +116,11 @@ class Row:
             yield f"seed {', '.join(map(str, self.missing))} not run"
 
 
-def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
+def rows(records: list[Record], protocol: Protocol, *results: Path) -> list[Row]:
     """The protocol's rows and those of other records.
 
-    The best mean distance is first, and those that do not rank are last.
+    The best mean distance is first, and those that do not rank are last. The pictures of a row are
+    in the first of the folders ``results`` that has one of its own.
     """
     table: list[Row] = []
     variants = [*protocol.rows, *_other_variants(records, protocol)]
@@ -126,23 +129,27 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
     for variant in variants:
         runs = [record for record in records if record.folder == variant.key]
         missing = [seed for seed in protocol.seeds if seed not in {run.seed for run in runs}]
-        paths = [
-            record_path(results, protocol.name, variant.key, run.seed)
-            for run in runs
-            if run.status == "finished"
-        ]
-        picture, animation = (
-            next((path.with_suffix(end) for path in paths if path.with_suffix(end).is_file()), None)
-            for end in (".png", ".webp")
+        places = (each for each in results if (each / protocol.name / variant.key).is_dir())
+        folder = next(places, results[0])
+        pictured = next(
+            (
+                run
+                for run in runs
+                if run.status == "finished" and run_file(folder, run, ".png").is_file()
+            ),
+            None,
         )
+        film = None if pictured is None else run_file(folder, pictured, ".webp")
         table.append(
             Row(
                 variant=variant,
                 index=indices[variant.key],
                 runs=runs,
                 missing=missing,
-                picture=picture,
-                animation=animation,
+                results=folder,
+                picture=None if pictured is None else run_file(folder, pictured, ".png"),
+                pictured=pictured,
+                film=film if film is not None and film.is_file() else None,
                 version=protocol.version,
             )
         )
@@ -152,19 +159,25 @@ def rows(records: list[Record], protocol: Protocol, results: Path) -> list[Row]:
     )
 
 
+def run_file(results: Path, run: Record, suffix: str) -> Path:
+    """The path of a run's record, picture or film."""
+    return record_path(results, run.protocol, run.folder, run.seed).with_suffix(suffix)
+
+
 def _other_variants(records: list[Record], protocol: Protocol) -> list[Variant]:
     """The rows of records that the protocol does not have."""
-    titles = {row.key: row.title for row in protocol.rows}
+    titles = {row.key: row_title(row) for row in protocol.rows}
     found = []
     for record in records:
         if record.folder not in titles:
             variant = Variant(
                 record.technique, tuple(record.options), record.title, key=record.folder
             )
-            if variant.title.casefold() in map(str.casefold, titles.values()):
+            taken = {*titles.values(), *(row.title for row in protocol.rows)}
+            if row_title(variant).casefold() in map(str.casefold, taken):
                 # Whoever reads the table must be able to tell them apart.
                 variant = replace(variant, title=f"{variant.key}: {variant.title}")
-            titles[variant.key] = variant.title
+            titles[variant.key] = row_title(variant)
             found.append(variant)
     return found
 
@@ -173,71 +186,3 @@ def score_name(protocol: Protocol, rows: Sequence[Row], kind: str) -> str:
     """The name of the protocol's distance or score; ``kind`` is ``distance`` or ``score``."""
     runs = (run for row in rows for run in row.finished)
     return getattr(protocol, kind) or next((one_line(getattr(run, kind)) for run in runs), kind)
-
-
-#: The sort value of a cell without a number.
-SORTED_LAST = 1e99
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The text of a cell, and the value that it is sorted by; None sorts by the text."""
-
-    text: str
-    value: float | None
-
-
-def headers(protocol: Protocol, rows: Sequence[Row]) -> list[str]:
-    """The names of the columns; only the second, the technique, holds text."""
-    distance, score = (score_name(protocol, rows, kind) for kind in ("distance", "score"))
-    names = ["#", "technique", f"{distance} last", "best", "untrained"]
-    if protocol.baseline is not None:
-        names.insert(3, "difference")
-    names += [score, *protocol.more_scores]
-    return [*names, "diversity", "updates", "real images", "minutes", "seeds"]
-
-
-def table_cells(protocol: Protocol, rows: Sequence[Row]) -> list[list[Cell]]:
-    """The cells of each row, in the order of ``headers``."""
-    baseline = next((row for row in rows if row.key == protocol.baseline), None)
-    return [_cells(place, row, protocol, baseline) for place, row in enumerate(rows, start=1)]
-
-
-def _cells(place: int, row: Row, protocol: Protocol, baseline: Row | None) -> list[Cell]:
-    def cell(values: Sequence[float], text: Callable[[float], str]) -> Cell:
-        return Cell(text(mean(values)), mean(values)) if values else Cell("-", SORTED_LAST)
-
-    def with_spread(values: list[float]) -> Cell:
-        return cell(values, lambda _: mean_and_deviation(values))
-
-    done = row.finished
-    differences = [] if protocol.baseline is None else [_difference_cell(row, baseline)]
-    more = [[run.last[name] for run in done if name in run.last] for name in protocol.more_scores]
-    diversities = [run.diversity for run in done if run.diversity is not None]
-    return [
-        Cell(row.rank(place), place),
-        Cell(row.label, None),
-        with_spread(row.values("last")),
-        *differences,
-        *(with_spread(row.values(which)) for which in ("best", "untrained")),
-        with_spread(row.values("last", "score")),
-        *map(with_spread, more),
-        cell(diversities, lambda share: f"{share:.0%}")
-        if diversities or not done
-        else Cell("not measured", SORTED_LAST),
-        cell([run.budget["generator_updates"] for run in done], thousands),
-        cell([run.budget["images"] for run in done], thousands),
-        cell([run.wall_seconds for run in done], lambda seconds: short(seconds / 60)),
-        Cell(str(len(done)), len(done)),
-    ]
-
-
-def _difference_cell(row: Row, baseline: Row | None) -> Cell:
-    if row is baseline:
-        return Cell("baseline", 0.0)
-    difference = Difference.of(
-        row.values("last"), [] if baseline is None else baseline.values("last")
-    )
-    return (
-        Cell("-", SORTED_LAST) if difference is None else Cell(str(difference), difference.change)
-    )

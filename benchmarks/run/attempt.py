@@ -20,6 +20,7 @@ from benchmarks.environment import (
     describe_processor,
     kernel_settings,
     processor,
+    revision,
     versions,
 )
 from benchmarks.protocol import ROOT
@@ -28,7 +29,7 @@ from benchmarks.run.grid import say
 from benchmarks.run.lock import held_run
 from benchmarks.run.plan import Options, Run
 from benchmarks.run.process import STOPPED_CODES, Training, read_report
-from benchmarks.run.results import current_record, save_animation, with_results
+from benchmarks.run.results import current_record, save_film, with_results
 from gan_lightning.training.checkpoints import read_checkpoint
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import whole_file
@@ -173,7 +174,7 @@ class Attempt:
         return record
 
     def _save_pictures(self) -> None:
-        """Save the last samples and, for the first seed, an animation of all evaluations.
+        """Save the last samples and, for the first seed, a film of its evaluations.
 
         Of rows that are compared with a baseline, which are many, only those of the first seed.
         """
@@ -188,7 +189,7 @@ class Attempt:
         with whole_file(picture) as file:
             file.write(grids[-1].read_bytes())
         if is_first and not is_compared and len(grids) > 1:
-            save_animation(grids, picture.with_suffix(".webp"))
+            save_film(grids, picture.with_suffix(".webp"))
 
     def _load_history(self) -> _History:
         """The history in the folder; a new one if the code, data or environment has changed."""
@@ -298,7 +299,7 @@ class Attempt:
             }
         ]
         if self.options.wandb is not None:
-            identity = f"{name}-v{self.run.protocol.version}-{row}-{seed}-{commit()[:8]}"
+            identity = f"{name}-v{self.run.protocol.version}-{row}-{seed}-{revision()}"
             if self._files:  # which the commit does not tell
                 identity += f"-{sha256(json.dumps(self._files).encode()).hexdigest()[:8]}"
             loggers.append(
@@ -313,7 +314,7 @@ class Attempt:
                     },
                     "dict_kwargs": {
                         "group": f"{name}-v{self.run.protocol.version}",
-                        "tags": [name, row, f"seed{seed}", commit()[:8]],
+                        "tags": [name, row, f"seed{seed}", revision()],
                         "resume": "allow",
                     },
                 }
@@ -347,6 +348,7 @@ class Attempt:
             **own,
             options=list(row.options),
             files=self._files,
+            date=time.strftime("%Y-%m-%d", time.gmtime()),
         )
 
     def _device(self, history: _History) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Run ``gan-lightning`` from the current folder's code, in a process that ends with its parent.
+"""Run ``gan-lightning`` in a process that ends with its parent.
 
-A script that imports nothing of this repository, so that it can run the code of any commit.
+The code is that of the folder ``GAN_LIGHTNING_CODE`` or, without it, of the installed package. A
+script that imports nothing of this repository, so that it can run the code of any commit.
 """
 
 import atexit
@@ -42,9 +43,10 @@ def _peak_resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    # The folder of this script hides no module of the same name, and as with ``python -m``, the
-    # current one comes first. Other ranks are started as ``python -m gan_lightning``.
-    sys.path[0] = str(Path.cwd())
+    # The folder of this script hides no module of the same name, and as with ``python -m``, that of
+    # the code comes first. Other ranks are started as ``python -m gan_lightning``.
+    code = os.environ.pop("GAN_LIGHTNING_CODE", None)
+    sys.path[:1] = [] if code is None else [code]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if report := os.environ.pop("GAN_LIGHTNING_REPORT", None):
         atexit.register(_write_report, Path(report))

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.protocol import PATH_OPTIONS, RESULTS, Protocol
+from benchmarks.command_line import Parser, shown_path
+from benchmarks.protocol import OWN_RESULTS, PATH_OPTIONS, Protocol
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.run import cluster, pool
 from benchmarks.run.grid import Grid
@@ -26,15 +27,16 @@ from benchmarks.run.process import sigterm_interrupts
 from benchmarks.variants import Variant
 from gan_lightning.utils.errors import ArgumentError, UserError
 from gan_lightning.utils.files import user_path
+from gan_lightning.utils.suggestions import no_such
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, prog: str = "benchmarks.run") -> None:
     """Train the runs.
 
     Exits with 1 if a run did not finish, with 75 if another command uses the folder of results, and
     with 130 if interrupted.
     """
-    parser = _parser()
+    parser = _parser(prog)
     options = parser.parse_args(args)
     protocol = PROTOCOLS[options.protocol]
     paths = {
@@ -53,7 +55,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         rows = _rows(protocol, options)
     except UserError as error:
-        parser.exit(2, f"benchmarks.run: {error}\n")
+        parser.error(str(error))
     runs = [Run(protocol, row, seed) for seed in options.seeds or protocol.seeds for row in rows]
     if options.devices < 1 or (options.parallel is not None and options.parallel < 1):
         parser.error("--parallel and --devices must be at least 1")
@@ -87,6 +89,11 @@ def main(args: Sequence[str] | None = None) -> None:
         options.wandb,
         options.wandb_checkpoints,
     )
+    for option, folder in (("--results", options.results), ("--work", options.work)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"{option}: {folder} cannot be made ({error.strerror})")
     command = shlex.join(sys.argv[1:] if args is None else args)
     try:
         with sigterm_interrupts(), held_results(machine_options.results, command) as holder:
@@ -99,14 +106,20 @@ def main(args: Sequence[str] | None = None) -> None:
         print("interrupted: the same command resumes from the last checkpoints", flush=True)
         raise SystemExit(130) from None
     except UserError as error:
-        parser.exit(error.exit_code, f"benchmarks.run: {error}\n")
+        parser.stop(error, error.exit_code)
     if not grid.finished:
         raise SystemExit(1)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
-    parser.add_argument("--protocol", choices=PROTOCOLS, default="digits")
+def _parser(prog: str) -> Parser:
+    parser = Parser(prog, __doc__)
+    parser.add_argument(
+        "--protocol",
+        type=_protocol,
+        default="digits",
+        metavar="NAME",
+        help=f"{', '.join(PROTOCOLS)} (default: digits)",
+    )
     parser.add_argument("--techniques", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument(
         "--technique",
@@ -126,7 +139,12 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir", help="the folder of the data, if the protocol does not set it"
     )
     parser.add_argument("--weights", help="the file of the extractor's weights, if it needs one")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of records")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=OWN_RESULTS,
+        help=f"the folder of records (default: {shown_path(OWN_RESULTS)})",
+    )
     parser.add_argument(
         "--work",
         type=Path,
@@ -150,6 +168,13 @@ def _parser() -> argparse.ArgumentParser:
         help="train on the Ray cluster at this address; auto: on the one that this machine is in",
     )
     return parser
+
+
+def _protocol(name: str) -> str:
+    """The name of a protocol."""
+    if name not in PROTOCOLS:
+        raise argparse.ArgumentTypeError(no_such("protocol", name, PROTOCOLS))
+    return name
 
 
 def _rows(protocol: Protocol, options: argparse.Namespace) -> tuple[Variant, ...]:

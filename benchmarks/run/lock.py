@@ -19,6 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from benchmarks.command_line import PREFIX
 from gan_lightning.utils.errors import UserError
 
 LOCK, NOTE = ".run.lock", ".run.holder"
@@ -53,7 +54,7 @@ class Holder:
         """Who holds it, for a message."""
         return (
             f"process {self.pid} on {self.host}, since {self.since}: "
-            f"python -m benchmarks.run {self.command}".strip()
+            f"{PREFIX}run {self.command}".strip()
         )
 
 

@@ -13,6 +13,7 @@ from benchmarks.variants import MAX_TITLE, Variant, class_name, plain_option
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import ArgumentError, one_line
 from gan_lightning.utils.files import user_path
+from gan_lightning.utils.suggestions import no_such
 
 #: Options of a row: of the model, the data and the trainer.
 OPTION = re.compile(r"(model|data|trainer)(\.\w+)+=.*", re.DOTALL)
@@ -73,18 +74,22 @@ class Options:
 
 
 def rows_of_protocol(protocol: Protocol, keys: Sequence[str] | None) -> tuple[Variant, ...]:
-    """The rows with these keys; all rows for None.
+    """The rows with these keys or titles, in any spelling of their words; all rows for None.
 
     Raises:
         ArgumentError: the protocol has no such row.
     """
     rows = {row.key: row for row in protocol.rows}
-    for key in keys or ():
-        if key not in rows:
-            raise ArgumentError(
-                f"{protocol.name} has no technique {key!r}: choose from {', '.join(rows)}"
-            )
-    return tuple(rows.values()) if keys is None else tuple(rows[key] for key in keys)
+    if keys is None:
+        return tuple(rows.values())
+    spelt = {name: row for row in rows.values() for name in _confusable_names(row)}
+    found = []
+    for key in keys:
+        row = rows.get(key) or spelt.get(_spelt(key)) or rows.get(TECHNIQUES.find(key) or "")
+        if row is None:
+            raise ArgumentError(f"{protocol.name}: {no_such('technique', key, rows)}")
+        found.append(row)
+    return tuple(dict.fromkeys(found))
 
 
 def custom_row(
@@ -111,6 +116,8 @@ def custom_row(
     Raises:
         ArgumentError: it cannot be trained, or its name is taken by another row.
     """
+    if "." not in technique:
+        technique = TECHNIQUES.find(technique) or technique
     is_class = technique not in TECHNIQUES
     if name is not None and not 0 < len(one_line(name)) <= MAX_TITLE:
         raise ArgumentError(f"--name must have 1 to {MAX_TITLE} characters")
@@ -145,7 +152,11 @@ def custom_row(
 
 def _confusable_names(row: Variant) -> set[str]:
     """The row's key and title, as far as readers tell names apart."""
-    return {re.sub(r"[\s._-]+", "-", name.casefold()) for name in (row.key, row.title)}
+    return {_spelt(name) for name in (row.key, row.title)}
+
+
+def _spelt(name: str) -> str:
+    return re.sub(r"[\s._-]+", "-", name.casefold())
 
 
 def _checked_options(options: Sequence[str], protocol: Protocol) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from benchmarks.protocol import ROOT
+from benchmarks.protocol import INSTALLED, ROOT
 
 #: A script, and not a module, so that it can run the code of any commit.
 CHILD = Path(__file__).with_name("child.py")
@@ -57,7 +57,8 @@ class Training:
         arguments: the command line, such as ``["fit", "--config=..."]``.
         threads: CPU threads of each of its processes.
         gpus: the GPUs that it sees, as in CUDA_VISIBLE_DEVICES; None for all.
-        code: the folder whose ``gan_lightning`` it runs, and to which relative paths refer.
+        code: the folder whose ``gan_lightning`` it runs, and to which relative paths refer; None
+            for the installed package and the working folder.
         report: the path of the report that it writes when it exits; None writes none.
         modules: a further folder that it can import modules from.
     """
@@ -68,12 +69,12 @@ class Training:
         *,
         threads: int,
         gpus: Sequence[str] | None = None,
-        code: Path = ROOT,
+        code: Path | None = None if INSTALLED else ROOT,
         report: Path | None = None,
         modules: Path | None = None,
     ) -> None:
         self.command = [sys.executable, str(CHILD), *arguments]
-        self.environment = environment(threads, gpus, report, modules)
+        self.environment = environment(threads, gpus, report, modules, code)
         self._code = code
         self._stopped = False
         self._process: subprocess.Popen[str] | None = None
@@ -124,6 +125,7 @@ def environment(
     gpus: Sequence[str] | None = None,
     report: Path | None = None,
     modules: Path | None = None,
+    code: Path | None = None,
 ) -> Mapping[str, str]:
     """The environment variables of a training."""
     # Each library prefers its own variable to that of OpenMP.
@@ -133,11 +135,16 @@ def environment(
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if report is not None:
         variables["GAN_LIGHTNING_REPORT"] = str(report)
-    if modules is not None:
+    if code is not None:
+        variables["GAN_LIGHTNING_CODE"] = str(code)
+    # The classes of rows are in the package ``benchmarks``, which an installed package hides.
+    own = [ROOT] if INSTALLED else []
+    if folders := [*own, *([modules] if modules is not None else [])]:
         # Relative entries refer to the folder of this process, not of that one.
         given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-        folders = [str(modules), *map(os.path.abspath, given)]
-        variables["PYTHONPATH"] = os.pathsep.join(folders)
+        variables["PYTHONPATH"] = os.pathsep.join(
+            [*map(str, folders), *map(os.path.abspath, given)]
+        )
     inherited = {k: v for k, v in os.environ.items() if not LAUNCHERS.fullmatch(k)}
     inherited.pop(SAFE_PATH, None)
     return inherited | variables

@@ -10,13 +10,24 @@ import yaml
 from PIL import Image
 
 from benchmarks.protocol import Protocol
-from benchmarks.records import DIVERSITY, Record, Scores, Status, read_record, record_path
+from benchmarks.records import (
+    DIVERSITY,
+    Record,
+    Scores,
+    Status,
+    frame_indices,
+    read_record,
+    record_path,
+)
 from benchmarks.run.plan import Run
 from gan_lightning import GAN, load
 from gan_lightning.metrics.measures import is_full_name
 from gan_lightning.training.divergence import DivergedError
 from gan_lightning.training.loggers import read_rows
 from gan_lightning.utils.files import whole_file
+
+#: WebP's limit is 16,383 pixels.
+MAX_FILM_HEIGHT = 16_000
 
 
 def current_record(
@@ -170,17 +181,17 @@ def _scores(point: Scores, names: Iterable[str]) -> Scores:
     return {name: point[name] for name in names if name in point}
 
 
-def save_animation(pictures: list[Path], path: Path) -> None:
-    """Save the pictures as an animation that shows the last one for longer."""
-    frames = [Image.open(picture).convert("RGB") for picture in pictures]
+def save_film(pictures: list[Path], path: Path) -> None:
+    """Save the pictures one below the other, at most ``FRAMES`` of them, as one WebP picture.
+
+    A page shows any of them by moving the picture, which an animation does not allow.
+    """
+    frames = [Image.open(pictures[i]).convert("RGB") for i in frame_indices(len(pictures))]
+    width, height = frames[0].size
+    film = Image.new("RGB", (width, height * len(frames)))
+    for i, frame in enumerate(frames):
+        film.paste(frame, (0, height * i))
+    if film.height > MAX_FILM_HEIGHT:
+        film = film.resize((film.width * MAX_FILM_HEIGHT // film.height, MAX_FILM_HEIGHT))
     with whole_file(path) as file:
-        frames[0].save(
-            file,
-            "WEBP",
-            save_all=True,
-            append_images=frames[1:],
-            duration=[400] * (len(frames) - 1) + [2000],
-            loop=0,
-            quality=70,
-            method=6,
-        )
+        film.save(file, "WEBP", quality=80, method=6)

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.command_line import Parser, count, technique_key
 from benchmarks.environment import describe_environment
-from benchmarks.protocol import THROUGHPUT
+from benchmarks.protocol import INSTALLED, THROUGHPUT
 from benchmarks.quiet import quiet
 from benchmarks.records import write_atomically
 from benchmarks.throughput.evaluation import measure_evaluation
@@ -29,17 +30,22 @@ from gan_lightning import TECHNIQUES
 from gan_lightning.metrics import load_extractor
 from gan_lightning.networks import FAMILIES
 from gan_lightning.training.iteration import look_for_gpus_once
+from gan_lightning.utils.errors import UserError
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, prog: str = "benchmarks.throughput") -> None:
     """Measure, print and write."""
-    options = _parser().parse_args(args)
+    parser = _parser(prog)
+    options = parser.parse_args(args)
     torch.set_num_threads(options.threads)
     look_for_gpus_once()
     on_gpu = torch.cuda.is_available() and not options.shared_batch
     device = torch.device("cuda" if on_gpu else "cpu")
     measure = next(measure for part, measure in MEASUREMENTS.items() if getattr(options, part))
-    name, result = measure(options, device)
+    try:
+        name, result = measure(options, device)
+    except (UserError, ValueError) as error:
+        parser.stop(error)
     result = {
         "cores": os.cpu_count(),
         "threads": options.threads,
@@ -52,8 +58,8 @@ def main(args: Sequence[str] | None = None) -> None:
     print(f"wrote {path}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__)
+def _parser(prog: str) -> Parser:
+    parser = Parser(prog, __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--train", action="store_true", help="time an iteration of each technique")
     what.add_argument(
@@ -64,26 +70,30 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--profile", action="store_true", help="profile the host during an iteration")
     what.add_argument("--data", action="store_true", help="time the data loaders")
     what.add_argument("--eval", action="store_true", help="time the evaluation of generated images")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of each measurement")
-    parser.add_argument("--threads", type=int, default=1, help="torch's CPU threads")
-    parser.add_argument("--output", type=Path, default=THROUGHPUT)
+    parser.add_argument("--rounds", type=count, default=7, help="rounds of each measurement")
+    parser.add_argument("--threads", type=count, default=1, help="torch's CPU threads")
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="the batch size in all but --eval"
+        "--output", type=Path, default=Path("runs", "throughput") if INSTALLED else THROUGHPUT
+    )
+    parser.add_argument(
+        "--batch-size", type=count, default=64, help="the batch size in all but --eval"
     )
     parser.add_argument(
         "--updates",
-        type=int,
+        type=count,
         default=50,
         help="generator updates per round in --train, --shared-batch and --profile",
     )
-    parser.add_argument("--size", type=int, default=32, help="the image size in --train and --eval")
+    parser.add_argument(
+        "--size", type=count, default=32, help="the image size in --train and --eval"
+    )
     steps = parser.add_argument_group("options of --train and --profile")
-    steps.add_argument("--techniques", nargs="+", choices=TECHNIQUES, default=list(TECHNIQUES))
+    steps.add_argument("--techniques", nargs="+", type=technique_key, default=list(TECHNIQUES))
     steps.add_argument(
         "--points", action="store_true", help="use points in the plane instead of images"
     )
     steps.add_argument(
-        "--width", type=int, help="the width of both networks (default: as published)"
+        "--width", type=count, help="the width of both networks (default: as published)"
     )
     steps.add_argument(
         "--network", choices=FAMILIES, help="the network family (default: the technique's)"
@@ -94,12 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--folder", type=Path, help="a folder of images, to time decoding and caching as well"
     )
-    data.add_argument("--batches", type=int, default=100, help="batches per round")
+    data.add_argument("--batches", type=count, default=100, help="batches per round")
     scores = parser.add_argument_group("options of --eval")
-    scores.add_argument("--technique", choices=TECHNIQUES, default="dcgan")
+    scores.add_argument("--technique", type=technique_key, default="dcgan")
     scores.add_argument("--extractor", default="inception")
     scores.add_argument("--weights", help="the file of the extractor's weights")
-    scores.add_argument("--samples", type=int, default=10_000)
+    scores.add_argument("--samples", type=count, default=10_000)
     return parser
 
 

@@ -10,8 +10,8 @@ from gan_lightning.callbacks.progress import StepProgressBar
 from gan_lightning.callbacks.samples import SampleGrid, SampleWriter
 from gan_lightning.callbacks.signals import StopOnSignal
 from gan_lightning.callbacks.singular_values import SingularValues
-from gan_lightning.callbacks.summary import NetworkSummary
 from gan_lightning.training.paths import checkpoint_folder, run_dir
+from gan_lightning.training.summary import NetworkSummary
 
 __all__ = [
     "ContinueLogs",

@@ -29,6 +29,7 @@ from gan_lightning.metrics.measures import (
     too_few_warning,
 )
 from gan_lightning.metrics.statistics import read_statistics, statistics_path, write_statistics
+from gan_lightning.training.tracking import expect_scores, list_scores
 from gan_lightning.utils.checks import at_least, checked_seed
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import user_path
@@ -120,6 +121,8 @@ class Evaluate(pl.Callback):
         # The module and the data that the plan was made for before ``setup``.
         self._prepared: tuple[object, object] = (None, None)
         self._diverged = False
+        # Whether loggers are yet to be told the names of the scores.
+        self._lists_scores = False
         self._pool: Pool | None = None
         self._seen = 0
         self._path: Path | None = None
@@ -155,6 +158,9 @@ class Evaluate(pl.Callback):
         elif module is not pl_module or data is not trainer.datamodule:  # type: ignore[attr-defined]
             self.prepare(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
         self._prepared = (None, None)
+        self._lists_scores = stage == "fit" and self._plan is not None
+        if self._lists_scores:
+            expect_scores(trainer.loggers)
 
     def _plan_for_points(self, gan: GAN, data: object) -> _Plan:
         if self.extractor != "auto":
@@ -283,6 +289,10 @@ class Evaluate(pl.Callback):
         if warning and "fd" in plan.metrics:
             rank_zero_warn(f"{names['fd']}: {warning}")
         gan.log_scalars(scores)
+        if self._lists_scores and trainer.is_global_zero:
+            for logger in trainer.loggers:
+                list_scores(logger, names.values(), gan.updates)
+        self._lists_scores = False
 
     on_test_epoch_end = on_validation_epoch_end
 

@@ -58,6 +58,11 @@ class ContinueLogs(pl.Callback):
             for folder in (run, run / "grids"):
                 remove_abandoned(folder)
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Have the scores read from the file as soon as they are known."""
+        for logger in self._csv:
+            logger.write()
+
     def state_dict(self) -> dict[str, Any]:
         """The ids of W&B runs and the number of rows of each CSV, in the order of their loggers.
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import BasePredictionWriter
-from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
@@ -17,6 +16,7 @@ from gan_lightning.data.base import GANDataModule
 from gan_lightning.data.classes import class_folders
 from gan_lightning.gan import GAN, Batch
 from gan_lightning.training.paths import run_dir
+from gan_lightning.training.tracking import log_picture
 from gan_lightning.utils.checks import at_least, checked_seed
 from gan_lightning.utils.files import appending
 from gan_lightning.utils.images import image_grid, save_image, scatter_plot, to_uint8
@@ -33,8 +33,9 @@ class SampleGrid(pl.Callback):
     """Writes ``grids/step_N.png`` at each validation, from the same latents every time.
 
     Images are drawn as a grid of 8 rows; with up to 16 classes, each class has a column. Vectors
-    are drawn as a scatter plot together with real ones; samples of other shapes are not drawn. A
-    ``WandbLogger`` gets the same picture.
+    are drawn as a scatter plot together with real ones; samples of other shapes are not drawn.
+    TensorBoard, Weights & Biases, MLflow and any logger with a method ``log_image(key, images,
+    step)`` get the same picture.
 
     Args:
         seed: the seed of the latents.
@@ -70,8 +71,7 @@ class SampleGrid(pl.Callback):
         if not self._write(pl_module, path):
             return
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("samples", [str(path)], step=pl_module.updates)
+            log_picture(logger, "samples", path, pl_module.updates)
 
     def _write(self, gan: GAN, path: Path) -> bool:
         """Draw the samples, if they can be drawn; returns whether they can."""

@@ -56,10 +56,11 @@ def explain(message: str, parser: LightningArgumentParser) -> str:
         missing = " and ".join("--" + name.split(".", 1)[-1] for name in names)
         return f"{missing} missing: give a config (--config FILE) or name the class"
     if found := re.search(r"dot import path string: (\S+)|has no attribute '(\w+)'", message):
-        key = re.search(r'Parser key "([\w.]+)"', message)
-        if key and (kind := BASES.get(key[1])):
+        key = re.search(r'Parser key "([\w.]+)"|^(?:argument )?--(\w+)\.help', message)
+        option = key and (key[1] or key[2])
+        if option and (kind := BASES.get(option)):
             name = found[1] or found[2]
-            return f"--{key[1]}: " + no_such("class", name, _class_names(kind))
+            return f"--{option}: " + no_such("class", name, _class_names(kind))
     if found := re.search(r'Parser key "([\w.]+)":\s+Expected an? (.*)\. Got value: (.*)', message):
         wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[2])
         wanted = re.sub(r"typing.Literal\[(.*)\]", r"one of \1", wanted)

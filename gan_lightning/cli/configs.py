@@ -7,13 +7,12 @@ import re
 from pathlib import Path
 
 import gan_lightning
+from gan_lightning.utils.shipped import shipped_root
 
 
 def folder() -> Path:
     """Where the configs are: inside an installed package, and beside the package in a clone."""
-    package = Path(gan_lightning.__file__).parent
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+    return shipped_root(Path(gan_lightning.__file__).parent) / "configs"
 
 
 def named_configs() -> dict[str, Path]:

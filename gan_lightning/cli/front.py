@@ -11,11 +11,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from typing import NoReturn
 
 import gan_lightning
-from gan_lightning.cli.listing import configs_table, techniques_table, weights_table
-from gan_lightning.utils.errors import ArgumentError, one_line
+from gan_lightning.cli.listing import SECTIONS, sections
+from gan_lightning.utils.errors import ArgumentError, UserError, one_line
+from gan_lightning.utils.shipped import shipped_root
 from gan_lightning.utils.suggestions import no_such
 
 #: Each command, with what it does; the first four are methods of the trainer, whose first lines
@@ -27,13 +29,25 @@ COMMANDS = {
     "test": "Score samples against the test loop's.",
     "predict": "Draw samples, as many as the loader's numbers say.",
     "score": "Compare the images of two folders, or zip archives, on a network's features.",
-    "grid": "Draw samples of several truncations, or with mixed styles or new noise, in a picture.",
+    "grid": "Look at a run: truncation, styles, classes, walks, nearest images, a film of it.",
+    "plot": "Draw the losses and scores of runs in one picture.",
+    "demo": "Show a page on this machine that draws samples of a model.",
     "export": "Write the weights of a model and a card, in a folder or on the Hugging Face hub.",
-    "list": "List the techniques, of this package and of installed ones.",
+    "benchmark": "Train techniques on the same terms, and compare them in a table.",
+    "list": "List techniques, networks, data, extractors, protocols, configs and weights, or one.",
     "configs": "List the configs that come with the package, for --config.",
     "weights": "List the generators that come with the package, for load and export.",
 }
-LISTS = {"list": techniques_table, "configs": configs_table, "weights": weights_table}
+#: Each program of the benchmark, with what it does.
+PROGRAMS = {
+    "run": "Train the runs of a protocol that have no record yet.",
+    "render": "Write the tables and the page of the records.",
+    "reproduce": "Repeat the run of a record, and compare the scores.",
+    "figures": "Make the papers' figures with our techniques.",
+    "throughput": "Measure the speed of each part on this machine.",
+}
+#: Commands that are modules of this package, and import neither torch nor Lightning.
+WITHOUT_TORCH = ("plot",)
 #: Options that may stand before a command.
 OPTIONS = ("-h", "--help", "--version", "-c", "--config", "--print_config")
 
@@ -68,10 +82,24 @@ def main(args: Sequence[str] | None = None) -> None:
         # The reader, such as head, has enough; nothing can be written at the exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    if not answered:
+    if not answered and args[0] in WITHOUT_TORCH:
+        _run(args)
+    elif not answered:
         with _uncollected() if own_process else nullcontext():
             from gan_lightning.cli import program
         program.main(args)
+
+
+def _run(args: Sequence[str]) -> None:
+    """Run a command of ``WITHOUT_TORCH``; a mistake is answered in one line."""
+    try:
+        import_module(f"gan_lightning.cli.{args[0]}").main(args[1:])
+    except UserError as error:
+        stop(str(error), error.exit_code)
+    except OSError as error:
+        stop(": ".join(map(str, filter(None, (error.filename, error.strerror)))), code=1)
+    except KeyboardInterrupt:
+        stop("interrupted", code=130)
 
 
 @contextmanager
@@ -93,9 +121,13 @@ def _uncollected() -> Iterator[None]:
 
 
 def find_working_folder() -> None:
-    """Have modules of the working folder found, as ``python -m`` does, after installed ones."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    """Have modules of the working folder found, as ``python -m`` does, after installed ones.
+
+    And the benchmark's, which checkpoints of its rows name, from a wheel too.
+    """
+    for folder in (os.getcwd(), str(shipped_root())):
+        if folder not in sys.path:
+            sys.path.append(folder)
 
 
 def stop(message: str, code: int) -> NoReturn:
@@ -113,8 +145,10 @@ def _answered(args: Sequence[str]) -> bool:
         _parser().print_help()
     elif first == "--version":
         print(f"gan-lightning {gan_lightning.__version__}")
-    elif first in LISTS:
+    elif first in ("list", "configs", "weights"):
         _list(first, args[1:])
+    elif first == "benchmark" and not set(args[1:2]) & set(PROGRAMS):
+        _programs(args[1:])
     elif not first.startswith("-") and first not in COMMANDS:
         stop(no_such("command", first, COMMANDS), code=2)
     elif first.startswith("--") and (name := first.partition("=")[0]) not in (*OPTIONS, "--"):
@@ -141,14 +175,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _programs(args: Sequence[str]) -> None:
+    """Answer a ``benchmark`` without one of its programs."""
+    if not args:
+        stop(f"benchmark: a program is missing: {', '.join(PROGRAMS)}", code=2)
+    if args[0] not in ("-h", "--help"):
+        stop(f"benchmark: {no_such('program', args[0], PROGRAMS)}", code=2)
+    parser = argparse.ArgumentParser(
+        "gan-lightning benchmark",
+        description=COMMANDS["benchmark"],
+        epilog="gan-lightning benchmark PROGRAM --help lists the options of a program.",
+    )
+    programs = parser.add_subparsers(title="programs", metavar="PROGRAM")
+    for name, text in PROGRAMS.items():
+        programs.add_parser(name, help=text)
+    parser.print_help()
+
+
 def _list(command: str, args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(f"gan-lightning {command}", description=COMMANDS[command])
-    _, unknown = parser.parse_known_args(args)
+    if command == "list":
+        parser.add_argument("section", nargs="?", help=f"{', '.join(SECTIONS)} (default: all)")
+    options, unknown = parser.parse_known_args(args)
     if unknown:
-        stop(f"{command} takes no arguments, got {' '.join(unknown)}", code=2)
+        stop(f"{command}: what is {' '.join(unknown)}? --help shows the arguments", code=2)
+    section = options.section if command == "list" else command
+    if section not in (None, *SECTIONS):
+        stop(f"list: {no_such('section', section, SECTIONS)}", code=2)
     find_working_folder()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        print(LISTS[command]())
+        print(sections(section))
     for warning in caught:
         print(f"gan-lightning: {warning.message}", file=sys.stderr)

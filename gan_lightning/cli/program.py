@@ -24,6 +24,7 @@ from gan_lightning.cli import yaml_reader  # noqa: F401  (how jsonargparse reads
 from gan_lightning.cli.answers import explain, misuse, root_message
 from gan_lightning.cli.chosen import with_chosen_techniques
 from gan_lightning.cli.front import find_working_folder, stop
+from gan_lightning.cli.help import asked_group, ours_first
 from gan_lightning.cli.saved_config import (
     SaveConfig,
     check_is_checkpoint,
@@ -33,22 +34,19 @@ from gan_lightning.cli.saved_config import (
 from gan_lightning.data import GANDataModule
 from gan_lightning.gan import GAN
 from gan_lightning.techniques import TECHNIQUES
-from gan_lightning.trainer import (
-    CHOSEN_BY_LIGHTNING,
-    Trainer,
-    quiet_libraries,
-)
+from gan_lightning.trainer import CHOSEN_BY_LIGHTNING, Trainer
 from gan_lightning.training import requeue
 from gan_lightning.training.iteration import look_for_gpus_once
 from gan_lightning.training.lightning_internals import ignore_config_in_checkpoint
 from gan_lightning.training.paths import run_dir
+from gan_lightning.training.quiet import quiet_libraries
 from gan_lightning.utils.errors import ArgumentError, UserError
 from gan_lightning.utils.files import whole_file
 from gan_lightning.utils.processes import end_with_parent
 
 SCORE = "gan-lightning score --real DIR --fake DIR compares two folders of images (score --help)."
 #: Commands that are modules of this package, with a parser of their own.
-WITHOUT_TRAINER = ("score", "grid", "export")
+WITHOUT_TRAINER = ("score", "grid", "demo", "export", "benchmark")
 #: Errors of a place on a disk, not of the code.
 STORAGE_FAULTS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
@@ -84,6 +82,8 @@ def main(args: Sequence[str] | None = None) -> None:
             # What it needs alone is not imported for a fit.
             import_module(f"gan_lightning.cli.{args[0]}").main(args[1:])
             return
+        if group := asked_group(args):
+            _Parser.group, args = group, [args[0], "--help"]
         args = with_saved_config(args)
         _Parser.given = args = with_chosen_techniques(args)
         GANCLI(
@@ -118,7 +118,7 @@ def main(args: Sequence[str] | None = None) -> None:
         # Lightning found no checkpoint of its own choice.
         stop(message, code=2 if "ckpt_path=" in message else 1)
     finally:
-        _Parser.given = ()
+        _Parser.given, _Parser.group = (), ""
 
 
 class _Parser(LightningArgumentParser):
@@ -126,6 +126,12 @@ class _Parser(LightningArgumentParser):
 
     #: The command line.
     given: ClassVar[Sequence[str]] = ()
+    #: The group of options that the help is of; "" for all.
+    group: ClassVar[str] = ""
+
+    def format_help(self) -> str:
+        """The help, with our options first."""
+        return ours_first(super().format_help(), self.group)
 
     def parse_path(self, *args: Any, **kwargs: Any) -> Namespace:
         """Parse a file, which must not name another."""

@@ -93,11 +93,28 @@ def with_saved_config(args: list[str]) -> list[str]:
     for path in map(Path, values(args, "--ckpt_path")):
         if str(path) in CHOSEN_BY_LIGHTNING:
             continue
-        for folder in list(path.parents)[:2]:
-            if os.path.isfile(config := folder / "config.yaml"):
-                return [args[0], "--config", _config_of(args[0], str(config)), *args[1:]]
+        if config := config_beside(path):
+            return [args[0], "--config", _config_of(args[0], str(config)), *args[1:]]
         check_is_checkpoint(path)
     return args
+
+
+def config_beside(checkpoint: Path) -> Path | None:
+    """The config that was saved with a checkpoint, if there is one."""
+    paths = (folder / "config.yaml" for folder in list(checkpoint.parents)[:2])
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def checkpoint_of(path: Path) -> Path:
+    """The checkpoint itself or, where the path is the folder of a run, its last one.
+
+    Raises:
+        ArgumentError: it is no checkpoint.
+    """
+    last = path / "checkpoints" / "last.ckpt"
+    path = last if os.path.isfile(last) else path
+    check_is_checkpoint(path)
+    return path
 
 
 def _with_configs_of(command: str, args: Sequence[str]) -> Iterator[str]:

@@ -22,14 +22,19 @@ class LabelLoader:
         return ((len(y), y) for y in self.y.split(self.batch_size) if len(y))
 
 
-def class_numbers(asked: Sequence[int | str], names: Sequence[str]) -> list[int]:
+def class_numbers(
+    asked: Sequence[int | str],
+    names: Sequence[str],
+    option: str = "predict_classes",
+    remedy: str = "choose one, or a list in brackets, from",
+) -> list[int]:
     """The number of each class, which is asked for by its name or its number, once each.
 
     Raises:
         ValueError: none is asked for, or one does not exist.
     """
     if not asked:
-        raise ValueError("predict_classes names no class: leave it out for all classes")
+        raise ValueError(f"{option} names no class: leave it out for all classes")
     numbers = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
     for each in asked:
         if str(each) not in numbers:
@@ -37,10 +42,7 @@ def class_numbers(asked: Sequence[int | str], names: Sequence[str]) -> list[int]
             if list(names) != [str(i) for i in range(len(names))]:
                 listed = ", ".join(names[:LISTED]) + ", ..." * (len(names) > LISTED)
                 choices += f", or by name from {listed}"
-            raise ValueError(
-                f"predict_classes has no class {each}: choose one, or a list in brackets, "
-                f"from {choices}"
-            )
+            raise ValueError(f"{option} has no class {each}: {remedy} {choices}")
     return list(dict.fromkeys(numbers[str(each)] for each in asked))
 
 

@@ -29,11 +29,11 @@ class Backbone(nn.Module):
         if weights is None:
             raise MissingFileError(
                 f"{name} needs a file of weights: pass it with --evaluate.weights, or score's "
-                "--weights"
+                f"--weights ({_source_of(name)})"
             )
         path = user_path(weights)
         if not os.path.isfile(path):
-            raise MissingFileError(f"the weights {path} do not exist")
+            raise MissingFileError(f"the weights {path} do not exist: {_source_of(name)}")
         self.net = models.get_model(name, weights=None)
         if hasattr(self.net, "transform_input"):
             # torchvision sets this only when it loads the weights itself.
@@ -70,6 +70,11 @@ class Backbone(nn.Module):
 
     def _store_features(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
         (self._features,) = inputs
+
+
+def _source_of(name: str) -> str:
+    """Where a file of weights is to be had."""
+    return f"torchvision's are at {models.get_model_weights(name).DEFAULT.url}"
 
 
 def _last_linear(network: nn.Module) -> tuple[str, nn.Linear]:

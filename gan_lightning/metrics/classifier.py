@@ -19,6 +19,12 @@ FORMAT = "gan_lightning classifier, version 1"
 #: The name of a classifier, which becomes part of the names of scores and files.
 NAME_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 
+#: Where a file of a classifier is to be had.
+CLASSIFIER_HINT = (
+    "python -m gan_lightning.metrics.train_extractor writes one, and the package has "
+    "benchmarks/extractors/fashion_mnist.pt and cifar10_jpeg.pt"
+)
+
 
 class Classifier(nn.Module):
     """Maps uint8 images ``(N, C, size, size)`` to 128 features and the logits of the classes."""
@@ -111,7 +117,7 @@ def load_classifier(path: Path) -> tuple[Classifier, Description]:
         WrongFileError: ``save_classifier`` did not write the file.
     """
     if not os.path.isfile(path):
-        raise MissingFileError(f"the classifier {path} does not exist")
+        raise MissingFileError(f"the classifier {path} does not exist: {CLASSIFIER_HINT}")
     try:
         content = load_tensors(path)
         if content.pop("format") != FORMAT:

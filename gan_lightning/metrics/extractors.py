@@ -21,10 +21,11 @@ from torch_fidelity.feature_extractor_inceptionv3 import (
 from torchvision import models
 
 from gan_lightning.metrics.backbones import Backbone
-from gan_lightning.metrics.classifier import full_name, load_classifier
+from gan_lightning.metrics.classifier import CLASSIFIER_HINT, full_name, load_classifier
 from gan_lightning.metrics.digits_cnn import load_digits_cnn
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, WrongFileError
 from gan_lightning.utils.files import user_path
+from gan_lightning.utils.shipped import find_weights
 from gan_lightning.utils.tensors import load_tensors
 
 INCEPTION_VARIABLE = "GAN_LIGHTNING_INCEPTION"
@@ -161,9 +162,9 @@ def _classifier(weights: str | Path | None) -> Extractor:
     if weights is None:
         raise ArgumentError(
             "the extractor classifier needs a file: pass it with --evaluate.weights, or score's "
-            "--weights"
+            f"--weights ({CLASSIFIER_HINT})"
         )
-    path = user_path(weights)
+    path = find_weights(user_path(weights))
     network, description = load_classifier(path)
     name = full_name(description, path)
     return Extractor(name, network, network.num_features, True, "none", 256, description.shape)
@@ -218,10 +219,11 @@ def _dinov2(name: str, weights: str | Path | None) -> Extractor:
     return Extractor(name, network, network.num_features, False, network.resize)
 
 
+#: ``gan-lightning list`` shows the remarks.
 EXTRACTORS: dict[str, Callable[[str | Path | None], Extractor]] = {
-    "inception": _inception,
-    "digits_cnn": _digits_cnn,
-    "classifier": _classifier,
+    "inception": _inception,  # TensorFlow's Inception v3, of FID and IS
+    "digits_cnn": _digits_cnn,  # a small classifier of 8 x 8 digits, which needs no file
+    "classifier": _classifier,  # yours, of any data: gan_lightning.metrics.train_extractor
 }
 #: torch-fidelity's names, with underscores.
 DINOV2 = tuple(name.replace("-", "_") for name in MODEL_METADATA)

@@ -8,8 +8,9 @@ every time.
 
 import re
 import tempfile
+from inspect import isabstract
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from gan_lightning import data as data_modules
 from gan_lightning.data import GANDataModule
 from gan_lightning.metrics.classifier import (
     Classifier,
@@ -27,10 +29,13 @@ from gan_lightning.metrics.classifier import (
     save_classifier,
 )
 from gan_lightning.utils.checks import at_least
-from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.errors import UserError, one_line
 from gan_lightning.utils.files import user_path
+from gan_lightning.utils.suggestions import no_such
 
 BATCH_SIZE = 128
+#: What jsonargparse says of a value of another type.
+WRONG_TYPE = re.compile(r'Parser key "(\w+)": Expected an? <class .(\w+).>.* value: (.*)')
 #: The largest shift of an image, in pixels.
 SHIFT = 2
 
@@ -76,7 +81,7 @@ def accuracy(network: Classifier, x: Tensor, y: Tensor) -> float:
 
 def main(args: list[str] | None = None) -> None:
     """Train the classifier, write its file and print its accuracy."""
-    parser = ArgumentParser(prog="gan_lightning.metrics.train_extractor", description=__doc__)
+    parser = _Parser(prog="gan_lightning.metrics.train_extractor", description=__doc__)
     parser.add_subclass_arguments(GANDataModule, "data", required=True)
     parser.add_argument("--output", type=Path, help="the file to write (default: NAME.pt)")
     parser.add_argument(
@@ -111,6 +116,27 @@ def main(args: list[str] | None = None) -> None:
         f"{path}: accuracy {share:.4f} on {len(x_test):,} test images; its scores are named "
         f"after {full_name(description, path)}"
     )
+
+
+class _Parser(ArgumentParser):
+    """Answers a mistake with one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Exit with 2 and one line, which names the data where there is no such class."""
+        text = " ".join(message.split())
+        if found := re.search(r"dot import path string: (\S+)", text):
+            exported = [getattr(data_modules, name) for name in data_modules.__all__]
+            names = [
+                each.__name__
+                for each in exported
+                if issubclass(each, GANDataModule) and not isabstract(each)
+            ]
+            text = f"--data: {no_such('class', found[1], names)}"
+        elif found := re.search(r"Subtypes: .* Errors: - (.*?) - Expected", text):
+            text = f"--data: {found[1]}"
+        elif found := WRONG_TYPE.search(text):
+            text = f"--{found[1]}: expected {found[2]}, got {found[3]}"
+        self.exit(2, f"{self.prog}: {one_line(text)}\n")
 
 
 def _writable_path(path: Path) -> Path:

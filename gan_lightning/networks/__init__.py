@@ -17,24 +17,25 @@ from gan_lightning.networks.stylegan2 import STYLEGAN2, STYLEGAN2_PLAIN
 from gan_lightning.utils.checks import one_of
 
 #: Families for images, by the name that ``--model.network`` takes; vectors use perceptrons.
+#: ``gan-lightning list`` shows the remarks.
 FAMILIES = {
-    "dcgan": DCGAN,
-    "sndcgan": SNDCGAN,
-    "resnet": RESNET,
-    "wgan_gp_resnet": WGAN_GP_RESNET,
-    "sagan": SAGAN,
-    "autoencoder": AUTOENCODER,
-    "sndcgan_wide": SNDCGAN_WIDE,
-    "improved_gan": IMPROVED_GAN,
-    "improved_gan_noise": IMPROVED_GAN_NOISE,
-    "dcgan_plain": DCGAN_PLAIN,
-    "mlp_generator": MLP_GENERATOR,
-    "progressive": PROGRESSIVE,
-    "biggan": BIGGAN,
-    "biggan_flat": BIGGAN_FLAT,
-    "stylegan": STYLEGAN,
-    "stylegan2": STYLEGAN2,
-    "stylegan2_plain": STYLEGAN2_PLAIN,
+    "dcgan": DCGAN,  # of DCGAN, arXiv:1511.06434
+    "sndcgan": SNDCGAN,  # of SNGAN without residual blocks, arXiv:1802.05957
+    "resnet": RESNET,  # of SNGAN, arXiv:1802.05957
+    "wgan_gp_resnet": WGAN_GP_RESNET,  # of WGAN-GP, arXiv:1704.00028
+    "sagan": SAGAN,  # a ResNet with self-attention, arXiv:1805.08318
+    "autoencoder": AUTOENCODER,  # of BEGAN, arXiv:1703.10717
+    "sndcgan_wide": SNDCGAN_WIDE,  # sndcgan with the critic of SNGAN's code
+    "improved_gan": IMPROVED_GAN,  # of feature matching, arXiv:1606.03498
+    "improved_gan_noise": IMPROVED_GAN_NOISE,  # improved_gan with Gaussian noise in the critic
+    "dcgan_plain": DCGAN_PLAIN,  # of WGAN's section 4.3: dcgan with a plain generator
+    "mlp_generator": MLP_GENERATOR,  # of WGAN's section 4.3: dcgan with a perceptron as generator
+    "progressive": PROGRESSIVE,  # growing, level by level, arXiv:1710.10196
+    "biggan": BIGGAN,  # a part of the latent in every block, arXiv:1809.11096
+    "biggan_flat": BIGGAN_FLAT,  # biggan, but the latent in the first layer alone
+    "stylegan": STYLEGAN,  # styles in every layer, arXiv:1812.04948
+    "stylegan2": STYLEGAN2,  # with skips, arXiv:1912.04958
+    "stylegan2_plain": STYLEGAN2_PLAIN,  # stylegan2 without skips in the critic
 }
 
 

@@ -3,6 +3,7 @@
 This module imports the standard library alone, so that names can be listed at once.
 """
 
+import re
 import warnings
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from functools import cached_property
@@ -116,6 +117,23 @@ class Techniques(Mapping[str, "type[GAN]"]):
     def __contains__(self, key: object) -> bool:
         return key in self.own or key in self.offers
 
+    def find(self, name: str) -> str | None:
+        """The key of the technique of this key or class, in any spelling of its words.
+
+        ``wgan_gp``, ``WGANGP``, ``wgan-gp`` and ``WGAN-GP`` are all the same. None if there is
+        none, or if several have it.
+        """
+        if name in self:
+            return name
+        classes = self.own | {key: offer.class_name for key, offer in self.offers.items()}
+        for found in (
+            [key for key, class_name in classes.items() if class_name == name],
+            [key for key in classes if _letters(name) in (_letters(key), _letters(classes[key]))],
+        ):
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self)})"
 
@@ -166,6 +184,11 @@ class Techniques(Mapping[str, "type[GAN]"]):
                     errors.append(error)
         if errors and not found:
             raise errors[0]
+
+
+def _letters(name: str) -> str:
+    """The name without its case and what divides its words."""
+    return re.sub(r"[\s._-]", "", name.casefold())
 
 
 def _offers() -> Iterator[Offer]:

@@ -1,7 +1,7 @@
 """Batches of a user's own loaders: converted where it is unambiguous, refused in one line else."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
@@ -11,6 +11,10 @@ from gan_lightning.utils.errors import ArgumentError
 
 #: Samples, and their labels or None.
 Batch = tuple[Tensor, Tensor | None]
+#: The keys of samples and of labels in batches that are dictionaries: those of Hugging Face's data
+#: sets and image processors, of torchgeo, and the letters of this package.
+SAMPLES = ("image", "images", "img", "pixel_values", "x")
+LABELS = ("label", "labels", "y")
 #: How far images may be outside of [-1, 1]: some interpolations overshoot.
 TOLERANCE = 0.1
 
@@ -25,20 +29,14 @@ def converted(
 ) -> Batch:
     """Samples ``(N, *shape)`` of ``dtype``, and int64 labels ``(N,)``, None for no classes.
 
-    A batch is ``(x, y)``, ``(x, None)`` or, for no classes, ``x`` alone. Images may be uint8, from
-    0 to 255; labels of any type, ``(N, 1)``, or one-hot ``(N, num_classes)``. This costs nothing
-    where there is nothing to convert, and waits for no device.
+    A batch is one that ``pair`` takes. Images may be uint8, from 0 to 255, and are converted where
+    they are, so on the device; labels of any type, ``(N, 1)``, or one-hot ``(N, num_classes)``.
+    This costs nothing where there is nothing to convert, and waits for no device.
 
     Raises:
         ArgumentError: it is something else.
     """
-    if isinstance(batch, Tensor):
-        batch = (batch,)
-    if not isinstance(batch, list | tuple) or not 1 <= len(batch) <= 2:
-        raise ArgumentError(
-            f"a batch must be a pair (x, y), y possibly None; the loader gives a {_kind(batch)}"
-        )
-    x, y = (*batch, None)[:2]
+    x, y = pair(batch)
     if not isinstance(x, Tensor):
         raise ArgumentError(f"the samples of a batch must be a tensor, not a {_kind(x)}")
     if x.shape[1:] != shape or not x.dim():
@@ -55,6 +53,44 @@ def converted(
     if not isinstance(y, Tensor):
         raise ArgumentError(f"the labels of a batch must be a tensor, not a {_kind(y)}")
     return x, _labels(y, len(x), num_classes)
+
+
+def pair(batch: object) -> tuple[object, object]:
+    """The samples and the labels of a batch as the loader gives them; None where there are none.
+
+    A batch is ``(x, y)``, ``(x, None)``, ``(x,)``, ``x``, or a dictionary with x under one of the
+    keys ``SAMPLES`` and y, if there is any, under one of ``LABELS``; its other keys are ignored.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    if isinstance(batch, Tensor):
+        return batch, None
+    if isinstance(batch, Mapping):
+        return _value(batch, "samples", SAMPLES), _value(batch, "labels", LABELS)
+    if not isinstance(batch, list | tuple) or not 1 <= len(batch) <= 2:
+        raise ArgumentError(
+            "a batch must be x, (x,), (x, y), (x, None), or a dictionary with the keys "
+            f"{SAMPLES[0]} and {LABELS[0]}; the loader gives a {_kind(batch)}"
+        )
+    x, y = (*batch, None)[:2]
+    return x, y
+
+
+def _value(batch: Mapping[object, object], kind: str, keys: tuple[str, ...]) -> object:
+    """The value under one of the keys; only labels may be missing."""
+    found = [key for key in keys if key in batch]
+    if len(found) > 1:
+        raise ArgumentError(
+            f"a batch must have one key for the {kind}; the loader gives a dictionary with "
+            f"{' and '.join(found)}"
+        )
+    if not found and keys is SAMPLES:
+        raise ArgumentError(
+            f"a batch that is a dictionary must have the samples under one of the keys "
+            f"{', '.join(keys)}; the loader gives {', '.join(map(str, batch)) or 'none'}"
+        )
+    return batch[found[0]] if found else None
 
 
 def _samples(x: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -84,11 +120,11 @@ def _labels(y: Tensor, n: int, num_classes: int) -> Tensor:
     return y if y.dtype == torch.int64 else y.long()
 
 
-def look(batch: Any, converted_batch: Batch, num_classes: int) -> None:  # noqa: ANN401
+def look(batch: object, converted_batch: Batch, num_classes: int) -> None:
     """Look at the values of a batch, which waits for the device.
 
     Args:
-        batch: as the loader gave it, but a pair.
+        batch: as the loader gave it.
         converted_batch: what ``converted`` made of it.
         num_classes: the labels' number of classes.
 
@@ -103,8 +139,8 @@ def look(batch: Any, converted_batch: Batch, num_classes: int) -> None:  # noqa:
         raise ArgumentError("the loader's first batch holds samples that are not finite")
     if x.dim() == 4:
         _look_at_range(low, high)
-    if y is not None:
-        _look_at_labels(batch[1], y, num_classes)
+    if isinstance(given := pair(batch)[1], Tensor) and y is not None:
+        _look_at_labels(given, y, num_classes)
 
 
 def _look_at_range(low: float, high: float) -> None:

@@ -4,10 +4,16 @@ Nothing else here uses one: a test of each function fails where a new version of
 and ``pyproject.toml`` admits no version that those tests have not seen.
 """
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import (
+    Checkpoint,
+    ModelCheckpoint,
+    ModelSummary,
+    RichProgressBar,
+)
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
@@ -165,6 +171,44 @@ def continue_wandb_run(logger: WandbLogger, run: str) -> None:
     if logger._wandb_init.get("id") is None:
         logger._id = logger._wandb_init["id"] = run
         logger._wandb_init["resume"] = "allow"
+
+
+def depth_of(summary: ModelSummary) -> int:
+    """How many levels of modules a summary lists; 0 prints none."""
+    return summary._max_depth
+
+
+def without_last_epoch(trainer: pl.Trainer) -> None:
+    """Have Lightning's bar name no last epoch where there is none: it would be -2."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and trainer.max_epochs == -1:
+        width = len(bar.validation_description)
+        bar._get_train_description = lambda current_epoch: (  # type: ignore[method-assign]
+            f"Epoch {current_epoch}".ljust(width)
+        )
+
+
+def has_wandb_run(logger: WandbLogger) -> bool:
+    """Whether a logger's run of Weights & Biases has begun, or another that it would join."""
+    import wandb
+
+    return logger._experiment is not None or wandb.run is not None
+
+
+def place_wandb_run(
+    logger: WandbLogger, folder: Path | None = None, *, run: str | None = None
+) -> None:
+    """Have a run of Weights & Biases that has not begun keep its files in a folder, or be named."""
+    if folder is not None:
+        # Not the logger's own folder, in which the folder of the run is.
+        logger._wandb_init["dir"] = str(folder)
+    if run is not None:
+        logger._id = logger._wandb_init["id"] = run
+
+
+def without_placeholder_metric(logger: TensorBoardLogger) -> None:
+    """Have a logger write no ``hp_metric`` of -1 where there are hyperparameters and no score."""
+    logger._default_hp_metric = False
 
 
 def chooses_version(logger: Logger) -> bool:

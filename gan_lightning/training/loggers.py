@@ -14,13 +14,18 @@ from pytorch_lightning.loggers.logger import DummyExperiment  # type: ignore[att
 from pytorch_lightning.utilities import rank_zero_only
 
 from gan_lightning.utils.files import appending, whole_file
+from gan_lightning.utils.rows import read_rows
+
+__all__ = ["ContinuedCSVLogger", "NoLog", "read_rows"]
 
 
 class ContinuedCSVLogger(loggers.CSVLogger):
     """Lightning's ``CSVLogger``, but a run that is resumed in the same folder continues its file.
 
-    Rows that are there stay, but for those after ``continue_after``. The file is whole at any
-    moment, wherever a process is killed. A ``save_dir`` of another file system is Lightning's.
+    There is one row per update: what is logged at the update of the last row is added to it. It is
+    written with the next row, or with ``write``. Rows that are there stay, but for those after
+    ``continue_after``, and a process that does not train adds rows of its own. The file is whole at
+    any moment, wherever a process is killed. A ``save_dir`` of another file system is Lightning's.
 
     Args:
         save_dir: the folder of all runs.
@@ -54,9 +59,15 @@ class ContinuedCSVLogger(loggers.CSVLogger):
         """The number of rows in the file."""
         return 0 if self._writer is None else self._writer.count
 
+    def write(self) -> None:
+        """Write what was added to the last row."""
+        if self._writer is not None:
+            self._writer.write()
+
     def flush(self) -> None:
         """Write the rows to the disk, so that they survive a loss of power."""
         if self._writer is not None and self._writer.count:
+            self._writer.write()
             with appending(self._writer.path) as file:
                 os.fsync(file.fileno())
 
@@ -76,7 +87,7 @@ class ContinuedCSVLogger(loggers.CSVLogger):
         if self._writer is None:
             super().finalize(status)
         else:
-            self.save()
+            self.write()
 
 
 class NoLog(loggers.CSVLogger):
@@ -106,7 +117,10 @@ class _Writer:
         self.path = folder / "metrics.csv"
         self.last_kept = last_kept
         self.count = 0
+        # Rows that are not in the file, and the last one that is, with what was added to it.
         self.metrics: list[dict[str, Any]] = []
+        self._last: dict[str, Any] = {}
+        self._added = False
         self._hparams: dict[str, Any] = {}
         self._columns: list[str] = []
         self._started = False
@@ -117,46 +131,60 @@ class _Writer:
         save_hparams_to_yaml(str(self.path.with_name("hparams.yaml")), self._hparams)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
-        """One row, which ``save`` writes."""
+        """One row, which ``save`` writes, or more of the last one."""
         values = {
             name: getattr(value, "item", lambda v=value: v)() for name, value in metrics.items()
         }
-        self.metrics.append({**values, "step": step})
+        if self.metrics and self.metrics[-1]["step"] == step:
+            self.metrics[-1].update(values)
+        elif not self.metrics and self._last.get("step") == step:
+            self._last.update(values)
+            self._added = True
+        else:
+            self.metrics.append({**values, "step": step})
 
     def save(self) -> None:
-        """Append the new rows; write the whole file where they have new columns, or are first."""
-        if not self.metrics:
+        """Append the new rows; write the whole file where they have new columns, or are first.
+
+        What was added to a row that is in the file waits for the next one, or for ``write``.
+        """
+        if self.metrics:
+            self.write()
+
+    def write(self) -> None:
+        """Write all that is not in the file."""
+        if not self.metrics and not self._added:
             return
-        earlier: list[dict[str, Any]] = []
-        if not self._started:
-            step, rows = self.last_kept
-            earlier = [
-                row
-                for i, row in enumerate(read_rows(self.path))
-                if int(row["step"]) < step or (int(row["step"]) == step and i < rows)
-            ]
-            self.count = len(earlier)
-            self._columns = sorted(earlier[0]) if earlier else []
-        columns = sorted({*self._columns, *(name for row in self.metrics for name in row)})
-        if self._started and columns == self._columns:
+        earlier = [] if self._started else self._kept()
+        rows = [*earlier, *([self._last] if self._added else []), *self.metrics]
+        columns = sorted({*self._columns, *(name for row in rows for name in row)})
+        if self._started and columns == self._columns and not self._added:
             with appending(self.path, newline="") as file:
-                csv.DictWriter(file, columns).writerows(self.metrics)
+                csv.DictWriter(file, columns).writerows(rows)
         else:
             if self._started:
-                earlier = list(read_rows(self.path))
+                written = read_rows(self.path)
+                if self._added and written and int(written[-1]["step"]) == self._last["step"]:
+                    written.pop()
+                rows = [*written, *rows]
             with whole_file(self.path, "w", newline="") as file:
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()
-                writer.writerows([*earlier, *self.metrics])
-        self._started, self._columns = True, columns
-        self.count += len(self.metrics)
-        self.metrics = []
+                writer.writerows(rows)
+        self.count += len(earlier) + len(self.metrics)
+        self._started, self._columns, self._added = True, columns, False
+        if self.metrics:
+            self._last, self.metrics = self.metrics[-1], []
 
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a log, but for a last one that is incomplete; none where there is no file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        lines = [line for line in file if line.endswith("\n")]
-    return list(csv.DictReader(lines))
+    def _kept(self) -> list[dict[str, Any]]:
+        """The rows of earlier processes that stay; a fit adds to the last one's update."""
+        step, count = self.last_kept
+        rows: list[dict[str, Any]] = [
+            dict(row)
+            for i, row in enumerate(read_rows(self.path))
+            if int(row["step"]) < step or (int(row["step"]) == step and i < count)
+        ]
+        trains = step < math.inf
+        if rows and trains and self.metrics and int(rows[-1]["step"]) == self.metrics[0]["step"]:
+            self.metrics[0] = rows.pop() | self.metrics[0]
+        return rows

@@ -29,15 +29,21 @@ from gan_lightning.training.lightning_internals import (
     accept_unused_parameters,
     do_not_count_steps,
     trainer_of,
+    without_last_epoch,
 )
+from gan_lightning.training.quiet import quiet_libraries, quiet_tips, shorten_warnings
 from gan_lightning.training.resume import ExactResume
 from gan_lightning.training.saved_states import check_tensors
+from gan_lightning.training.summary import replace_summaries
 from gan_lightning.utils.errors import ArgumentError
 
 #: Scalars to log, by name.
 Terms = dict[str, Tensor]
 #: The names of the critic's learning rate and the generator's, in logs.
 RATES = ("lr/critic", "lr/generator")
+# A plain trainer is made before it knows what it trains.
+quiet_tips()
+shorten_warnings()
 
 
 class TrainingModule(pl.LightningModule):
@@ -78,14 +84,21 @@ class TrainingModule(pl.LightningModule):
         self._looked_at: set[object] = set()
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """Exact resume and the stop on divergence; a fit has them also if this is overridden."""
+        """Exact resume and the stop on divergence; a fit has them also if this is overridden.
+
+        From here on, hints of Lightning that do not apply to a GAN are silenced.
+        """
+        quiet_libraries()
         return [ExactResume(), StopOnDivergence()]
 
     def setup(self, stage: str) -> None:
-        """Forget an earlier checkpoint and earlier loaders, and prepare DDP."""
+        """Forget an earlier checkpoint and earlier loaders, and prepare DDP and what is printed."""
         self._looked_at = set()
         if stage == "fit":
             self._loaded_updates = 0
+            if self.example_input_array is None:
+                replace_summaries(self.trainer)
+            without_last_epoch(self.trainer)
             for needed in (ExactResume, StopOnDivergence):
                 if not any(isinstance(each, needed) for each in self.trainer.callbacks):  # type: ignore[attr-defined]
                     self.trainer.callbacks.insert(0, needed())  # type: ignore[attr-defined]
@@ -225,7 +238,9 @@ class TrainingModule(pl.LightningModule):
         if every and self.global_step % every == 0:
             # The next iteration may write over them.
             values: dict[str, Tensor | float]
-            values = {n: x.clone() if isinstance(x, Tensor) else x for n, x in terms.items()}
+            values = {
+                n: x.detach().clone() if isinstance(x, Tensor) else x for n, x in terms.items()
+            }
             if self.decay_steps:
                 optimizers = zip(RATES, self.trainer.optimizers, strict=True)
                 values |= {name: float(each.param_groups[0]["lr"]) for name, each in optimizers}

@@ -28,18 +28,22 @@ def save_image(image: Tensor, path: Path, *, flushed: bool = True) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    image = image if len(image) <= 4 else image[:3]
-    pixels = image.cpu().permute(1, 2, 0).squeeze(2).contiguous().numpy()
     with whole_file(path, flushed=flushed) as file:
-        Image.fromarray(pixels).save(file, "PNG")
+        to_pillow(image).save(file, "PNG")
 
 
-def image_grid(x: Tensor, columns: int) -> Tensor:
+def to_pillow(image: Tensor) -> Image.Image:
+    """A uint8 image ``(C, H, W)`` as one of Pillow's: its first three channels if C is above 4."""
+    image = image if len(image) <= 4 else image[:3]
+    return Image.fromarray(image.cpu().permute(1, 2, 0).squeeze(2).contiguous().numpy())
+
+
+def image_grid(x: Tensor, columns: int, size: int = 32) -> Tensor:
     """Images ``(N, C, H, W)`` in [-1, 1] side by side, uint8 ``(C, H', W')``, or 3 for grey.
 
-    Small images are enlarged to about 32 pixels, without interpolation.
+    Small images are enlarged to about ``size`` pixels, without interpolation.
     """
-    scale = max(1, round(32 / x.shape[-1]))
+    scale = max(1, round(size / x.shape[-1]))
     enlarged = F.interpolate(x, scale_factor=scale, mode="nearest")
     return make_grid(to_uint8(enlarged), nrow=columns, padding=2, pad_value=255)
 

@@ -8,7 +8,9 @@ import pytest
 from benchmarks.protocol import RESULTS
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_record, read_records, record_path, write_record
+from benchmarks.render.dates import Dates
 from benchmarks.render.page import page
+from benchmarks.render.pictures import Links
 from benchmarks.render.published import read_reported
 from benchmarks.render.table import rows
 from gan_lightning import TECHNIQUES
@@ -84,7 +86,9 @@ def test_an_old_record_without_names_of_scores_is_read_and_shown(tmp_path, recor
     (row,) = [row for row in rows([read], DIGITS, tmp_path) if row.key == "dcgan"]
     assert row.label == "DCGAN (stale)"
     assert row.values("last") == [9.0]
-    assert page([(DIGITS, [row])], read_reported()).count("DCGAN (stale)") == 1
+    dates = Dates(tmp_path, [read], ask_git=False)
+    text = page([(DIGITS, [row])], read_reported(), Links(tmp_path, tmp_path), dates)
+    assert text.count('DCGAN <span class="mark">stale</span>') == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Weights & Biases offline, through the command line: the contents of the run's file."""
 
-from pathlib import Path
-
 import pytest
 import wandb
 from wandb_log import read, records
@@ -31,7 +29,7 @@ def test_an_offline_run_contains_scalars_images_and_the_config(server, tmp_path)
     wandb.finish()
     wandb.teardown()  # wait for the process that writes the file
 
-    (run,) = Path(tmp_path, "wandb").glob("offline-run-*")
+    (run,) = tmp_path.glob("lightning_logs/*/wandb/offline-run-*")
     (file,) = run.glob("*.wandb")
     written = list(records(file))
     history = [read(record.history.item) for record in written if record.HasField("history")]

@@ -28,7 +28,7 @@ finally:
 @pytest.mark.parametrize(
     ("arguments", "code", "answer"),
     [
-        ([], 2, "a command is missing: fit, validate, test, predict, score, grid, export, list"),
+        ([], 2, f"a command is missing: {', '.join(front.COMMANDS)}"),
         (["--help"], 0, "usage: gan-lightning"),
         (["-h"], 0, "usage: gan-lightning"),
         (["--version"], 0, f"gan-lightning {gan_lightning.__version__}"),
@@ -36,6 +36,11 @@ finally:
         (["weights"], 0, "digits/dcgan DCGAN on Digits"),
         (["list"], 0, "wgan_gp WGANGP Wasserstein GAN with gradient penalty (arXiv:1704.00028)"),
         (["fitt"], 2, "there is no command fitt: did you mean fit?"),
+        (["list", "protocols"], 0, "digits-stabilizers Stabilisers on handwritten digits, 8 x 8"),
+        (["list", "netwroks"], 2, "list: there is no section netwroks: did you mean networks?"),
+        (["benchmark"], 2, "benchmark: a program is missing: run, render, reproduce, figures"),
+        (["benchmark", "-h"], 0, "run Train the runs of a protocol that have no record yet."),
+        (["benchmark", "rnu"], 2, "benchmark: there is no program rnu"),
         (["lsit"], 2, "there is no command lsit: did you mean list?"),
         (["--verison"], 2, "there is no option --verison: did you mean --version?"),
     ],
@@ -97,7 +102,8 @@ assert {cls.__name__ for cls in found} == set(gan_lightning.TECHNIQUES.own.value
 
 def test_every_command_has_its_line_of_help(capsys):
     commands = list(program.GANCLI.subcommands())
-    assert list(front.COMMANDS) == [*commands, "score", "grid", "export", *front.LISTS]
+    others = ["score", "grid", "plot", "demo", "export", "benchmark", "list", "configs", "weights"]
+    assert list(front.COMMANDS) == [*commands, *others]
     for command in commands:
         paragraph = getdoc(getattr(Trainer, command)).partition("\n\n")[0]
         assert front.COMMANDS[command] == " ".join(paragraph.split())
@@ -157,18 +163,20 @@ def test_an_option_of_a_command_comes_after_it(capsys):
     assert "Other options follow the command." in capsys.readouterr().err
 
 
-def test_list_takes_no_arguments(capsys):
-    with pytest.raises(SystemExit) as exited:
-        main(["list", "everything"])
-    assert exited.value.code == 2
-    assert capsys.readouterr().err == "gan-lightning: list takes no arguments, got everything\n"
+def test_lists_take_no_other_arguments(capsys):
+    for arguments in (["list", "data", "everything"], ["configs", "everything"]):
+        with pytest.raises(SystemExit) as exited:
+            main(arguments)
+        assert exited.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("what is everything? --help shows the arguments")
     with pytest.raises(SystemExit) as exited:
         main(["list", "--help"])
     assert not exited.value.code
 
 
 def test_list_shows_each_technique_with_its_paper(capsys):
-    main(["list"])
+    main(["list", "techniques"])
     _, *lines = capsys.readouterr().out.splitlines()
     ours = lines[: len(TECHNIQUES.own)]
     for line, (key, name) in zip(ours, TECHNIQUES.own.items(), strict=True):

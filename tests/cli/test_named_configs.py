@@ -32,7 +32,7 @@ def test_other_names_are_not_found(name):
 
 
 def test_an_installed_package_has_them_inside(tmp_path, monkeypatch):
-    inside = tmp_path / "gan_lightning" / "configs" / "points" / "mine.yaml"
+    inside = tmp_path / "gan_lightning" / "shipped" / "configs" / "points" / "mine.yaml"
     inside.parent.mkdir(parents=True)
     inside.write_text("# Mine,\n# all of it.\n\nmodel: DCGAN\n")
     monkeypatch.setattr(gan_lightning, "__file__", str(tmp_path / "gan_lightning" / "__init__.py"))

@@ -133,3 +133,20 @@ def test_a_file_beside_the_output_stays(tmp_path):
     (tmp_path / "a.part").write_text("mine")
     assert _writable_path(tmp_path / "a.pt") == tmp_path / "a.pt"
     assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: data"),
+        (["--data=Digts"], "--data: there is no class Digts: did you mean Digits?"),
+        (["--data=Digits", "--epochs=many"], "--epochs: expected int, got many"),
+        (["--data=ImageFolder", "--data.data_dir=nowhere"], "--data: there is no folder nowhere"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line_without_the_usage(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+    assert exited.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"gan_lightning.metrics.train_extractor: {message}")

@@ -79,7 +79,7 @@ def test_the_other_rank_ends_when_the_first_is_killed(program, tmp_path, connect
 def history(root):
     """For each run, the updates that have losses: a list for each of its files, in order."""
     found = {}
-    for folder in sorted(root.glob("wandb/offline-run-*")):
+    for folder in sorted(root.rglob("wandb/offline-run-*")):
         (file,) = folder.glob("*.wandb")
         written = [read(r.history.item) for r in records(file) if r.HasField("history")]
         steps = [row["trainer/global_step"] for row in written if "loss/critic" in row]

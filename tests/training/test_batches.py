@@ -1,8 +1,10 @@
 """Batches of a user's own loaders."""
 
+from collections import UserDict
+
 import pytest
 import torch
-from helpers import CLASSES, IMAGE, VECTOR, differences, given, samples, tiny, train
+from helpers import CLASSES, IMAGE, VECTOR, differences, given, samples, techniques, tiny, train
 from torch.utils.data import DataLoader, TensorDataset
 
 from gan_lightning import Trainer
@@ -52,6 +54,47 @@ def test_without_classes_a_batch_needs_no_labels(batch):
     assert differences(model.state_dict(), weights((POINTS, None), 0, VECTOR)) == []
 
 
+@pytest.mark.parametrize("samples_key", ["image", "images", "img", "pixel_values", "x"])
+@pytest.mark.parametrize("labels_key", ["label", "labels", "y"])
+def test_a_batch_may_be_a_dictionary(samples_key, labels_key):
+    batch = {"id": list("abcdefghijkl"), labels_key: Y, samples_key: X}
+    assert differences(weights(batch), weights((X, Y))) == []
+
+
+@pytest.mark.parametrize("batch", [{"x": POINTS}, {"x": POINTS, "y": None}, {"x": POINTS, "y": Y}])
+def test_without_classes_a_dictionary_needs_no_labels(batch):
+    assert differences(weights(batch, 0, VECTOR), weights((POINTS, None), 0, VECTOR)) == []
+
+
+def test_a_mapping_of_another_library_is_a_dictionary():
+    batch = UserDict(pixel_values=BYTES, labels=Y)
+    loader = DataLoader([batch], batch_size=None, collate_fn=lambda each: each)
+    torch.manual_seed(0)
+    model = tiny("dcgan", IMAGE, CLASSES)
+    train(model, loader, 1)
+    torch.manual_seed(0)
+    other = tiny("dcgan", IMAGE, CLASSES)
+    train(other, given((BYTES, Y)), 1)
+    assert differences(model.state_dict(), other.state_dict()) == []
+
+
+@pytest.mark.parametrize("name", techniques("dcgan"))
+def test_every_technique_trains_on_dictionaries(name):
+    rows = [{"image": image, "label": label} for image, label in zip(BYTES, Y, strict=True)]
+    train(tiny(name, IMAGE), DataLoader(rows, 12), 2)
+
+
+@pytest.mark.slow
+def test_a_compiled_iteration_trains_on_dictionaries():
+    def trained(batch):
+        torch.manual_seed(0)
+        model = tiny("dcgan", IMAGE, CLASSES, compile=True)
+        train(model, given(batch), 2)
+        return model.state_dict()
+
+    assert differences(trained({"image": BYTES, "label": Y}), trained((BYTES, Y))) == []
+
+
 def test_the_loader_of_a_tensor_data_set_needs_no_labels():
     train(tiny("dcgan"), DataLoader(TensorDataset(POINTS), 4), 2)
 
@@ -85,6 +128,13 @@ def test_whole_numbers_are_points():
         ((X, Y[:5]), r"labels must be of shape \(12,\)"),
         ((X, Y.to(torch.complex64)), r"labels must be of shape \(12,\)"),
         ((X, None), "the model has 3 classes, the batch has no labels"),
+        ({"image": X}, "the model has 3 classes, the batch has no labels"),
+        ({"image": X.tolist(), "label": Y}, "must be a tensor, not a list of 12"),
+        ({"image": X, "label": Y + 1}, "labels must be from 0 to 2, but .* are from 1 to 3"),
+        ({"image": X, "x": X, "y": Y}, "one key for the samples; .* dictionary with image and x"),
+        ({"image": X, "label": Y, "y": Y}, "one key for the labels; .* with label and y"),
+        ({"pixels": X, "y": Y}, "one of the keys image, images, .*; the loader gives pixels, y"),
+        ((X, Y, Y), r"must be x, \(x,\), \(x, y\), .*; the loader gives a (tuple|list) of 3"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(batch, message):
@@ -122,6 +172,7 @@ def test_real_samples_of_any_form_are_scored_alike(metrics, tmp_path):
     labels = torch.nn.functional.one_hot(y, CLASSES)
     assert score((x, y)) == score(((x * 127.5 + 127.5).round().byte(), labels))
     assert score((x, y)) == score((x.double(), y[:, None].float()))
+    assert score((x, y)) == score({"image": x, "label": y})
 
 
 @pytest.mark.parametrize("loop", ["fit", "validate", "test"])

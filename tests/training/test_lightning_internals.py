@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import SILENT, VECTOR, batches, tiny, train
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, ModelSummary, RichProgressBar
 from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
@@ -384,3 +384,41 @@ def test_without_empty_hooks():
     for callback in (ExactResume, StopOnDivergence):
         assert callback.on_before_backward is None
         assert callback.on_train_start is not pl.Callback.on_train_start
+
+
+def test_the_depth_of_a_summary():
+    assert internals.depth_of(ModelSummary(max_depth=3)) == 3
+
+
+def test_lightnings_bar_names_no_last_epoch_where_there_is_none():
+    for epochs, title in ((-1, "Epoch 4"), (7, "Epoch 4/6")):
+        bar = RichProgressBar()
+        trainer = pl.Trainer(max_epochs=epochs, callbacks=[bar], accelerator="cpu", logger=False)
+        bar.setup(trainer, tiny("dcgan"), "fit")
+        internals.without_last_epoch(trainer)
+        assert bar._get_train_description(4).strip() == title
+
+
+def test_a_wandb_run_is_placed_and_named_before_it_begins(tmp_path):
+    logger = WandbLogger(project="gans", save_dir=tmp_path, offline=True)
+    assert not internals.has_wandb_run(logger)
+    internals.place_wandb_run(logger, tmp_path / "run", run="id1")
+    assert logger.version == "id1"
+    assert Path(logger.save_dir) == tmp_path
+    assert logger._wandb_init["dir"] == str(tmp_path / "run")
+    assert internals.has_wandb_run(WandbLogger(experiment=object()))
+
+
+def test_tensorboard_gets_no_placeholder_metric(tmp_path):
+    pytest.importorskip("tensorboard", reason="NOT TESTED: TensorBoard is not installed")
+
+    def metrics(logger):
+        written = []
+        logger.log_metrics = lambda values, step: written.append(values)
+        logger.log_hyperparams({"a": 1})
+        return written
+
+    assert metrics(TensorBoardLogger(tmp_path, "with")) == [{"hp_metric": -1}]
+    logger = TensorBoardLogger(tmp_path, "without")
+    internals.without_placeholder_metric(logger)
+    assert metrics(logger) == []

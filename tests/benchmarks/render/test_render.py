@@ -1,5 +1,5 @@
 import dataclasses
-import itertools
+import json
 import re
 import xml.etree.ElementTree as ET
 
@@ -10,12 +10,12 @@ from benchmarks.protocol import ROOT
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.records import read_records, record_path, write_record
 from benchmarks.render import command as render
-from benchmarks.render.chart import COLORS, HEIGHT, WIDTH, Line, _separate_labels, line_chart
+from benchmarks.render.chart import COLORS, DASHES, HEIGHT, MAX_TICKS, WIDTH, Line, line_chart
+from benchmarks.render.columns import headers, table_cells
 from benchmarks.render.failures import FAILURES, failure_table
 from benchmarks.render.numbers import mean_and_deviation, short, thousands
 from benchmarks.render.published import published_rows, read_reported
-from benchmarks.render.table import headers, rows, table_cells
-from benchmarks.run.attempt import save_animation
+from benchmarks.render.table import rows
 from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
 
@@ -46,10 +46,10 @@ def _render(results, output, *arguments):
 def test_leaderboard_ranks_by_mean_distance_and_drops_nothing(results, tmp_path, capsys):
     _render(results, tmp_path)
     lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
-    table = [line.split(" | ") for line in lines if re.match(r"\| [\d-] ", line)]
+    table = [line.split(" | ") for line in lines if re.match(r"\| \(?[\d-]\)? ", line)]
     assert [row[1] for row in table[:2]] == ["LSGAN", "DCGAN"]
-    # The others have no finished run.
-    assert [row[0] for row in table] == ["| 1", "| 2", *["| -"] * (len(DIGITS.rows) - 2)]
+    # LSGAN has a single run, and the others have no finished one.
+    assert [row[0] for row in table] == ["| (1)", "| 2", *["| -"] * (len(DIGITS.rows) - 2)]
     assert len(table) == len(DIGITS.rows)
     assert table[1][2] == "10.0 ± 1.41"
     text = "\n".join(lines)
@@ -71,7 +71,7 @@ def test_rows_of_an_older_version_are_shown_and_marked(results, tmp_path, record
         f"whose version is now {DIGITS.version}" in text
     )
     assert "DCGAN (stale)" not in text
-    assert "SNGAN (stale)" in (tmp_path / "leaderboard.html").read_text()
+    assert 'SNGAN <span class="mark">stale</span>' in (tmp_path / "leaderboard.html").read_text()
 
 
 def test_a_technique_with_a_collapsed_run_is_shown_but_does_not_rank(results, tmp_path, record):
@@ -82,7 +82,7 @@ def test_a_technique_with_a_collapsed_run_is_shown_but_does_not_rank(results, tm
     write_record(dataclasses.replace(other, last=other.last | diverse), results)
     _render(results, tmp_path)
     lines = (tmp_path / "LEADERBOARD.md").read_text().splitlines()
-    table = [line.split(" | ") for line in lines if re.match(r"\| [\d-] ", line)]
+    table = [line.split(" | ") for line in lines if re.match(r"\| \(?[\d-]\)? ", line)]
     ranks = {row[1]: row[0] for row in table}
     assert list(ranks)[:2] == ["LSGAN", "DCGAN"]
     assert table[-1][:3] == ["| -", "BEGAN (stale, 1 of 2 collapsed)", "6.50 ± 3.54"]
@@ -125,7 +125,8 @@ def compared(tmp_path, record):
 
 def test_rows_are_compared_with_the_baseline_and_their_seeds(compared):
     table = rows(read_records(compared, STABILIZERS), STABILIZERS, compared)
-    column = headers(STABILIZERS, table).index("difference")
+    titles = [header.title for header in headers(STABILIZERS, table)]
+    column = titles.index("difference")
     found = {
         row.key: cells[column].text
         for row, cells in zip(table, table_cells(STABILIZERS, table), strict=True)
@@ -136,7 +137,7 @@ def test_rows_are_compared_with_the_baseline_and_their_seeds(compared):
     assert found["saturating-loss"] == "-5.00 ± 16.6, within the seeds"
     assert found["least-squares-loss"] == "+40.0, one seed"
     assert found["self-attention"] == "-"
-    recall = headers(STABILIZERS, table).index("recall1797_digits_cnn")
+    recall = titles.index("Recall, digits classifier")
     assert table_cells(STABILIZERS, table)[0][recall].text == "0.60 ± 0.10"
 
 
@@ -148,13 +149,19 @@ def test_compared_rows_fill_their_page_and_are_not_in_the_leaderboard(compared, 
     page.write_text(f"Text.\n\n{summary}{marks}")
     _render(compared, tmp_path)
     assert "| 1 | Hinge loss | 12.0 ± 2.00 | -98.0 ± 10.2 |" in page.read_text()
+    # The means of 105 and 110 share a rank, and a single run has none.
+    assert "| =2 | Saturating loss | 105 ± 13.2 |" in page.read_text()
+    assert "| =2 | Plain DCGAN | 110 ± 10.0 |" in page.read_text()
+    assert "| (4) | Least-squares loss | 150 |" in page.read_text()
     # Only what is beyond the seeds is bold; a single run is not.
     assert "| Hinge loss | **-89%** |" in page.read_text()
     assert "| Saturating loss | -5% |" in page.read_text()
     assert "| Least-squares loss | +36% |" in page.read_text()
     assert "| Plain DCGAN | baseline |" in page.read_text()
     assert "Hinge loss" not in (tmp_path / "LEADERBOARD.md").read_text()
-    assert "Hinge loss" not in (tmp_path / "leaderboard.html").read_text()
+    html = (tmp_path / "leaderboard.html").read_text()
+    assert f'<section id="{STABILIZERS.name}">' in html
+    assert "Hinge loss" in html
 
 
 FINE = {"untrained": 100.0, "best": 10.0, "last": 12.0}
@@ -196,20 +203,6 @@ def test_each_failure_is_counted(protocol, distances, last, failures, record, tm
     assert "| Saturating loss | - | - | - |" in lines
 
 
-def test_an_animation_is_shown_where_there_is_one(results, tmp_path):
-    _render(results, tmp_path)
-    page = tmp_path / "leaderboard.html"
-    assert "image/webp" not in page.read_text()
-    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
-    paths = [tmp_path / f"{i}.png" for i in range(2)]
-    for frame, path in zip(frames, paths, strict=True):
-        frame.save(path)
-    save_animation(paths, results / "digits" / "dcgan" / "seed0.webp")
-    _render(results, tmp_path)
-    assert page.read_text().count("data:image/webp;base64,") == 1
-    assert Image.open(results / "digits" / "dcgan" / "seed0.webp").n_frames == 2
-
-
 def test_published_scores_are_shown_beside_ours_with_whether_they_compare(record):
     reported = read_reported()
     fair = PROTOCOLS["cifar10-fair"]
@@ -218,7 +211,7 @@ def test_published_scores_are_shown_beside_ours_with_whether_they_compare(record
     )
     ours = dataclasses.replace(ours, distance="fid50k_train", last={"fid50k_train": 21.5})
     table = rows([ours], fair, ROOT)
-    lines = [line for line in published_rows(fair, table, reported) if line[0] == "WGANGP"]
+    lines = [line for line in published_rows(fair, table, reported) if line[0] == "WGAN-GP"]
     assert {line[1] for line in lines} == {"21.5"}
     verdicts = {line[5]: line[6] for line in lines}
     assert verdicts["50k against train 50k, 3 seeds"] == "yes"
@@ -230,17 +223,20 @@ def test_published_scores_are_shown_beside_ours_with_whether_they_compare(record
     assert published_rows(DIGITS, rows([record], DIGITS, ROOT), reported) == []
 
 
-def test_page_is_self_contained_and_escapes(results, tmp_path):
+def test_page_links_to_nothing_on_the_web_but_papers_and_escapes(results, tmp_path):
     _render(results, tmp_path)
     text = (tmp_path / "leaderboard.html").read_text()
     assert "&lt;b&gt;out of memory&lt;/b&gt;" in text
     assert "<b>out" not in text
-    assert text.count("data:image/png;base64,") == 2
-    assert not re.search(r'(src|href)="(?!data:|#)', text)
-    svg = ET.fromstring(re.search(r"<svg.*?</svg>", text, re.DOTALL)[0])
-    labels = {element.text for element in svg.iter("text")}
-    assert {"LSGAN", "DCGAN"} <= labels
-    assert "WGAN" not in labels
+    assert text.count('src="results/digits/') == 2
+    assert not re.search(r'src="(?!results/|leaderboard/)', text)
+    web = set(re.findall(r'href="(https?://[^"]+)"', text))
+    assert "https://arxiv.org/abs/1511.06434" in web
+    assert all(link.startswith("https://arxiv.org/abs/") for link in web)
+    assert not re.search(r"@import|url\((?!\")", text)
+    ET.fromstring(re.search(r'<svg class="chart".*?</svg>', text, re.DOTALL)[0])
+    shown = re.findall(r'<g class="line[^>]*data-name="([^"]*)"', text)
+    assert set(shown) == {"LSGAN", "DCGAN"}
 
 
 def test_readme_gets_the_table_between_its_markers(results, tmp_path):
@@ -269,7 +265,9 @@ def test_check_passes_on_rendered_files_and_fails_on_any_change(results, tmp_pat
     _render(results, tmp_path, "--check")
     page = (tmp_path / "leaderboard.html").read_text()
     write_record(dataclasses.replace(record, wall_seconds=999.0), results)
-    with pytest.raises(SystemExit, match=r"LEADERBOARD\.md, leaderboard\.html: not what"):
+    with pytest.raises(
+        SystemExit, match=r"leaderboard\.html, digits\.csv, LEADERBOARD\.md: not what"
+    ):
         _render(results, tmp_path, "--check")
     assert (tmp_path / "leaderboard.html").read_text() == page
 
@@ -333,21 +331,17 @@ def test_pages_of_techniques_and_published_scores_are_of_techniques_as_they_are(
 
 
 def test_curves_with_the_same_colour_are_told_apart():
-    lines = [Line(str(i), [(0, 1, 2, 3), (1, 1, 2, 3)], i) for i in range(2 * len(COLORS) + 1)]
-    drawn = re.findall(r"<polyline[^>]*/>", line_chart(lines, "x", "y"))
-    styles = [re.sub(r'points="[^"]*"', "", line) for line in drawn]
-    assert len(set(styles)) == len(lines)
-    assert not any("dasharray" in style for style in styles[: len(COLORS)])
+    lines = [Line(str(i), [(1, 1, 2, 3)], color=i) for i in range(COLORS * DASHES)]
+    assert len({line.style for line in lines}) == len(lines)
+    assert [line.style for line in lines[:COLORS]] == [f"c{i} d0" for i in range(COLORS)]
+    drawn = re.findall(r'<g class="line ([^"]+)"', line_chart(lines, "x", "y"))
+    assert drawn == [line.style for line in lines]
 
 
-def test_a_long_label_stays_in_the_chart():
-    for length in (5, 20, 500):
-        chart = ET.fromstring(
-            line_chart([Line("x" * length, [(0, 1, 2, 3), (1, 1, 2, 3)])], "", "")
-        )
-        (label,) = [text for text in chart.iter("text") if set(text.text or "") >= {"x"}]
-        assert float(label.get("x")) + 7 * len(label.text) <= WIDTH
-        assert len(label.text) == min(length, 32)
+def test_every_style_of_a_curve_is_in_the_style_sheet():
+    style = (ROOT / "benchmarks" / "render" / "leaderboard.css").read_text()
+    assert {*re.findall(r"^\.(d\d) ", style, re.MULTILINE)} == {f"d{i}" for i in range(1, DASHES)}
+    assert {*re.findall(r"\.(c\d) \{", style)} == {f"c{i}" for i in range(COLORS)}
 
 
 @pytest.mark.slow
@@ -372,22 +366,60 @@ def test_curves_are_the_mean_and_the_extremes_over_seeds(results, record):
     assert line.points == [(0, 2000, 4000, 6000), (1600, 8, 16, 24), (3200, 9, 18, 27)]
 
 
+def _chart(lines, **options):
+    return ET.fromstring(line_chart(lines, "x", "y", **options))
+
+
+def _means(svg):
+    lines = [line for line in svg.iter("polyline") if line.get("class") == "mean"]
+    return [[tuple(map(float, p.split(","))) for p in line.get("points").split()] for line in lines]
+
+
 def test_chart_puts_larger_values_higher_and_later_points_further_right():
-    lines = [Line("a", [(0, 90, 100, 110), (10, 9, 10, 11)]), Line("b", [(0, 50, 50, 50)], color=8)]
-    svg = ET.fromstring(line_chart(lines, "x", "y"))
-    (first, last), _ = [
-        [tuple(map(float, p.split(","))) for p in line.get("points").split()]
-        for line in svg.iter("polyline")
-    ]
+    lines = [Line("a", [(1, 90, 100, 110), (10, 9, 10, 11)]), Line("b", [(2, 50, 50, 50)], color=8)]
+    (first, last), _ = _means(_chart(lines))
     assert first[0] < last[0]
     assert first[1] < last[1]  # SVG's y grows downwards
-    assert all(0 < y < HEIGHT for _, y in (first, last))
+    assert all(0 < y < HEIGHT and 0 < x < WIDTH for x, y in (first, last))
 
 
-def test_labels_stay_apart_and_visible():
-    placed = sorted(_separate_labels([100, 101, 102, HEIGHT, HEIGHT]))
-    assert all(b - a >= 16 for a, b in itertools.pairwise(placed))
-    assert placed[-1] <= HEIGHT
+def test_axes_fit_the_curves_and_have_ticks():
+    svg = _chart([Line("a", [(30_000, 13, 14, 15), (190_000, 60, 68, 70)])])
+    ((left, low), (right, high)) = _means(svg)[0]
+    assert (right - left) / WIDTH > 0.75
+    assert (low - high) / HEIGHT > 0.6
+    ticks = [text.text for text in svg.iter("text")]
+    assert {"20", "30", "50", "70", "50k", "100k"} <= set(ticks)
+    assert len(ticks) <= 2 * MAX_TICKS + 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-6, 1e9), (5, 5), (0.013, 0.014), (1, 1.01)])
+def test_axes_of_any_range_have_few_ticks(low, high):
+    svg = _chart([Line("a", [(1, low, low, low), (3, high, high, high)])])
+    assert 1 <= len(list(svg.iter("text"))) <= 2 * MAX_TICKS + 1
+    assert all(0 <= y <= HEIGHT for _, y in _means(svg)[0])
+
+
+def test_points_without_a_logarithm_are_left_out():
+    points = [(0, 900, 950, 999), (10, 9, 10, 11)]
+    (places,) = _means(_chart([Line("a", points, [[(0, 950), (10, 10)]])]))
+    assert len(places) == 1
+    assert line_chart([Line("a", points[:1])], "x", "y") == ""
+
+
+def test_chart_has_the_curve_of_each_run_and_their_values():
+    runs = [[(1, 90.0), (10, 9.0)], [(1, 110.0), (10, 11.0)]]
+    svg = _chart([Line('a "b" <c>', [(1, 90, 100, 110), (10, 9, 10, 11)], runs)])
+    assert [line.get("class") for line in svg.iter("polyline")] == ["seed", "seed", "mean"]
+    (group,) = svg.iter("g")
+    assert group.get("data-name") == 'a "b" <c>'
+    assert json.loads(group.get("data-values")) == [[1, 90, 100, 110], [10, 9, 10, 11]]
+
+
+def test_a_target_is_drawn_where_it_is_in_the_chart():
+    lines = [Line("a", [(1, 90, 100, 110), (10, 9, 10, 11)])]
+    assert "target 20" in [text.text for text in _chart(lines, target=20.0).iter("text")]
+    assert "target" not in line_chart(lines, "x", "y", target=1.0)
 
 
 def test_numbers_are_short():

@@ -55,8 +55,10 @@ def test_a_page_of_a_method_names_configs_that_exist(name):
 def test_a_page_has_every_section(name):
     text = (PAGES / f"{name}.md").read_text()
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    assert headings[:-1] == HEADINGS
-    assert headings[-1].startswith("Published")
+    own = [heading for heading in headings if heading != "Curves"]
+    assert own[:-2] == HEADINGS
+    assert own[-2].startswith("Published")
+    assert own[-1] == "BibTeX"
     for block in ("parameters", "results", "published"):
         (content,) = re.findall(
             rf"<!-- {block}: begin -->(.*?)<!-- {block}: end -->", text, re.DOTALL
@@ -91,6 +93,43 @@ def test_a_page_explains_everything_that_is_logged(name):
     assert explained == logged
 
 
+def references():
+    """The fields of the BibTeX entry at the end of each page, by the page's name."""
+    for page in sorted(PAGES.glob("*.md")):
+        entry = page.read_text().rpartition("\n## BibTeX\n\n")[2]
+        assert re.fullmatch(r"```bibtex\n@(inproceedings|misc)\{\w+,\n(  .+\n)+\}\n```\n", entry), (
+            page
+        )
+        yield page, dict(re.findall(r"^  (\w+) = \{(.+)\},$", entry, re.MULTILINE))
+
+
+def test_a_page_ends_with_the_reference_that_it_begins_with():
+    found = dict(references())
+    assert len(found) == len(TECHNIQUES) + len(METHODS)
+    for page, fields in found.items():
+        cited = " ".join(page.read_text().split("\n\n")[1].split())
+        title = re.sub(r"[{}]", "", fields["title"])
+        assert f'"{title}"'.lower() in cited.lower().replace(',"', '"'), page
+        surnames = [name.partition(",")[0] for name in fields["author"].split(" and ")]
+        people = f"{', '.join(surnames[:-1])} & {surnames[-1]} {fields['year']}"
+        assert cited.startswith(people.replace("L{\\'e}on", "")), page
+        assert f"[arXiv:{fields['eprint']}](https://arxiv.org/abs/{fields['eprint']})" in cited
+        assert fields["archivePrefix"] == "arXiv"
+        if page.stem in TECHNIQUES:
+            assert f"arXiv:{fields['eprint']}" in TECHNIQUES[page.stem].__doc__
+
+
+@pytest.mark.parametrize("name", sorted({*TECHNIQUES} | METHODS))
+def test_a_page_shows_its_config_on_digits(name):
+    text = (PAGES / f"{name}.md").read_text()
+    (block,) = re.findall(r"<!-- config: begin -->(.*?)<!-- config: end -->", text, re.DOTALL)
+    shown = re.findall(r"```yaml\n(.*?)```", block, re.DOTALL)
+    pattern = f"{name}.yaml" if name in TECHNIQUES else f"*_{name}.yaml"
+    configs = sorted((ROOT / "configs" / "digits").glob(pattern))
+    assert configs
+    assert shown == [config.read_text() for config in configs]
+
+
 def test_published_scores_and_parameters_are_complete():
     reported = read_reported()
     assert {entry["technique"] for entry in reported.scores} == set(TECHNIQUES)
@@ -112,8 +151,10 @@ def test_render_fills_a_page_and_checks_it(tmp_path, record):
     text = page.read_text()
     assert text.startswith("Before.\n<!-- results: begin -->\nHandwritten digits")
     assert text.endswith("<!-- results: end -->\nAfter.\n")
-    assert "| 9.00 | 8.00 | 2000 | 7.00 | not measured | 200 | 3.2k | 1.50 | 1 |" in text
-    assert f"Handwritten digits, 8 x 8, rank 1 of {len(PROTOCOLS['digits'].rows)} (" in text
+    figures = "9.00 | 8.00 | 2000 | 7.00 | not measured | 2.00 | 1.6k | 200 | 3.2k | 1.50 | 1"
+    assert f"| {figures} |" in text
+    rows = len(PROTOCOLS["digits"].rows)
+    assert f"Handwritten digits, 8 x 8, place 1 of {rows} by a single run (" in text
     assert "[what is measured](../../LEADERBOARD.md)" in text
     render.main([*arguments, "--check"])
     page.write_text(text.replace("9.00", "8.99"))
@@ -129,7 +170,7 @@ def test_a_page_tells_that_a_collapsed_technique_does_not_rank(tmp_path, record)
     write_record(dataclasses.replace(record, last=last), tmp_path / "results")
     render.main(["--results", str(tmp_path / "results"), "--output", str(tmp_path)])
     assert "8 x 8, not ranked, 1 of 1 runs collapsed (" in page.read_text()
-    assert "| 7.00 | 25% | 200 |" in page.read_text()
+    assert "| 7.00 | 25% | 2.00 | 1.6k | 200 |" in page.read_text()
 
 
 def test_a_small_parameter_count_matches_a_count_by_hand():

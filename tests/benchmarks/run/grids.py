@@ -10,7 +10,7 @@ from benchmarks.protocol import ROOT
 from benchmarks.records import read_record, record_path
 
 # What depends on when and where a run was executed.
-VOLATILE = {"wall_seconds", "peak_memory_bytes"}
+VOLATILE = {"wall_seconds", "peak_memory_bytes", "date"}
 #: The command line of the benchmark, with a protocol that takes only a moment.
 SMALL = f"""
 import dataclasses, sys

@@ -123,8 +123,10 @@ def test_a_technique_of_the_users_own_gets_records_and_a_place_in_the_table(
         "Their \\*GAN\\* &#124; 1",
     ]
     assert ["![Their \\*GAN\\* &#124; 1](results/digits/their-gan-1/seed1.png)"] in lines
-    # In the table, below it as collapsed, in two charts, and below the samples and their animation.
-    assert page.count(">Their *GAN* | 1") == 6
+    # In the table, below it as collapsed, in the legend, below the samples, and among the sources.
+    assert page.count(">Their *GAN* | 1") == 5
+    # Two charts.
+    assert page.count('data-name="Their *GAN* | 1"') == 2
     assert "Their *GAN* | 1" in capfd.readouterr().out
 
     # The same row again is not repeated, and its name is not that of another.
@@ -146,7 +148,7 @@ def test_a_mistake_is_answered_in_one_line(folder, module, capsys):
         f"--technique {module}.TheirGAN": f"digits has no config of {module}.TheirGAN",
         "--name x": "--config, --name and --options need --technique",
         "--technique dcgan --techniques dcgan": "exclude each other",
-        "--techniques dcgan x": "digits has no technique 'x': choose from dcgan, ",
+        "--techniques dcgan x": "digits: there is no technique x. Choose from dcgan, ",
     }.items():
         with pytest.raises(SystemExit) as stop:
             command(folder, *line.split())

@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from pytorch_lightning.callbacks import ModelSummary
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelSummary, RichModelSummary
 from rich.console import Console
 from rich.table import Table
+
+from gan_lightning.training.lightning_internals import depth_of
 
 
 class NetworkSummary(ModelSummary):
@@ -31,3 +34,14 @@ class NetworkSummary(ModelSummary):
         console = Console()
         console.print(table)
         console.print(f"{trainable_parameters:,} of {total_parameters:,} parameters are trained")
+
+
+def replace_summaries(trainer: pl.Trainer) -> None:
+    """Have a table of the networks in place of Lightning's own, whose numbers would be wrong."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for i, callback in enumerate(callbacks):
+        if isinstance(callback, ModelSummary) and type(callback) in (
+            ModelSummary,
+            RichModelSummary,
+        ):
+            callbacks[i] = NetworkSummary(depth_of(callback))

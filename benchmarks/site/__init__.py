@@ -1,0 +1,1 @@
+"""What MkDocs needs beyond ``mkdocs.yml`` to make the site from ``docs``."""
