@@ -72,7 +72,6 @@ NAMED = {
     "digits/wgan_gp": Weights("digits", "wgan-gp-with-ttur"),
     "digits/sngan": Weights("digits", "sngan"),
     "digits/biggan": Weights("digits", "biggan-with-labels"),
-    "digits/stylegan2": Weights("digits", "stylegan2"),
     # 256,000 images, a third more than the protocol has, and its moving average.
     "fashion_mnist/dcgan": Weights(
         "fashion-mnist-cpu", "dcgan", updates=8_000, options=("model.ema_decay=0.999",)
