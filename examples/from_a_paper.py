@@ -107,7 +107,8 @@ for technique in (DCGAN, PairedGAN):
     )
 
 # %% [markdown]
-# DCGAN at the left, the paper's loss at the right. Blue is real, orange generated.
+# DCGAN at the left, the paper's loss at the right. Blue is real, orange generated. A spot counts as
+# found with one point close to it: the ring is found, and is not sharp yet.
 
 # %%
 left, right = (picture.convert("RGB") for picture in pictures.values())

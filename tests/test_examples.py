@@ -26,7 +26,7 @@ def run_example(tmp_path, forked):
             env=os.environ | environment,
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=600,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
@@ -59,16 +59,16 @@ def test_the_first_gan_learns(run_example, tmp_path):
 
 @pytest.mark.slow
 def test_the_technique_of_the_paper_has_its_losses_and_finds_modes(run_example):
-    printed = run_example("from_a_paper", UPDATES="400")
+    printed = run_example("from_a_paper")
     (equal,) = numbers(r"equal scores: ([\d.]+),", printed)
     assert equal == pytest.approx(0.6931, abs=1e-4)
     critic, generator = numbers(r"above fake: ([\d.]+) for the critic, ([\d.]+) for", printed)
     assert critic < 1e-3
     assert generator == pytest.approx(10, abs=0.1)
-    _, plain = numbers(r"\bDCGAN: (\d) of 8 modes, distance ([\d.]+)", printed)
+    plain_modes, plain = numbers(r"\bDCGAN: (\d) of 8 modes, distance ([\d.]+)", printed)
     modes, distance = numbers(r"PairedGAN: (\d) of 8 modes, distance ([\d.]+)", printed)
-    assert 0 <= modes <= 8
-    assert distance < plain
+    assert modes > plain_modes
+    assert distance < plain / 2
 
 
 @pytest.mark.slow

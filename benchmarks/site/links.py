@@ -100,8 +100,11 @@ class Links:
         file = self.root / target.path
         hidden = "---\nsearch:\n  exclude: true\n---\n\n"
         if file.is_dir():
-            names = [f"{path.name}/" if path.is_dir() else path.name for path in listed(file)]
-            lines = [f"- [{name}]({quote(name)})" for name in names]
+            # The folders in it are named alone: linked, all that they hold would be on the site.
+            lines = [
+                f"- {path.name}/" if path.is_dir() else f"- [{path.name}]({quote(path.name)})"
+                for path in listed(file)
+            ]
             return f"{hidden}# {target.path}\n\n" + "\n".join(lines) + "\n"
         if file.suffix not in LANGUAGES:
             return None

@@ -77,7 +77,9 @@ def test_text_and_folders_are_shown_as_pages(links):
 def test_a_folder_is_listed_without_what_is_made_from_it(links):
     (links.root / "code" / "__pycache__").mkdir()
     (links.root / "code" / ".hidden").touch()
-    assert [path.name for path in listed(links.root / "code")] == ["c.py"]
+    (links.root / "code" / "inner").mkdir()
+    assert [path.name for path in listed(links.root / "code")] == ["c.py", "inner"]
+    assert links.shown(links.target("code")).endswith("- [c.py](c.py)\n- inner/\n")
 
 
 def test_every_link_of_the_pages_leads_somewhere():
