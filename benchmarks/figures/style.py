@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.render.chart import COLORS
-
+#: Okabe and Ito's colours, which colour-blind people tell apart, and grey.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888")
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, GREY = COLORS
 #: Of real samples, and of generated ones.
 REAL, FAKE = GREY, ORANGE
