@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -149,7 +149,7 @@ def build(model: GAN, names: Sequence[str] = (), title: str = "") -> "gradio.Blo
             )
         )
 
-    def truncation_slider() -> "gradio.Slider":
+    def truncation_slider() -> Any:  # noqa: ANN401
         return gradio.Slider(
             limits.least,
             limits.most,
@@ -160,7 +160,7 @@ def build(model: GAN, names: Sequence[str] = (), title: str = "") -> "gradio.Blo
             buttons=[],
         )
 
-    def shown(what: str) -> "gradio.Image":
+    def shown(what: str) -> Any:  # noqa: ANN401
         return gradio.Image(
             label=what,
             show_label=False,

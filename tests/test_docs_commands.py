@@ -33,13 +33,15 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`((?:gan-lightning|lightning|python -m) [^`\n]+)`")
 #: The programs of others, and files of a job, which a test cannot start.
 OTHER_PROGRAMS = {"HEAD=", "#SBATCH", "export", "make", "pip", "python3", "ray", "source", "srun"}
-OTHER_PROGRAMS |= {"torchrun", "wandb", ".locked", "#!"}
+OTHER_PROGRAMS |= {"hf", "jupytext", "torchrun", "wandb", ".locked", "#!"}
 PROGRAMS = {"gan-lightning", "lightning", "python"}
 TRAINER = ("fit", "validate", "test", "predict")
 CPU = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
 #: Programs that train or measure for minutes: what they are asked for is looked at.
 LONG = ("benchmarks.figures", "benchmarks.paper_runs", "benchmarks.reliability")
 LONG += ("benchmarks.render.picture", "benchmarks.sensitivity", "benchmarks.throughput")
+LONG += ("benchmarks.draw_real_samples", "benchmarks.figures.curves", "benchmarks.site.notebooks")
+LONG += ("benchmarks.weights",)
 LONG += ("gan_lightning.metrics.train_digits_cnn", "benchmarks.reproduce", "gan_lightning")
 
 
@@ -279,6 +281,7 @@ def test_a_benchmark_command_has_runs_to_train(tmp_path, monkeypatch, page, line
     words = [word for word in filled(line) if not word.startswith("/shared")]
     words = [word for word in words if word not in ("--results", "--work")]
     words += [f"--results={tmp_path / 'results'}", f"--work={tmp_path / 'work'}"]
+    words = [word for word in words if not word.startswith("runs/")]
     with pytest.raises(SystemExit):  # since no run is finished
         run_module(monkeypatch, words)
     assert planned

@@ -73,9 +73,13 @@ def run_cells(cells: Sequence[Cell]) -> None:
 def _run(source: str, names: dict[str, Any]) -> object:
     """The value of a cell's last line, if it is an expression."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, "cell", "exec"), names)
+        return None
+    tree.body.pop()
     exec(compile(tree, "cell", "exec"), names)
-    return last and eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), names)
 
 
 def page(name: str, cells: Sequence[Cell]) -> tuple[str, dict[str, Image.Image]]:

@@ -28,7 +28,7 @@ from gan_lightning.grids import (
     walk_plot,
 )
 from gan_lightning.loading import load
-from gan_lightning.metrics import load_extractor
+from gan_lightning.metrics import Extractor, load_extractor
 from gan_lightning.metrics.nearest import nearest_images
 from gan_lightning.utils.checks import at_least, checked_seed
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, UserError
@@ -182,7 +182,7 @@ def _nearest(
     found = run_data(path, others)
     rows, neighbours = at_least(1, rows=options.rows or 6), options.columns or 5
     count = at_least(rows, samples=options.samples or max(rows, 256))
-    spaces = [None]
+    spaces: list[Extractor | None] = [None]
     name = options.extractor or found.extractor
     if name != "none":
         weights = options.weights or (found.weights if options.extractor is None else None)
