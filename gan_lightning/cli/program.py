@@ -132,9 +132,9 @@ class _Parser(LightningArgumentParser):
     #: The group of options that the help is of; "" for all.
     group: ClassVar[str] = ""
 
-    def format_help(self) -> str:
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
         """The help, with our options first."""
-        return ours_first(super().format_help(), self.group)
+        return ours_first(super().format_help(*args, **kwargs), self.group)
 
     def parse_path(self, *args: Any, **kwargs: Any) -> Namespace:
         """Parse a file, which must not name another."""
