@@ -174,4 +174,4 @@ def test_classes_of_the_benchmark_have_the_same_path_in_a_wheel(installed, tmp_p
     config = (run_folder / "config.yaml").read_text()
     assert "class_path: benchmarks.stabilizers.ClippedDCGAN" in config
     installed("validate", "--ckpt_path", run_folder / "checkpoints" / "last.ckpt")
-    assert (run_folder / "validate.json").exists()
+    assert len(list(tmp_path.rglob("validate.json"))) == 1
