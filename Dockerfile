@@ -1,7 +1,7 @@
-# The default wheels of torch compute on NVIDIA GPUs and on CPUs:
+# Not built by us yet. The default wheels of torch compute on NVIDIA GPUs and on CPUs:
 #   docker build -t gan-lightning .
 #   docker run --rm --gpus all -v "$PWD:/work" gan-lightning fit --config digits/dcgan
-# An image without CUDA, a third as large, takes torch from PyTorch's index of CPU wheels, whose
+# An image without CUDA, which is smaller, takes torch from PyTorch's index of CPU wheels, whose
 # address PyTorch's install selector shows:
 #   docker build -t gan-lightning-cpu --build-arg TORCH_INDEX=ADDRESS .
 FROM python:3.11-slim

@@ -29,7 +29,7 @@ from gan_lightning.grids import (
 )
 from gan_lightning.loading import load
 from gan_lightning.metrics import Extractor, load_extractor
-from gan_lightning.metrics.nearest import nearest_images
+from gan_lightning.metrics.nearest import Nearest, nearest_images
 from gan_lightning.utils.checks import at_least, checked_seed
 from gan_lightning.utils.errors import ArgumentError, MissingFileError, UserError
 from gan_lightning.utils.files import user_path
@@ -93,7 +93,8 @@ def _made(options: argparse.Namespace, others: Sequence[str]) -> Grid | Plot | F
         return made.film()
     if shown is not None and not made.row_names:
         rows = len(made.images) // made.columns
-        made = made._replace(row_names=[names[label] for label in _turns(shown, rows)])
+        row_names = [names[label] for label in _turns(shown, rows)]
+        made = Grid(made.images, made.columns, made.column_names, row_names)
     return made
 
 
@@ -206,7 +207,7 @@ def _nearest(
     ]
     for each in nearest:
         print(each.summary())
-    first = [each._replace(images=each.images[:rows]) for each in nearest]
+    first = [Nearest(e.space, e.images[:rows], e.distances, e.apart) for e in nearest]
     return neighbours_grid(generated[:rows], first)
 
 

@@ -240,7 +240,7 @@ def test_a_record_is_not_reproduced_with_other_modules(folder, module, record, m
     own = {"technique": row.technique, "key": row.key, "title": row.title, "files": row.files()}
     path = write_record(dataclasses.replace(record, **own), folder)
     asked = []
-    monkeypatch.setattr(reproduce, "_checkout", lambda revision: asked.append(revision) or 1 / 0)
+    monkeypatch.setattr(reproduce, "_checkout", lambda record, _: asked.append(record) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         reproduce.main([str(path)])
     (folder / "here" / f"{module}.py").write_text(MODULE.replace("3", "2"))

@@ -166,7 +166,7 @@ def test_a_run_of_an_older_version_is_repeated(tiny, tmp_path, record):
             ["--protocol", "cifar10-fair", "--devices", "3"],
             "dcgan's batch of 64 cannot be divided among 3 devices",
         ),
-        (["--protocol", "nothing"], "invalid choice"),
+        (["--protocol", "nothing"], "there is no protocol nothing"),
     ],
 )
 def test_invalid_arguments_are_reported_before_anything_runs(
