@@ -198,7 +198,9 @@ def attempt(folder, own, monkeypatch):
     def execute(*given):
         row = run._rows(
             PROTOCOLS["digits"],
-            run._parser("benchmarks.run").parse_args([*own, *given, "--results", str(folder / "other")]),
+            run._parser("benchmarks.run").parse_args(
+                [*own, *given, "--results", str(folder / "other")]
+            ),
         )[0]
         attempt = Attempt(Run(PROTOCOLS["digits"], row, 1), options)
         path = attempt.folder / "checkpoints" / "step=1.ckpt"
