@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks.protocol import INSTALLED, ROOT
+from benchmarks.protocol import INSTALLED, OWN_RESULTS, ROOT
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import one_line
 from gan_lightning.utils.suggestions import no_such
@@ -31,6 +31,16 @@ def technique_key(text: str) -> str:
     if key is None:
         raise argparse.ArgumentTypeError(no_such("technique", text, TECHNIQUES))
     return key
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the folder of records."""
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=OWN_RESULTS,
+        help=f"the folder of records (default: {shown_path(OWN_RESULTS)})",
+    )
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,6 +9,7 @@ from gan_lightning.utils.errors import ArgumentError, HubError, MissingPackageEr
 
 #: Files that are fetched; others, of whatever format, are not.
 FILES = ("config.json", "model.safetensors")
+COMMIT_MESSAGE = "Upload a generator of gan_lightning"
 
 
 def fetch(
@@ -51,7 +52,7 @@ def push(
     token: str | bool | None = None,
     private: bool | None = None,
     create_pr: bool = False,
-    commit_message: str = "Upload a generator of gan_lightning",
+    commit_message: str = COMMIT_MESSAGE,
 ) -> str:
     """Send the files of a folder to a repository, which is made if there is none.
 

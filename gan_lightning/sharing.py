@@ -201,7 +201,7 @@ class Sharing(pl.LightningModule):
         token: str | bool | None = None,
         private: bool | None = None,
         create_pr: bool = False,
-        commit_message: str = "Upload a generator of gan_lightning",
+        commit_message: str = hub.COMMIT_MESSAGE,
     ) -> str:
         """Send what ``save_pretrained`` writes to a repository, which is made if there is none.
 

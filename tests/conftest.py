@@ -15,6 +15,7 @@ import torch
 import wandb
 from formats import WRITERS
 from helpers import SILENT
+from hub_server import Hub
 from program import Program
 from ranks import Ranks
 from torch import nn
@@ -297,6 +298,16 @@ def server(monkeypatch, tmp_path):
         yield server
         wandb.finish()
         wandb.teardown()
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A server on the loopback that stands for the Hugging Face hub."""
+    server = Hub()
+    server.use(monkeypatch, tmp_path)
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from helpers import CLASSES, IMAGE, VECTOR, batches, differences, state, tiny, train
-from hub_server import COMMIT, USER, Hub
+from hub_server import COMMIT, USER
 from huggingface_hub import ModelCard, constants
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -331,15 +331,6 @@ def test_missing_files_are_told():
 
 
 # The hub.
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    server = Hub()
-    server.use(monkeypatch, tmp_path)
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 def test_what_is_pushed_is_fetched(hub):

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.command_line import PREFIX, Parser, shown_path
+from benchmarks.command_line import PREFIX, Parser, add_results, shown_path
 from benchmarks.protocol import (
     INSTALLED,
     OWN_RESULTS,
@@ -74,12 +74,7 @@ WIDE = 170
 def main(args: Sequence[str] | None = None, prog: str = "benchmarks.render") -> None:
     """Write and print the tables, or check them."""
     parser = Parser(prog, __doc__)
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=OWN_RESULTS,
-        help=f"the folder of records (default: {shown_path(OWN_RESULTS)})",
-    )
+    add_results(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -90,7 +85,7 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.render") -> 
         "--published",
         action=argparse.BooleanOptionalAction,
         default=INSTALLED,
-        help="show the rows of the repository too, without runs of one's own "
+        help="show the rows of the repository too, where there are no records of them in --results "
         f"(default: {'yes' if INSTALLED else 'no'})",
     )
     parser.add_argument(

@@ -43,7 +43,7 @@ _SCORE = re.compile(
 def score_title(name: str) -> str | None:
     """The name of a score for people: "FD, digits classifier" of ``fd1797_digits_cnn``.
 
-    None for one that is none of ours.
+    None for a score of another program.
     """
     if (match := _SCORE.fullmatch(name)) is None:
         return None

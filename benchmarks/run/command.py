@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.command_line import Parser, shown_path
-from benchmarks.protocol import OWN_RESULTS, PATH_OPTIONS, Protocol
+from benchmarks.command_line import Parser, add_results
+from benchmarks.protocol import PATH_OPTIONS, Protocol
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.run import cluster, pool
 from benchmarks.run.grid import Grid
@@ -139,12 +139,7 @@ def _parser(prog: str) -> Parser:
         "--data-dir", help="the folder of the data, if the protocol does not set it"
     )
     parser.add_argument("--weights", help="the file of the extractor's weights, if it needs one")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=OWN_RESULTS,
-        help=f"the folder of records (default: {shown_path(OWN_RESULTS)})",
-    )
+    add_results(parser)
     parser.add_argument(
         "--work",
         type=Path,

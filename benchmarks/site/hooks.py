@@ -28,20 +28,10 @@ logging.getLogger("mkdocs.mkdocs_autorefs").setLevel(logging.WARNING)
 GENERATED = {"<!-- gallery -->": gallery}
 #: The font of equations, which few systems have, and its licence.
 MATH_FONT = ("STIXGeneral.ttf", "LICENSE_STIX")
-#: Pages in the navigation that are allowed to be missing.
-COMING = ("install.md", "logging.md", "looking.md", "sharing.md")
 EQUATION = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
 BLACKBOARD = re.compile(r'<mi mathvariant="double-struck">([A-Z])</mi>')
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave out of the navigation what is yet to be written."""
-    folder = Path(config.docs_dir)
-    missing = {name for name in COMING if not (folder / name).is_file()}
-    config.nav = _without(config.nav, missing)
-    return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -121,17 +111,3 @@ def _base(target: Target, links: Links) -> str:
     """The path that the links of an added page are relative to."""
     assert target.uri is not None
     return links.source(target.uri)
-
-
-def _without(nav: Any, missing: set[str]) -> Any:  # noqa: ANN401
-    """The navigation without some pages."""
-    if isinstance(nav, list):
-        return [_without(item, missing) for item in nav if not _is_one_of(item, missing)]
-    if isinstance(nav, dict):
-        return {title: _without(item, missing) for title, item in nav.items()}
-    return nav
-
-
-def _is_one_of(item: Any, missing: set[str]) -> bool:  # noqa: ANN401
-    pages = item.values() if isinstance(item, dict) else [item]
-    return any(isinstance(page, str) and page in missing for page in pages)

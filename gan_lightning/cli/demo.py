@@ -10,7 +10,6 @@ from gan_lightning.cli.saved_config import checkpoint_of
 from gan_lightning.demo import build, import_gradio, launch
 from gan_lightning.loading import load
 from gan_lightning.utils.errors import ArgumentError
-from gan_lightning.utils.files import user_path
 
 
 def main(args: Sequence[str]) -> None:
@@ -40,9 +39,7 @@ def main(args: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser("demo")
-    parser.add_argument(
-        "--ckpt_path", type=user_path, required=True, help="a checkpoint, or the folder of a run"
-    )
+    parser.add_run()
     parser.add_argument(
         "--host",
         default="127.0.0.1",

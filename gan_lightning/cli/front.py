@@ -17,6 +17,7 @@ from typing import NoReturn
 import gan_lightning
 from gan_lightning.cli.listing import SECTIONS, sections
 from gan_lightning.utils.errors import ArgumentError, UserError, one_line
+from gan_lightning.utils.files import user_path
 from gan_lightning.utils.shipped import shipped_root
 from gan_lightning.utils.suggestions import no_such
 
@@ -62,6 +63,15 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, command: str) -> None:
         super().__init__(f"gan-lightning {command}", description=COMMANDS[command])
         self._command = command
+
+    def add_run(self) -> None:
+        """Add the option for a run."""
+        self.add_argument(
+            "--ckpt_path",
+            type=user_path,
+            required=True,
+            help="a checkpoint, or the folder of a run",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raise what the program prints as one line."""

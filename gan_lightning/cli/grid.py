@@ -256,9 +256,7 @@ def _check(options: argparse.Namespace, others: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser("grid")
-    parser.add_argument(
-        "--ckpt_path", type=user_path, required=True, help="a checkpoint, or the folder of a run"
-    )
+    parser.add_run()
     parser.add_argument(
         "--kind",
         choices=[*KINDS],

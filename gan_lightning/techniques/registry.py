@@ -125,7 +125,8 @@ class Techniques(Mapping[str, "type[GAN]"]):
         """
         if name in self:
             return name
-        classes = {**self.own, **{key: offer.class_name for key, offer in self.offers.items()}}
+        offered = {key: offer.class_name for key, offer in self.offers.items()}
+        classes = {**self.own, **offered}
         for found in (
             [key for key, class_name in classes.items() if class_name == name],
             [key for key in classes if _letters(name) in (_letters(key), _letters(classes[key]))],

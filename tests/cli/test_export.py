@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import IMAGE, batches, tiny, train
-from hub_server import USER, Hub
+from hub_server import USER
 from huggingface_hub import ModelCard, constants
 
 from gan_lightning import GAN, list_pretrained, load
@@ -19,15 +19,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "sharing.md"
 FIT = ("fit", "--model=DCGAN", "--data=Digits", "--trainer.max_steps=2", "--data.batch_size=4")
 SMALL = ("--model.generator_width=8", "--model.critic_width=8", "--trainer.accelerator=cpu")
 QUIET = ("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false")
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    server = Hub()
-    server.use(monkeypatch, tmp_path)
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_hint_that_applies_is_given():
 
 
 class Summary(ModelSummary):
-    """A summary of a class of one's own."""
+    """A custom summary."""
 
 
 @pytest.mark.parametrize(
