@@ -938,8 +938,9 @@ def test_an_invalid_measurement_is_reported(tmp_path, monkeypatch):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "speed.md").touch()
     (tmp_path / "train-evil-cpu.json").write_text('{"device": 3}')
+    write_record(_records("fd")[0], tmp_path / "results")
     with pytest.raises(SystemExit) as stopped:
-        render.main(["--results", str(tmp_path / "none"), "--output", str(tmp_path)])
+        render.main(["--results", str(tmp_path / "results"), "--output", str(tmp_path)])
     assert "train-evil-cpu.json is not a measurement" in stopped.value.code
 
 
