@@ -13,7 +13,6 @@ from helpers import (
     CONDITIONAL,
     GROWING,
     IMAGE,
-    KINDS,
     VECTOR,
     batches,
     differences,
@@ -27,6 +26,7 @@ from helpers import (
     samples,
     slow_but,
     state,
+    techniques,
     tiny,
     train,
 )
@@ -229,7 +229,7 @@ def test_dequantization_adds_noise_only_to_real_images(name, monkeypatch):
             assert ((noise * 127.5).abs() <= 0.5 + 1e-5).all()
 
 
-@every_kind
+@pytest.mark.parametrize("name", techniques("dcgan"))
 def test_every_family_of_networks_works_with_every_technique(name):
     for network in families(name):
         model = tiny(name, IMAGE, classes_of(name), network=network)
@@ -321,7 +321,7 @@ def test_real_and_generated_samples_are_scored_in_one_pass_or_two(name, shape, n
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "num_classes"), slow_but(KINDS, [c for c in CASES if c[1] == IMAGE])
+    ("name", "shape", "num_classes"), slow_but(["dcgan"], [c for c in CASES if c[1] == IMAGE])
 )
 def test_the_objectives_compile_as_one_graph(name, shape, num_classes):
     # There is no graph break; "eager" traces without generating code.

@@ -165,6 +165,7 @@ def test_a_technique_resumes_exactly(technique, tmp_path):
     assert differences(state(whole), state(resumed)) == []
 
 
+@pytest.mark.slow
 @every_hook
 def test_the_objectives_of_a_technique_compile_as_one_graph(technique):
     torch._dynamo.reset()

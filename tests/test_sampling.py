@@ -270,6 +270,7 @@ def test_an_exported_program_draws_the_same_samples(exported, name, shape, num_c
     torch.testing.assert_close(read(*others), model.generate(*others))
 
 
+@pytest.mark.slow
 @each_case
 def test_an_onnx_file_draws_the_same_samples(exported, name, shape, num_classes, tmp_path, capfd):
     model, inputs, others, shapes = exported(name, shape, num_classes)

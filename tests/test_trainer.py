@@ -96,6 +96,7 @@ def test_a_script_and_the_command_line_give_the_same_run(fit):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_a_fit_from_the_newest_checkpoint_continues_in_its_folder(tmp_path):
     def fit(root, steps, ckpt_path=None):
         pl.seed_everything(0)

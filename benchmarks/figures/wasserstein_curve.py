@@ -214,7 +214,7 @@ FIGURE = Figure(
     title="the estimate of the Wasserstein distance follows that of samples (WGAN)",
     protocol=2,
     settings=Settings(),
-    tiny=Settings(updates=(3, 3, 3), checkpoints=3, batch_size=8, window=3, samples=24),
+    tiny=Settings(updates=(2, 2, 2), checkpoints=2, batch_size=4, window=1, samples=24),
     compute=compute,
     draw=draw,
 )

@@ -65,6 +65,7 @@ class Explode(pl.Callback):
             raise ZeroDivisionError("as if it were killed")
 
 
+@pytest.mark.slow
 def test_an_interrupted_validation_is_run_after_resuming(log, tmp_path):
     # Checkpoints are saved at the same updates as validations, just before them.
     arguments = ("--trainer.max_steps=8", "--checkpoint.every_n_train_steps=2")
@@ -76,6 +77,7 @@ def test_an_interrupted_validation_is_run_after_resuming(log, tmp_path):
     assert log("resumed", *arguments, f"--ckpt_path={last}") == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_validation_after_the_checkpoint_is_logged_once(log, tmp_path):
     arguments = ("--trainer.max_steps=8", "--checkpoint.every_n_train_steps=2")
     uninterrupted = log("uninterrupted", *arguments)
@@ -87,6 +89,7 @@ def test_a_validation_after_the_checkpoint_is_logged_once(log, tmp_path):
     assert log("resumed", *arguments, f"--ckpt_path={earlier}") == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_restarted_run_replaces_its_earlier_log(log, tmp_path):
     log("one", "--trainer.max_steps=8")
     shutil.rmtree(tmp_path / "one" / "one" / "checkpoints")

@@ -7,6 +7,7 @@ from wandb_log import read, records
 from gan_lightning.cli.program import main
 
 
+@pytest.mark.slow
 def test_an_offline_run_contains_scalars_images_and_the_config(server, tmp_path):
     main(
         [

@@ -249,6 +249,7 @@ def test_a_resumed_fit_is_equal_to_an_uninterrupted_one(fit, metrics):
     assert names[0] == names[1]
 
 
+@pytest.mark.slow
 def test_a_fit_from_an_earlier_checkpoint_does_not_change_its_run(fit):
     run = fit(*RESUMED, "--trainer.max_steps=4", "--checkpoint.save_top_k=-1")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -266,6 +267,7 @@ def test_a_fit_resumed_with_another_root_folder_continues_there(fit, tmp_path):
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_a_printed_config_can_be_used_for_a_fit(fit, metrics, capsys, tmp_path):
     with pytest.raises(SystemExit) as exited:
         main([*FIT, "--trainer.accelerator=cpu", "--print_config"])

@@ -125,6 +125,7 @@ def test_fid_and_inception_score_match_torch_fidelity(score, tmp_path, inception
     assert scores["is"] == pytest.approx(reference["inception_score_mean"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_weights_of_a_torchvision_network_can_be_given_as_a_file(score, tmp_path):
     torch.manual_seed(0)
     network = models.resnet18(weights=None)

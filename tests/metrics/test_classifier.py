@@ -16,39 +16,43 @@ from gan_lightning.utils.errors import WrongFileError
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The file of a classifier trained on digits for ten epochs."""
+    """The file of a classifier trained on digits for two epochs."""
     path = tmp_path_factory.mktemp("classifier") / "digits.pt"
-    main(["--data", "Digits", "--epochs", "10", "--output", str(path)])
+    main(["--data", "Digits", "--epochs", "2", "--output", str(path)])
     return path
 
 
-def test_it_learns_the_classes_and_its_file_records_the_accuracy(trained):
+@pytest.mark.slow
+def test_it_learns_the_classes(tmp_path):
+    path = tmp_path / "digits.pt"
+    main(["--data", "Digits", "--epochs", "10", "--output", str(path)])
+    assert load_classifier(path)[1].accuracy > 0.9
+
+
+def test_its_file_records_the_accuracy_and_the_classes(trained):
     network, description = load_classifier(trained)
     x, y = Digits().load("test")
     accuracy = (network(x)[1].argmax(dim=1) == y).float().mean().item()
     assert description.accuracy == pytest.approx(accuracy, abs=1e-6)
-    assert description.accuracy > 0.9
     assert (description.name, description.shape, description.classes) == ("digits", (1, 8, 8), 10)
 
 
 def test_its_file_records_how_to_train_it_again_but_no_paths(trained):
     config = load_classifier(trained)[1].config
-    assert (config["data"], config["epochs"], config["seed"]) == ("Digits", 10, 0)
+    assert (config["data"], config["epochs"], config["seed"]) == ("Digits", 2, 0)
     assert config["init_args"]["conditional"] is True
     assert str(trained.parent) not in str(config)
 
 
-def test_training_is_reproducible_to_the_byte(trained, tmp_path):
-    torch.manual_seed(5)
-    torch.rand(7)
-    main(["--data", "Digits", "--epochs", "10", "--output", str(tmp_path / "other-name.pt")])
-    assert (tmp_path / "other-name.pt").read_bytes() == trained.read_bytes()
-
-
-def test_another_seed_gives_another_file(trained, tmp_path):
-    options = ["--data", "Digits", "--epochs", "10", "--seed", "1"]
-    main([*options, "--output", str(tmp_path / "other.pt")])
-    assert (tmp_path / "other.pt").read_bytes() != trained.read_bytes()
+def test_training_is_reproducible_to_the_byte_and_depends_on_the_seed(tmp_path):
+    files = []
+    for name, seed in (("one", "0"), ("other-name", "0"), ("other-seed", "1")):
+        torch.rand(7)
+        files.append(tmp_path / f"{name}.pt")
+        main(["--data", "Digits", "--epochs", "1", "--seed", seed, "--output", str(files[-1])])
+    first, again, another = (path.read_bytes() for path in files)
+    assert first == again
+    assert first != another
 
 
 def test_as_an_extractor_it_returns_features_and_logits(trained):

@@ -46,11 +46,12 @@ def test_bytes_floats_and_a_folder_of_the_same_images_score_alike(digits, tmp_pa
     fake = digits[100:400]
     for i, image in enumerate(fake):
         Image.fromarray(image[0].numpy()).save(tmp_path / f"{i:03}.png")
-    expected = on_digits(digits, fake)
-    assert on_digits(digits, fake.float() / 127.5 - 1) == pytest.approx(expected, rel=1e-9)
+    metrics = ["fd", "is", "recall"]
+    expected = on_digits(digits, fake, metrics)
+    assert on_digits(digits, fake.float() / 127.5 - 1, metrics) == pytest.approx(expected, rel=1e-9)
     for path in (tmp_path, str(tmp_path)):
-        assert on_digits(digits, path) == pytest.approx(expected, rel=1e-9)
-    assert on_digits(digits, fake, batch_size=7) == pytest.approx(expected, rel=1e-4)
+        assert on_digits(digits, path, metrics) == pytest.approx(expected, rel=1e-9)
+    assert on_digits(digits, fake, metrics, batch_size=7) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_model_scores_as_in_an_evaluation(digits, tmp_path):

@@ -251,6 +251,7 @@ def count(technique, size, num_classes=0, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.technique} {row.source}")
 def test_ours_have_the_published_number_of_parameters_but_for_what_the_table_says(row):
     ours = count(row.technique, row.size, row.num_classes, **row.options)
@@ -259,6 +260,7 @@ def test_ours_have_the_published_number_of_parameters_but_for_what_the_table_say
         assert mine == published + sum(reasons.values()), f"{name}, which has {reasons} of its own"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("technique", "size", "options", "expected"), OURS)
 def test_networks_that_nobody_published_have_the_parameters_of_their_layers(
     technique, size, options, expected

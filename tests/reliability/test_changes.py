@@ -439,6 +439,7 @@ def test_a_checkpoint_that_says_nonsense_of_its_optimizers_is_rejected(tmp_path,
 # A new run from the weights of another
 
 
+@pytest.mark.slow
 def test_a_new_run_starts_from_the_weights_of_a_checkpoint(fit, trained, tmp_path, capfd):
     path = trained / "checkpoints" / "last.ckpt"
     still = ("--model.critic_lr=0", "--model.generator_lr=0", "--trainer.max_steps=2")

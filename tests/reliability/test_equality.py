@@ -96,6 +96,7 @@ def assert_equal(ranks, record, name, **options):
     record("largest relative difference", largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", techniques("dcgan"))
 def test_two_processes_end_with_the_weights_of_one(name, ranks, record_property):
     # In float64: in float32, Adam takes full steps for gradients that are only rounding errors.

@@ -8,7 +8,6 @@ import time as clock
 import pytest
 import torch
 import yaml
-from helpers import techniques
 from program import LONG, assert_same, checkpoints, rows, run_of
 from wandb_log import read, records
 
@@ -38,7 +37,8 @@ def killed(program, arguments, root, delay, number=signal.SIGKILL, **options):
     return f"--config={folder / 'config.yaml'}", f"--ckpt_path={newest}"
 
 
-@pytest.mark.parametrize("name", techniques("dcgan"))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TECHNIQUES)
 def test_a_killed_run_resumes_exactly(program, tmp_path, name, time):
     arguments = (f"--model={CLASSES[name]}", *LONG)
     uninterrupted = program(*arguments, root=tmp_path / "uninterrupted")

@@ -212,6 +212,7 @@ def test_a_requeued_job_resumes_exactly(program, uninterrupted, tmp_path):
     assert_same(run_of(root), run_of(tmp_path / "uninterrupted"))
 
 
+@pytest.mark.slow
 def test_each_command_of_a_requeued_job_resumes_its_own_run(program, tmp_path):
     runs = {}
     for seed in (0, 1):

@@ -31,9 +31,10 @@ ARGUMENTS = ("--model=DCGAN", *LONG)
 # Full and read-only disks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "file"),
-    [pytest.param(60_000, "checkpoints/step=", marks=pytest.mark.slow), (1_500, "metrics.csv")],
+    [(60_000, "checkpoints/step="), (1_500, "metrics.csv")],
     ids=["big", "small"],
 )
 def test_a_file_size_limit_stops_the_run_and_leaves_the_checkpoint(program, tmp_path, limit, file):

@@ -72,8 +72,8 @@ def trained(fit_once):
     ("data", "metrics", "names"),
     [
         pytest.param("Digits", EVERY, 7, marks=pytest.mark.slow),
-        ("Digits", "fd,is", 2),
-        ("Digits", "precision,recall,density,coverage", 4),
+        pytest.param("Digits", "fd,is", 2, marks=pytest.mark.slow),
+        pytest.param("Digits", "precision,recall,density,coverage", 4, marks=pytest.mark.slow),
         ("Ring", "swd,modes,high_quality", 3),
     ],
 )

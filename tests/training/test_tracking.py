@@ -126,6 +126,7 @@ def test_without_scores_tensorboard_is_left_as_lightning_has_it(tmp_path):
     assert "hp_metric" in events(tmp_path / "gans" / "version_0").Tags()["scalars"]
 
 
+@pytest.mark.slow
 def test_mlflow_gets_grids_scores_and_hyperparameters(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="NOT TESTED: MLflow is not installed")
     # The package mlflow-skinny has no other store.
