@@ -181,7 +181,8 @@ def test_classes_of_the_benchmark_have_the_same_path_in_a_wheel(installed, tmp_p
     config = (run_folder / "config.yaml").read_text()
     assert "class_path: benchmarks.stabilizers.ClippedDCGAN" in config
     installed("validate", "--ckpt_path", run_folder / "checkpoints" / "last.ckpt")
-    assert (run_folder / "validate.json").exists()
+    # A validation has a folder of its own beside that of the fit.
+    assert (run_folder.with_name("version_1") / "validate.json").is_file()
 
 
 @pytest.mark.slow
