@@ -29,6 +29,7 @@ from gan_lightning.training.iteration import Kind, Objective, Update, reset_mome
 from gan_lightning.training.module import Terms, TrainingModule
 from gan_lightning.utils.checks import at_least, checked_shape, one_of
 from gan_lightning.utils.errors import ArgumentError
+from gan_lightning.utils.precision import without_autocast_cache
 
 __all__ = ["GAN", "Batch", "Regularizer", "Scores", "Terms"]
 
@@ -375,6 +376,17 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
 
         ``objectives`` and ``update`` are those of how the iteration runs.
         """
+        with without_autocast_cache():
+            return self._iterate(x, y, kind, objectives, update)
+
+    def _iterate(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        kind: Kind,
+        objectives: tuple[Objective, Objective],
+        update: Update,
+    ) -> Terms:
         critic_objective, generator_objective = objectives
         losses = []
         parts = torch.tensor_split(x, self.n_critic)

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gan_lightning.utils.precision import full_precision
+
 Critic = Callable[[Tensor, Tensor | None], Tensor]
 
 
@@ -98,10 +100,13 @@ def orthogonal_penalty(weights: Iterable[Tensor]) -> Tensor:
 
     Brock et al. 2019, arXiv:1809.11096, section 3.1.
     """
-    products = [weight.flatten(1) @ weight.flatten(1).T for weight in weights]
-    return torch.stack(
-        [(each - each.diagonal().diag_embed()).square().sum() for each in products]
-    ).sum()
+    penalties = []
+    for weight in weights:
+        rows = weight.flatten(1)
+        with full_precision(rows):
+            product = rows @ rows.T
+        penalties.append((product - product.diagonal().diag_embed()).square().sum())
+    return torch.stack(penalties).sum()
 
 
 def squared_gradient_norms(critic: Critic, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from gan_lightning.networks.family import Features
 from gan_lightning.networks.start import StartsFromData
+from gan_lightning.utils.precision import full_precision
 from gan_lightning.utils.ranks import mean_over_ranks, samples_of_ranks
 
 
@@ -56,7 +57,7 @@ class MinibatchLayer(StartsFromData):
         """|M_ib - M_jb|_1 ``(N, N of all ranks, B)``."""
         dtype = torch.promote_types(h.dtype, torch.float32)
         # A difference of two near rows has few digits left in bfloat16.
-        with torch.autocast(h.device.type, enabled=False):
+        with full_precision(h):
             weight = (self.weight * (self.log_scale.exp() / self.weight.norm(dim=0))).to(dtype)
             rows = (h.to(dtype) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         return (rows[:, None] - samples_of_ranks(rows)).abs().sum(dim=3)

@@ -1,8 +1,12 @@
 """Spectral normalisation, and the largest singular values of weights."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
+
+from gan_lightning.utils.precision import full_precision
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -19,7 +23,23 @@ def spectral_normalize(network: nn.Module, embeddings: bool = True) -> nn.Module
     for module in list(network.modules()):
         if isinstance(module, kinds):
             spectral_norm(module)
+            parametrizations: Any = module.parametrizations
+            parametrizations.weight[0].__class__ = FullPrecisionSpectralNorm
     return network
+
+
+class FullPrecisionSpectralNorm(_SpectralNorm):
+    """torch's, in the precision of the weight under autocast too.
+
+    On a GPU, but not on a CPU, autocast would round the weight, both vectors and the products of
+    the power iteration to bfloat16.
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight divided by its largest singular value."""
+        with full_precision(weight):
+            normalised: Tensor = super().forward(weight)
+            return normalised
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from gan_lightning.networks.family import Family, Features, Norm, make_norm
 from gan_lightning.networks.minibatch import MinibatchDeviation
 from gan_lightning.networks.sizes import channels_at, halvings
 from gan_lightning.networks.stylegan import SMALLEST, Blur, StyledGenerator, filter_kernel
+from gan_lightning.utils.precision import full_precision
 
 #: The filter of each doubling and halving.
 TAPS = (1, 3, 3, 1)
@@ -117,7 +118,7 @@ class ModulatedConv2d(nn.Module):
         """1 / |scale w| of each output channel ``(N, after)``, in float32 at least."""
         weight = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
         # Sums of many squares have few digits left in bfloat16.
-        with torch.autocast(scale.device.type, enabled=False):
+        with full_precision(scale):
             squares = scale.to(weight.dtype).square() @ weight.square().sum(dim=(2, 3)).T
             return torch.rsqrt(squares + 1e-8)
 

@@ -12,6 +12,7 @@ from gan_lightning.losses import logistic_critic_loss, logistic_generator_loss
 from gan_lightning.penalties import Regularizer
 from gan_lightning.training.ema import update_average
 from gan_lightning.utils.checks import at_least, one_of
+from gan_lightning.utils.precision import full_precision
 from gan_lightning.utils.ranks import mean_over_ranks
 
 FeatureNorm = Literal["l1", "l2"]
@@ -124,4 +125,5 @@ class FeatureMatching(GAN):
         if y is None or not self.num_classes:
             return mean_over_ranks(features.mean(dim=0))
         member = y[:, None] == torch.arange(self.num_classes, device=y.device)
-        return mean_over_ranks(member.to(features.dtype).T @ features / len(features))
+        with full_precision(features):
+            return mean_over_ranks(member.to(features.dtype).T @ features / len(features))

@@ -1,7 +1,7 @@
 """Stopping a run that has diverged, without waiting for the device that it runs on."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 import pytorch_lightning as pl
@@ -29,6 +29,7 @@ class Watched(Protocol):
     critic: nn.Module
     generator: nn.Module
     finite_checks: "FiniteChecks | None"
+    free_graphs: Callable[[], None]
 
 
 @without_empty_hooks
@@ -67,6 +68,12 @@ class StopOnDivergence(pl.Callback):
         """Check the last updates."""
         self.check_all(trainer, pl_module)
         cast("Watched", pl_module).finite_checks = None
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Free captured graphs: a later fit, which captures its own, must not find them."""
+        cast("Watched", pl_module).free_graphs()
 
     def check_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check all updates so far, and wait for them."""

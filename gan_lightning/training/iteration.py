@@ -1,7 +1,9 @@
 """How an iteration runs: operation by operation, compiled, or captured as one CUDA graph."""
 
+import gc
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from torch.optim import Optimizer
 
 from gan_lightning.training.lightning_internals import count_step
 from gan_lightning.utils.errors import UserError
+from gan_lightning.utils.ranks import average_gradients
 
 #: Takes tensors; returns a loss and the terms to log, and may return more.
 Objective = Callable[..., tuple[Any, ...]]
@@ -77,6 +80,7 @@ class Iteration:
         objectives: the critic's and the generator's.
         optimizers: returns the critic's and the generator's, as Lightning wraps them.
         backward: of a loss.
+        averages: whether gradients are averaged here over all ranks, as no one else does it.
     """
 
     def __init__(
@@ -85,20 +89,26 @@ class Iteration:
         objectives: tuple[Objective, Objective],
         optimizers: Callable[[], Sequence[LightningOptimizer]],
         backward: Callable[[Tensor], None],
+        *,
+        averages: bool = False,
     ) -> None:
         self._iterate = iterate
         self._objectives = objectives
         self._optimizers = optimizers
         self._backward = backward
+        self._averages = averages
 
     def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
         """One iteration; returns the terms to log, over which the next one may write."""
         optimizers = self._optimizers()
 
         def update(which: int, loss: Tensor) -> None:
-            optimizers[which].zero_grad()
+            optimizer = optimizers[which]
+            optimizer.zero_grad()
             self._backward(loss)
-            optimizers[which].step()
+            if self._averages:
+                average_gradients(p for group in optimizer.param_groups for p in group["params"])
+            optimizer.step()
 
         return self._iterate(x, y, kind, self._objectives, update)
 
@@ -115,8 +125,8 @@ class CapturedIteration(Iteration):
     update, which runs on the host, is left out, but for the count of updates.
     """
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._stream = side_stream()
         self._bare = [optimizer.optimizer for optimizer in self._optimizers()]
         for optimizer in self._bare:
@@ -194,10 +204,26 @@ def capture(
 ) -> tuple[Callable[[], None], dict[str, Tensor]]:
     """Returns what computes the function again, and the tensors that it then writes to."""
     graph = torch.cuda.CUDAGraph()
-    # Other threads, which fetch the next batches, may continue meanwhile.
-    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-        result = function()
+    with _without_garbage_collection():
+        # What cuBLAS needs is then allocated with the graph, and no end of another frees it.
+        torch._C._cuda_clearCublasWorkspaces()
+        # Other threads, which fetch the next batches, may continue meanwhile.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            result = function()
     return graph.replay, result
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Collect garbage now and not inside: to free another graph would spoil a capture."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def check_one_gpu(device: torch.device, world_size: int) -> None:

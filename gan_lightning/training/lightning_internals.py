@@ -21,6 +21,7 @@ from pytorch_lightning.strategies.launchers import (
     _MultiProcessingLauncher,
     _SubprocessScriptLauncher,
 )
+from torch.nn.parallel import DistributedDataParallel
 
 #: What the command line adds to the hyperparameters of the classes that it builds.
 BUILT_BY_CLI = "_instantiator"
@@ -62,6 +63,20 @@ def accept_unused_parameters(strategy: Strategy) -> None:
     """Have DDP accept that each update leaves the parameters of the other network unused."""
     if isinstance(strategy, DDPStrategy):
         strategy._ddp_kwargs["find_unused_parameters"] = True
+
+
+def take_over_averages(strategy: Strategy) -> bool:
+    """Have DDP leave gradients as they are on each rank, and say whether it does.
+
+    One that was given a communication hook keeps to that.
+    """
+    if not isinstance(strategy, DDPStrategy) or strategy._ddp_comm_hook is not None:
+        return False
+    if not isinstance(strategy.model, DistributedDataParallel):
+        return False
+    # What its context no_sync() sets.
+    strategy.model.require_backward_grad_sync = False
+    return True
 
 
 def validation_is_due(trainer: pl.Trainer) -> bool:

@@ -28,6 +28,7 @@ from gan_lightning.training.iteration import (
 from gan_lightning.training.lightning_internals import (
     accept_unused_parameters,
     do_not_count_steps,
+    take_over_averages,
     trainer_of,
     without_last_epoch,
 )
@@ -80,6 +81,7 @@ class TrainingModule(pl.LightningModule):
         #: What ``ExactResume`` keeps of a fit for checkpoints that are saved after it.
         self.last_fit: dict[str, Any] = {}
         self._iteration: Iteration | None = None
+        self._averages_gradients = False
         self._loaded_updates = 0
         self._looked_at: set[object] = set()
 
@@ -123,9 +125,14 @@ class TrainingModule(pl.LightningModule):
     def on_train_start(self) -> None:
         """Have the first step make a new iteration."""
         self._iteration = None
+        self._averages_gradients = take_over_averages(self.trainer.strategy)
 
     def on_fit_end(self) -> None:
         """Free captured graphs."""
+        self.free_graphs()
+
+    def free_graphs(self) -> None:
+        """Free captured graphs, each of which holds the memory of an iteration."""
         self._iteration = None
 
     def configure_optimizers(  # type: ignore[override]
@@ -171,7 +178,11 @@ class TrainingModule(pl.LightningModule):
                 )
             runs = CapturedIteration if self.cuda_graph else Iteration
             self._iteration = runs(
-                self.iterate, objectives, self.both_optimizers, self.manual_backward
+                self.iterate,
+                objectives,
+                self.both_optimizers,
+                self.manual_backward,
+                averages=self._averages_gradients,
             )
         return self._iteration
 

@@ -1,6 +1,6 @@
 """Communication between ranks; on a single process, each function returns its argument."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -62,6 +62,25 @@ def samples_of_ranks(x: Tensor) -> Tensor:
     parts = [torch.zeros_like(x) for _ in range(get_world_size())]
     parts[get_rank()] = x
     return sum_over_ranks(torch.cat(parts))
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their means over all ranks, which must have gradients of the same ones.
+
+    In one all-reduce for each dtype, which waits for no device.
+    """
+    if not several_ranks():
+        return
+    of_dtype: dict[torch.dtype, list[Tensor]] = {}
+    for parameter in parameters:
+        if (gradient := parameter.grad) is not None:
+            of_dtype.setdefault(gradient.dtype, []).append(gradient)
+    for gradients in of_dtype.values():
+        flat = torch.cat([gradient.flatten() for gradient in gradients]).div_(get_world_size())
+        all_reduce(flat)
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        means = [part.view(each.shape) for part, each in zip(parts, gradients, strict=True)]
+        torch._foreach_copy_(gradients, means)
 
 
 def max_over_ranks(x: Tensor) -> Tensor:

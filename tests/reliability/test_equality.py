@@ -1,5 +1,7 @@
 """Two processes train like one process that gets all of their samples."""
 
+from unittest import mock
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -7,7 +9,9 @@ from helpers import CONDITIONAL, SILENT, techniques
 
 from gan_lightning import TECHNIQUES
 from gan_lightning.data import Digits, Ring
+from gan_lightning.training import iteration, module
 from gan_lightning.training.sync_batch_norm import SyncBatchNorm
+from gan_lightning.utils.ranks import average_gradients
 
 TOTAL_BATCH_SIZE = 16
 #: Hyperparameters with several critic updates, and with everything that changes during a run.
@@ -117,6 +121,29 @@ def test_two_processes_match_one_with_labels_too(name, ranks, record_property):
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
 def test_ddp_works_with_and_without_finding_unused_parameters(strategy, ranks):
     ranks(weights, "wgan_gp", 2, updates=2, strategy=strategy)
+
+
+def averaged_by_ddp(name, **options):
+    """The weights with gradients that DDP's own hooks average, and how many we averaged."""
+    with mock.patch.object(module, "take_over_averages", return_value=False):
+        return averaged_by_us(name, **options)
+
+
+def averaged_by_us(name, **options):
+    count = mock.Mock(side_effect=average_gradients)
+    with mock.patch.object(iteration, "average_gradients", count):
+        trained = weights(name, 2, **options)
+    return trained, count.call_count
+
+
+@pytest.mark.parametrize("name", techniques("wgan_gp"))
+def test_one_mean_of_all_gradients_equals_those_of_ddp(name, ranks):
+    options = {"precision": "64-true", "updates": 3}
+    ours, theirs = (ranks(run, name, **options)[0] for run in (averaged_by_us, averaged_by_ddp))
+    critic_updates = HYPERPARAMETERS.get(name, {}).get("n_critic", TECHNIQUES[name].n_critic)
+    assert (ours[1], theirs[1]) == (3 * (critic_updates + 1), 0)
+    for key, expected in theirs[0].items():
+        torch.testing.assert_close(ours[0][key], expected, rtol=1e-6, atol=1e-9, msg=key)
 
 
 def test_without_synchronisation_each_rank_has_its_own_batch_statistics(ranks):

@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import gan_lightning
 from gan_lightning import GAN, TECHNIQUES, losses
 from gan_lightning.networks.autoencoder import TwoConvs
+from gan_lightning.networks.spectral import FullPrecisionSpectralNorm
 from gan_lightning.penalties import gradient_penalty
 from gan_lightning.techniques import began
 
@@ -776,8 +777,8 @@ def test_spectral_normalisation_is_placed_as_in_the_papers(name, shape, num_clas
             steps = module.parametrizations.weight if is_parametrized(module) else []
             # A generator's embeddings are scales and shifts of its batch normalisation.
             matrix = key == "critic" or not isinstance(module, nn.Embedding)
-            expected = ["_SpectralNorm"] * (matrix and key in SPECTRAL.get(name, []))
-            assert [type(step).__name__ for step in steps] == expected
+            expected = [FullPrecisionSpectralNorm] * (matrix and key in SPECTRAL.get(name, []))
+            assert [type(step) for step in steps] == expected
 
 
 @every_technique

@@ -5,6 +5,7 @@ import gc
 import pickle
 import weakref
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 import pytorch_lightning as pl
@@ -284,6 +285,60 @@ def test_a_captured_module_can_be_copied(tmp_path, as_if_captured):
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert other._iteration is None
         assert_same_state(model, other)
+
+
+def test_garbage_is_collected_before_a_capture_and_not_in_it(monkeypatch):
+    events = []
+
+    class Graph:
+        def replay(self):
+            pass
+
+    @contextmanager
+    def graph(*_, **__):
+        events.append("begin")
+        yield
+        events.append("end")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(
+        torch._C, "_cuda_clearCublasWorkspaces", lambda: events.append("clear"), raising=False
+    )
+
+    def look(phase, _):
+        if phase == "start":
+            events.append("collect")
+
+    def function():
+        assert not gc.isenabled()
+        return {"loss": torch.ones(())}
+
+    gc.callbacks.append(look)
+    try:
+        _, terms = iteration.capture(None, function)
+        assert gc.isenabled()
+        with pytest.raises(ZeroDivisionError):
+            iteration.capture(None, lambda: 1 / 0)
+        assert gc.isenabled()
+    finally:
+        gc.callbacks.remove(look)
+    assert terms["loss"] == 1
+    assert [event for event in events if event != "clear"][:3] == ["collect", "begin", "end"]
+    assert events.index("clear") < events.index("begin")
+
+
+def test_a_fit_that_is_stopped_keeps_no_graph(as_if_captured):
+    model = tiny("dcgan", VECTOR, cuda_graph=True)
+
+    class Stop(pl.Callback):
+        def on_train_batch_end(self, *_):
+            assert model._iteration is not None
+            raise UserError("stopped")
+
+    with pytest.raises(UserError, match="stopped"):
+        train(model, batches(), max_steps=2, callbacks=[Stop()])
+    assert model._iteration is None
 
 
 class WithSGD(DCGAN):

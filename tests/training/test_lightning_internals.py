@@ -15,6 +15,9 @@ from pytorch_lightning.cli import LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
+from torch.nn.parallel import DistributedDataParallel
 
 import gan_lightning
 from gan_lightning.training import lightning_internals as internals
@@ -28,6 +31,7 @@ FILES = [path for path in ROOT.rglob("*.py") if path.name != "lightning_internal
 NOT_LIGHTNING = {
     *("_dynamo", "_foreach_lerp_", "_foreach_clamp_min_", "_foreach_clamp_max_"),
     *("_foreach_add", "_foreach_sub", "_foreach_mul_", "_foreach_copy_"),
+    *("_C", "_cuda_clearCublasWorkspaces"),
     "_forward_pre_hooks",
     *("_actions", "_option_string_actions"),  # argparse
     "_fingerprint",  # datasets
@@ -148,6 +152,19 @@ def test_accept_unused_parameters():
     internals.accept_unused_parameters(given)
     assert given._ddp_kwargs == {"find_unused_parameters": True}
     internals.accept_unused_parameters(SingleDeviceStrategy())
+
+
+def taken_over(**arguments):
+    strategy = DDPStrategy(**arguments)
+    strategy.model = DistributedDataParallel(nn.Linear(2, 1))
+    return internals.take_over_averages(strategy), strategy.model.require_backward_grad_sync
+
+
+def test_take_over_averages(ranks):
+    assert ranks(taken_over) == [(True, False)] * 2
+    # A hook of the user's compresses what is sent.
+    assert ranks(taken_over, ddp_comm_hook=fp16_compress_hook) == [(False, True)] * 2
+    assert not internals.take_over_averages(SingleDeviceStrategy())
 
 
 def test_validation_is_due():
