@@ -17,7 +17,7 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from gan_lightning.data import Digits
-from gan_lightning.metrics import load_extractor
+from gan_lightning.metrics import load_extractor, scores
 from gan_lightning.metrics.scores import (
     Moments,
     frechet_distance,
@@ -58,6 +58,13 @@ PAIRS = {
 }
 
 
+@pytest.fixture(params=[True, False], ids=["torchmetrics", "symmetric"])
+def _both_ways(request, monkeypatch):
+    """As for few features, and as for many."""
+    monkeypatch.setattr(scores, "MOST_FEATURES", 512 if request.param else 0)
+
+
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("pair", PAIRS)
 def test_the_frechet_distance_matches_scipy_and_torch_fidelity(digits, pair):
     real, fake = PAIRS[pair](digits)
@@ -68,6 +75,7 @@ def test_the_frechet_distance_matches_scipy_and_torch_fidelity(digits, pair):
     assert distance == pytest.approx(reference, rel=1e-6)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_the_distance_of_fewer_samples_than_features_matches_too():
     real, fake = normal(40, 64), normal(30, 64, seed=1)
     statistics = [fid_features_to_statistics(features.double()) for features in (fake, real)]
@@ -77,9 +85,21 @@ def test_the_distance_of_fewer_samples_than_features_matches_too():
     ) == pytest.approx(reference, rel=1e-4)
 
 
+@pytest.mark.usefixtures("_both_ways")
 def test_the_distance_to_itself_is_zero(digits):
     moments = Moments.from_features(digits[0][0])
     assert frechet_distance(moments, moments) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_root_of_real_moments_is_computed_once(monkeypatch):
+    monkeypatch.setattr(scores, "MOST_FEATURES", 0)
+    decompose, calls = torch.linalg.eigh, []
+    monkeypatch.setattr(torch.linalg, "eigh", lambda x: calls.append(x) or decompose(x))
+    real, *fakes = (Moments.from_features(normal(50, 8, seed=seed)) for seed in range(3))
+    for fake in fakes:
+        assert frechet_distance(real, fake) > 0
+    assert len(calls) == 1
+    torch.testing.assert_close(real.covariance_root @ real.covariance_root, real.covariance)
 
 
 def test_moments_are_float64_for_float32_features():
