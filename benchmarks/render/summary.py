@@ -46,5 +46,5 @@ def _cell(row: Row | None, baseline: Row) -> str:
     difference = Difference.of(row.values("last"), baseline.values("last"))
     if difference is None:
         return "-"
-    change = f"{difference.relative:+.0%}"
+    change = f"{difference.relative:+.0%}".replace("-0%", "+0%")
     return ", ".join([f"**{change}**" if difference.beyond_seeds else change, *row.collapse_marks])
