@@ -389,6 +389,7 @@ def test_a_trainer_trains_the_same_model_further(tmp_path):
         trainer.fit(small(), Ring(200))
 
 
+@pytest.mark.slow
 def test_each_fit_of_a_requeued_script_continues_its_own_run(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
 

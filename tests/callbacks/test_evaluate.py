@@ -601,6 +601,7 @@ def test_neighbours_of_real_samples_are_found_once_for_all_runs(scores, tmp_path
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_features_and_moments_are_cached_in_separate_files(scores, tmp_path):
     model, cache = tiny("wgan_gp", IMAGE), str(tmp_path / "cache")
     for metrics in ("fd", "fd,kd", "kd", "is"):

@@ -56,6 +56,7 @@ def test_a_transposed_convolution_has_input_channels_first():
     assert value.item() == pytest.approx(largest(layer.weight.transpose(0, 1).flatten(1)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_documented_command_line_option_works(fit, metrics):
     run = fit(
         *("--model=SNGAN", "--data=Digits", "--model.generator_width=8", "--model.critic_width=8"),

@@ -154,6 +154,7 @@ def test_without_synchronisation_each_rank_has_its_own_batch_statistics(ranks):
     assert float((one[name] - two[name]).abs().max()) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_two_processes_come_to_their_end(program, time):
     name = [technique.__name__ for technique in TECHNIQUES.values()][time % len(TECHNIQUES)]

@@ -434,6 +434,7 @@ def test_an_invalid_position_in_the_data_is_rejected(answer, trained, position):
     assert "the checkpoint has the state of another loader" in output
 
 
+@pytest.mark.slow
 def test_the_checkpoints_of_another_run_are_not_overwritten(answer, fit, tmp_path):
     option = "--checkpoint.dirpath=kept"
     root = f"--trainer.default_root_dir={tmp_path / 'runs'}"

@@ -215,6 +215,7 @@ def attempt(folder, own, monkeypatch):
     return execute
 
 
+@pytest.mark.slow
 def test_a_run_whose_module_config_or_options_have_changed_starts_over(attempt, folder, module):
     assert not attempt()
     assert attempt()

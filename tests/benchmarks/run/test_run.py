@@ -45,6 +45,7 @@ def _run(tmp_path, *arguments):
     return results
 
 
+@pytest.mark.slow
 def test_a_run_writes_a_record_and_is_not_repeated(tiny, tmp_path, capfd):
     results = _run(tmp_path, "--techniques", "wgan", "--seeds", "5")
     path = record_path(results, "digits", "wgan", 5)
@@ -145,6 +146,7 @@ def test_a_failed_run_is_only_repeated_with_retry(tiny, tmp_path, record):
     assert read_record(record_path(results, "digits", "wgan", 0)).status == "finished"
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_is_repeated(tiny, tmp_path, record):
     write_record(
         dataclasses.replace(record, technique="wgan", protocol_version=0), tmp_path / "results"
