@@ -1,6 +1,7 @@
 """What the programs of the benchmark have in common on their command lines."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +24,17 @@ def count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
+
+
+def positive(text: str) -> float:
+    """The type of an argument that is a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
 
 
 def technique_key(text: str) -> str:

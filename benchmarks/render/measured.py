@@ -104,7 +104,7 @@ def _training_table(stem: str, result: dict[str, Any]) -> str:
     )
     headers = ["technique", "GFLOP, operations", "mode", "ms per update", "relative to bare loop"]
     headers += ["images/s", "share of peak"]
-    on_gpu = "launches" in next(iter(first["modes"].values()))
+    on_gpu = any("launches" in (row or {}) for case in cases for row in case["modes"].values())
     headers += ["launches", "kernels", "peak memory, MB"] * on_gpu
     rows = [row for case in cases for row in _training_rows(case, peaks, on_gpu)]
     return f"{intro}\n\n{markdown_table(headers, rows, text_columns=[0, 2])}"
@@ -113,26 +113,30 @@ def _training_table(stem: str, result: dict[str, Any]) -> str:
 def _training_rows(
     case: dict[str, Any], peaks: dict[str, float], on_gpu: bool
 ) -> Iterator[list[str]]:
-    bare = next(iter(case["modes"].values()))["milliseconds"]["median"]
+    bare = next(iter(case["modes"].values()))
     first_cells = [
         escape_markdown(case["technique"]),
         f"{case['flops'] / 1e9:.3g}, {case['operators']:,}",
     ]
     for name, row in case["modes"].items():
+        cells = [*first_cells, escape_markdown(name)]
+        first_cells = ["", ""]
+        if row is None:
+            yield [*cells, "not measured", *["-"] * (6 if on_gpu else 3)]
+            continue
         times = row["milliseconds"]
-        cells = [
-            *first_cells,
-            escape_markdown(name),
+        cells += [
             f"{times['median']:,.3g} ({times['low']:,.3g} to {times['high']:,.3g})",
-            f"{times['median'] / bare:.2f}",
+            "-" if bare is None else f"{times['median'] / bare['milliseconds']['median']:.2f}",
             f"{row['images_per_second']['median']:,.0f}",
             f"{row['flops_per_second'] / peaks[row['precision']]:.0%}",
         ]
         if on_gpu:
-            cells += [f"{row['launches']:,.0f}", f"{row['kernels']:,.0f}"]
-            cells.append(f"{row['peak_memory_bytes'] / 1e6:,.0f}")
+            counts = {"launches": 1, "kernels": 1, "peak_memory_bytes": 1e6}
+            cells += [
+                f"{row[key] / unit:,.0f}" if key in row else "-" for key, unit in counts.items()
+            ]
         yield cells
-        first_cells = ["", ""]
 
 
 def _shared_batch_table(stem: str, result: dict[str, Any]) -> str:

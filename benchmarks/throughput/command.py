@@ -7,15 +7,17 @@ reported time is the median of its rounds.
 
 import argparse
 import json
+import math
 import os
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.command_line import Parser, count, technique_key
+from benchmarks.command_line import Parser, count, positive, technique_key
 from benchmarks.environment import describe_environment
 from benchmarks.protocol import INSTALLED, THROUGHPUT
 from benchmarks.quiet import quiet
@@ -25,12 +27,24 @@ from benchmarks.throughput.loaders import build_loaders, folder_start_times, sto
 from benchmarks.throughput.profiling import measure_host_profile
 from benchmarks.throughput.shared_batch import SETTINGS, measure_shared_batch
 from benchmarks.throughput.timing import median_and_range, run_interleaved
-from benchmarks.throughput.training import MODES, PRECISIONS, Case, measure_training, peak_flops
+from benchmarks.throughput.training import (
+    MODES,
+    PRECISIONS,
+    Case,
+    compile_ahead,
+    measure_training,
+    peak_flops,
+)
 from gan_lightning import TECHNIQUES
 from gan_lightning.metrics import load_extractor
 from gan_lightning.networks import FAMILIES
 from gan_lightning.training.iteration import look_for_gpus_once
 from gan_lightning.utils.errors import UserError
+
+#: The name of a measurement, and what is written.
+Measurement = tuple[str, dict[str, Any]]
+#: Writes a measurement; returns the path of its file.
+Write = Callable[[str, dict[str, Any]], Path]
 
 
 def main(args: Sequence[str] | None = None, prog: str = "benchmarks.throughput") -> None:
@@ -42,19 +56,22 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.throughput")
     on_gpu = torch.cuda.is_available() and not options.shared_batch
     device = torch.device("cuda" if on_gpu else "cpu")
     measure = next(measure for part, measure in MEASUREMENTS.items() if getattr(options, part))
-    try:
-        name, result = measure(options, device)
-    except (UserError, ValueError) as error:
-        parser.stop(error)
-    result = {
+    settings = {
         "cores": os.cpu_count(),
         "threads": options.threads,
         "rounds": options.rounds,
         **describe_environment(device),
-        **result,
     }
-    path = options.output / f"{name}-{device.type}.json"
-    write_atomically(path, json.dumps(result, indent=1) + "\n")
+
+    def write(name: str, result: dict[str, Any]) -> Path:
+        path: Path = options.output / f"{name}-{device.type}.json"
+        write_atomically(path, json.dumps(settings | result, indent=1) + "\n")
+        return path
+
+    try:
+        path = write(*measure(options, device, write))
+    except (UserError, ValueError) as error:
+        parser.stop(error)
     print(f"wrote {path}")
 
 
@@ -100,6 +117,17 @@ def _parser(prog: str) -> Parser:
     )
     steps.add_argument("--modes", nargs="+", choices=MODES, metavar="MODE", default=list(MODES))
     steps.add_argument("--name", default="all", help="the NAME in train-NAME-DEVICE.json")
+    steps.add_argument(
+        "--minutes",
+        type=positive,
+        default=math.inf,
+        help="stop in time: no measurement of --train starts that would take longer",
+    )
+    steps.add_argument(
+        "--compile-ahead",
+        action="store_true",
+        help="compile all techniques side by side before --train, for the compiler's cache",
+    )
     data = parser.add_argument_group("options of --data")
     data.add_argument(
         "--folder", type=Path, help="a folder of images, to time decoding and caching as well"
@@ -114,25 +142,42 @@ def _parser(prog: str) -> Parser:
 
 
 def _measure_training(
-    options: argparse.Namespace, device: torch.device
-) -> tuple[str, dict[str, Any]]:
-    peaks = {name: peak_flops(device, dtype) for name, dtype in PRECISIONS.items()}
+    options: argparse.Namespace, device: torch.device, write: Write
+) -> Measurement:
+    until = time.monotonic() + 60 * options.minutes
     modes = {name: MODES[name] for name in options.modes}
-    results = []
-    for case in _cases(options):
+    cases = _cases(options)
+    if options.compile_ahead:
+        compile_ahead(cases, device, modes)
+    name = f"train-{options.name}"
+    peaks = {name: peak_flops(device, dtype) for name, dtype in PRECISIONS.items()}
+    result: dict[str, Any] = {"peak_flops_per_second": peaks, "cases": []}
+    for case in cases:
+        before = result["cases"]
+
+        def report(measured: dict[str, Any], before: list[dict[str, Any]] = before) -> None:
+            result["cases"] = [*before, measured]
+            write(name, result)
+
         with quiet():
-            results.append(measure_training(case, device, options.updates, options.rounds, modes))
-        print(f"{results[-1]['technique']}, milliseconds per generator update:")
-        for name, row in results[-1]["modes"].items():
-            print(
-                "{:60} {median:10.3f}  {low:.3f} to {high:.3f}".format(name, **row["milliseconds"])
+            report(
+                measure_training(
+                    case, device, options.updates, options.rounds, modes, until, report
+                )
             )
-    return f"train-{options.name}", {"peak_flops_per_second": peaks, "cases": results}
+        print(f"{result['cases'][-1]['technique']}, milliseconds per generator update:")
+        for mode, row in result["cases"][-1]["modes"].items():
+            if row is None:
+                print(f"{mode:60} not measured")
+            else:
+                milliseconds = row["milliseconds"]
+                print("{:60} {median:10.3f}  {low:.3f} to {high:.3f}".format(mode, **milliseconds))
+    return name, result
 
 
 def _measure_shared_batch(
-    options: argparse.Namespace, device: torch.device
-) -> tuple[str, dict[str, Any]]:
+    options: argparse.Namespace, device: torch.device, write: Write
+) -> Measurement:
     results = []
     print("relative processor time of an update with one generated batch:")
     for technique, size, width in SETTINGS:
@@ -145,8 +190,8 @@ def _measure_shared_batch(
 
 
 def _measure_profile(
-    options: argparse.Namespace, device: torch.device
-) -> tuple[str, dict[str, Any]]:
+    options: argparse.Namespace, device: torch.device, write: Write
+) -> Measurement:
     results = []
     for case in _cases(options):
         with quiet():
@@ -166,7 +211,7 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     ]
 
 
-def _measure_data(options: argparse.Namespace, device: torch.device) -> tuple[str, dict[str, Any]]:
+def _measure_data(options: argparse.Namespace, device: torch.device, write: Write) -> Measurement:
     with tempfile.TemporaryDirectory() as scratch:
         cases = build_loaders(options.batch_size, device, Path(scratch), options.folder)
         seconds = run_interleaved(
@@ -196,8 +241,8 @@ def _measure_data(options: argparse.Namespace, device: torch.device) -> tuple[st
 
 
 def _measure_evaluation(
-    options: argparse.Namespace, device: torch.device
-) -> tuple[str, dict[str, Any]]:
+    options: argparse.Namespace, device: torch.device, write: Write
+) -> Measurement:
     extractor = load_extractor(options.extractor, options.weights)
     arguments: dict[str, Any] = {"shape": (3, options.size, options.size)}
     gan = TECHNIQUES[options.technique](**arguments).to(device)

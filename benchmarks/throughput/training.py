@@ -1,10 +1,14 @@
 """The time of a technique's iteration with Lightning, in each mode, and in a bare loop."""
 
 import gc
+import math
+import multiprocessing
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,10 +24,12 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.throughput.timing import median_and_range, run_interleaved, synchronize
+from benchmarks.quiet import quiet
+from benchmarks.throughput.timing import median_and_range, synchronize
 from gan_lightning import GAN, TECHNIQUES
 from gan_lightning.data import GANDataModule, TensorLoader
 from gan_lightning.data.base import Split
+from gan_lightning.training.iteration import capture, run_on, side_stream
 from gan_lightning.training.loggers import ContinuedCSVLogger
 
 #: Updates before the timing: compilation, graph capture and filling of caches.
@@ -32,6 +38,9 @@ WARM_UP_UPDATES = 5
 LOG_EVERY = 50
 #: Batches per epoch.
 EPOCH = 100
+#: Updates whose launches are counted: each leaves thousands of events.
+PROFILED_UPDATES = 2
+ON_GPU = (ProfilerActivity.CPU, ProfilerActivity.CUDA)
 
 
 @dataclass(frozen=True)
@@ -43,12 +52,15 @@ class Mode:
         precision: the precision of the trainer.
         fused: whether one fused kernel updates all parameters of a network.
         on_cpu: whether the mode runs on a CPU.
+        benchmark: whether cuDNN times its kernels and takes the fastest, as with
+            ``--trainer.benchmark``.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     fused: bool = True
     on_cpu: bool = True
+    benchmark: bool = False
 
 
 BARE, BARE_GRAPH, EAGER = "bare loop", "bare loop, CUDA graph", "Lightning"
@@ -64,6 +76,7 @@ MODES = {
     f"{EAGER}, bfloat16": Mode(precision="bf16-mixed"),
     f"{EAGER}, compiled": Mode({"compile": True}),
     f"{EAGER}, CUDA graph": Mode({"cuda_graph": True}, on_cpu=False),
+    f"{EAGER}, CUDA graph, benchmark": Mode({"cuda_graph": True}, on_cpu=False, benchmark=True),
     f"{EAGER}, CUDA graph, compiled": Mode({"cuda_graph": True, "compile": True}, on_cpu=False),
     f"{EAGER}, CUDA graph, compiled, channels last, bfloat16": Mode(
         _FAST, precision="bf16-mixed", on_cpu=False
@@ -116,9 +129,29 @@ class Noise(GANDataModule):
 
 
 def measure_training(
-    case: Case, device: torch.device, updates: int, rounds: int, modes: Mapping[str, Mode] = MODES
+    case: Case,
+    device: torch.device,
+    updates: int,
+    rounds: int,
+    modes: Mapping[str, Mode] = MODES,
+    until: float = math.inf,
+    report: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> dict[str, Any]:
-    """Milliseconds per generator update in each mode, and the operations of an update."""
+    """Milliseconds per generator update in each mode, and the operations of an update.
+
+    The modes run in turn, so that other load on the machine affects all of them equally, and a
+    first round does not count.
+
+    Args:
+        case: what is trained.
+        device: where.
+        updates: generator updates of a round.
+        rounds: of each mode.
+        modes: beside the bare loop.
+        until: no measurement starts that would end after it, on the clock ``time.monotonic``; a
+            mode that has none is None in the result.
+        report: is given the result so far after each measurement.
+    """
     torch._dynamo.reset()
     loops: dict[str, Callable[[], Loop]] = {BARE: lambda: BareLoop(case, device)}
     if device.type == "cuda":
@@ -126,38 +159,108 @@ def measure_training(
     for name, mode in modes.items():
         if device.type == "cuda" or mode.on_cpu:
             loops[name] = partial(LightningLoop, case, device, mode)
-    built = {name: build() for name, build in loops.items()}
-    times = run_interleaved(
-        {name: partial(loop.seconds, updates) for name, loop in built.items()}, rounds
-    )
-    del built
     bare = BareLoop(case, device)
-    images = case.batch_size * bare.gan.n_critic
     flops, operators = bare.counts()
-    rows = {
-        name: {
-            "milliseconds": median_and_range([1e3 * second for second in seconds]),
-            "images_per_second": median_and_range([images / second for second in seconds]),
-            "flops_per_second": flops / statistics.median(seconds),
-            "precision": modes[name].precision if name in modes else Mode().precision,
+    images = case.batch_size * bare.gan.n_critic
+    measured = {name: _Measured(device, build, updates) for name, build in loops.items()}
+
+    def result() -> dict[str, Any]:
+        return {
+            "technique": type(bare.gan).__name__,
+            "shape": list(case.shape),
+            "batch_size": case.batch_size,
+            "critic_updates": bare.gan.n_critic,
+            "generator_width": bare.gan.generator_width,
+            "critic_width": bare.gan.critic_width,
+            "updates": updates,
+            "flops": flops,
+            "operators": operators,
+            "modes": {
+                name: each.row(images, flops, modes.get(name, Mode()).precision)
+                for name, each in measured.items()
+            },
         }
-        for name, seconds in times.items()
-    }
-    if device.type == "cuda":
-        for name, build in loops.items():
-            rows[name] |= _gpu_statistics(build, updates, device)
-    return {
-        "technique": type(bare.gan).__name__,
-        "shape": list(case.shape),
-        "batch_size": case.batch_size,
-        "critic_updates": bare.gan.n_critic,
-        "generator_width": bare.gan.generator_width,
-        "critic_width": bare.gan.critic_width,
-        "updates": updates,
-        "flops": flops,
-        "operators": operators,
-        "modes": rows,
-    }
+
+    steps = [_Measured.warm_up] + [_Measured.measure] * rounds
+    for step in steps + [_Measured.profile] * (device.type == "cuda"):
+        for each in measured.values():
+            if each.fits(until):
+                step(each)
+                report(result())
+    return result()
+
+
+class _Measured:
+    """What is known of one mode by now."""
+
+    def __init__(self, device: torch.device, build: Callable[[], "Loop"], updates: int) -> None:
+        self._device, self._build, self._updates = device, build, updates
+        self._loop: Loop | None = None
+        self._longest = 0.0
+        self._seconds: list[float] = []
+        self._statistics: dict[str, float] = {}
+
+    def fits(self, until: float) -> bool:
+        """Whether the next step would end in time, as far as the steps before tell."""
+        return time.monotonic() + self._longest <= until
+
+    def warm_up(self) -> None:
+        """Build the loop, compile it and fill caches; its memory is that of this loop alone."""
+        gc.collect()
+        on_gpu = self._device.type == "cuda"
+        if on_gpu:
+            torch.cuda.empty_cache()
+            before = torch.cuda.memory_allocated(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+        self._loop = self._build()
+        self._loop.seconds(self._updates)
+        if on_gpu:
+            peak = torch.cuda.max_memory_allocated(self._device)
+            self._statistics["peak_memory_bytes"] = peak - before
+
+    def measure(self) -> None:
+        """Measure one round."""
+        if self._loop is not None:
+            started = time.monotonic()
+            self._seconds.append(self._loop.seconds(self._updates))
+            self._longest = max(self._longest, time.monotonic() - started)
+
+    def profile(self) -> None:
+        """Count launches and kernels."""
+        if self._loop is not None:
+            self._statistics |= count_launches(self._loop)
+
+    def row(self, images: int, flops: int, precision: str) -> dict[str, Any] | None:
+        """What is written, of updates on so many images; None before the first round."""
+        if not self._seconds:
+            return None
+        return {
+            "milliseconds": median_and_range([1e3 * second for second in self._seconds]),
+            "images_per_second": median_and_range([images / second for second in self._seconds]),
+            "flops_per_second": flops / statistics.median(self._seconds),
+            "precision": precision,
+            **self._statistics,
+        }
+
+
+def compile_ahead(cases: Sequence[Case], device: torch.device, modes: Mapping[str, Mode]) -> None:
+    """Compile what the modes compile, all cases side by side, for the compiler's cache on disk."""
+    compiled = {name: mode for name, mode in modes.items() if mode.options.get("compile")}
+    if device.type != "cuda":
+        compiled = {name: mode for name, mode in compiled.items() if mode.on_cpu}
+    if not compiled:
+        return
+    workers = min(len(cases), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(_compile, case, device, compiled) for case in cases]:
+            done.result()
+
+
+def _compile(case: Case, device: torch.device, modes: Mapping[str, Mode]) -> None:
+    torch.set_num_threads(1)
+    with quiet():
+        for mode in modes.values():
+            LightningLoop(case, device, mode).seconds(1)
 
 
 class BareLoop:
@@ -174,11 +277,11 @@ class BareLoop:
         loader = TensorLoader(x.to(device), None, self.gan.n_critic * case.batch_size, seed=0)
         self._batches = chain.from_iterable(repeat(loader))
         self._iterate: Callable[[Tensor], None] = self.iterate
+        self._is_captured = captured
         if captured:
             for optimizer in (self.critic_optimizer, self.generator_optimizer):
                 for group in optimizer.param_groups:
                     group["capturable"] = True
-            self._iterate = self._captured()
 
     def iterate(self, x: Tensor) -> None:
         """``n_critic`` critic updates and a generator update."""
@@ -201,6 +304,9 @@ class BareLoop:
 
     def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
         """The average time of one of ``updates`` updates, which run ``inside`` a context."""
+        if self._is_captured:
+            # Anew each time: the captures of other loops in between may end an old graph.
+            self._iterate = self._captured()
         for _ in range(WARM_UP_UPDATES):
             self.update()
         synchronize(self.device)
@@ -218,19 +324,21 @@ class BareLoop:
         return counter.flops, counter.operators
 
     def _captured(self) -> Callable[[Tensor], None]:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self.iterate(next(self._batches)[0])
-        torch.cuda.current_stream().wait_stream(stream)
-        static, graph = next(self._batches)[0].clone(), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.iterate(static)
+        self._iterate = self.iterate  # frees the graph before
+        stream = side_stream()
+
+        def run(x: Tensor) -> dict[str, Tensor]:
+            self.iterate(x)
+            return {}
+
+        for _ in range(3):
+            run_on(stream, lambda: run(next(self._batches)[0]))
+        static = next(self._batches)[0].clone()
+        launch, _ = capture(stream, lambda: run(static))
 
         def replay(x: Tensor) -> None:
             static.copy_(x)
-            graph.replay()
+            launch()
 
         return replay
 
@@ -253,6 +361,7 @@ class LightningLoop:
                 accelerator="gpu" if self.device.type == "cuda" else "cpu",
                 devices=1,
                 precision=self.mode.precision,
+                benchmark=self.mode.benchmark,
                 max_steps=WARM_UP_UPDATES + updates,
                 logger=ContinuedCSVLogger(folder),
                 log_every_n_steps=LOG_EVERY,
@@ -323,29 +432,26 @@ def _large_computations(
         yield flops, partial(torch.conv2d, x, weight, padding=1)
 
 
-def _gpu_statistics(
-    build: Callable[[], Loop], updates: int, device: torch.device
+def count_launches(
+    loop: "Loop", activities: Sequence[ProfilerActivity] = ON_GPU
 ) -> dict[str, float]:
-    """Launches by the host and kernels on the device, per update, and the peak memory.
+    """Launches by the host and kernels on the device, per update.
 
     Memory copies and fills count as launches and as kernels.
     """
-    gc.collect()
-    torch.cuda.empty_cache()
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    loop = build()
-    loop.seconds(updates)
-    peak = torch.cuda.max_memory_allocated(device)
-    profiler = profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA])
-    loop.seconds(updates, inside=profiler)
-    events = profiler.events() or []
-    on_device = [event for event in events if event.device_type == DeviceType.CUDA]
-    return {
-        "peak_memory_bytes": peak - before,
-        "launches": sum(event.name.startswith(LAUNCHES) for event in events) / updates,
-        "kernels": sum(not event.is_user_annotation for event in on_device) / updates,
-    }
+    profiler = profile(activities=activities)
+    loop.seconds(PROFILED_UPDATES, inside=profiler)
+    # Not events(), which takes minutes to build a tree of them.
+    recorded = profiler.profiler
+    assert recorded is not None
+    assert recorded.kineto_results is not None
+    events = recorded.kineto_results.events()
+    launches = sum(event.name().startswith(LAUNCHES) for event in events)
+    kernels = sum(
+        event.device_type() == DeviceType.CUDA and not event.is_user_annotation()
+        for event in events
+    )
+    return {"launches": launches / PROFILED_UPDATES, "kernels": kernels / PROFILED_UPDATES}
 
 
 class OperationCounter(TorchDispatchMode):

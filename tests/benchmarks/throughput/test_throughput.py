@@ -3,6 +3,7 @@
 import itertools
 import json
 import time
+from concurrent.futures import Future
 
 import pytest
 import torch
@@ -151,6 +152,132 @@ def test_an_iteration_is_measured_in_each_mode_written_and_shown(tmp_path, capsy
     # Five critic updates, each with a second gradient, beside one of the generator.
     plain, penalised = (case["operators"] for case in result["cases"])
     assert penalised > 3 * plain
+
+
+class Clock:
+    """Stands in for ``time``; each reading is a second after the one before."""
+
+    def __init__(self):
+        self.now = 0
+
+    def monotonic(self):
+        self.now += 1
+        return self.now
+
+
+@pytest.fixture
+def loops(monkeypatch):
+    """Loops that take a second and train nothing; the names of those that ran."""
+    ran = []
+
+    class Loop:
+        def __init__(self, case, device, mode=None, captured=False):
+            self.name = training.BARE if mode is None else mode.precision
+            self.gan = case.build()
+
+        def seconds(self, updates, inside=None):
+            ran.append(self.name)
+            clock.now += 10
+            return 0.5
+
+        def counts(self):
+            return 100, 7
+
+    clock = Clock()
+    for module in (training, throughput):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(training, "BareLoop", Loop)
+    monkeypatch.setattr(training, "LightningLoop", Loop)
+    return ran
+
+
+CASE = training.Case("dcgan", (2,), 4, width=8)
+TWO_MODES = {"a": training.Mode(), "b": training.Mode(precision="bf16-mixed")}
+
+
+def test_each_measurement_is_reported_before_the_next(loops):
+    reported = []
+
+    def report(result):
+        rows = result["modes"].values()
+        reported.append([None if row is None else row["milliseconds"]["median"] for row in rows])
+
+    device = torch.device("cpu")
+    result = training.measure_training(CASE, device, 5, 2, TWO_MODES, report=report)
+    assert loops == [training.BARE, "32-true", "bf16-mixed"] * 3
+    none = [None, None, None]
+    assert reported == [
+        *[none, none, none],
+        *([500, None, None], [500, 500, None], [500, 500, 500]),
+        *[[500, 500, 500]] * 3,
+    ]
+    assert result["modes"]["b"]["precision"] == "bf16-mixed"
+    assert result["modes"]["a"]["images_per_second"]["median"] == 8
+
+
+def test_no_measurement_starts_that_would_end_too_late(loops):
+    # The three rounds of warming up end at 33, the first measurements at 45 and 58.
+    result = training.measure_training(CASE, torch.device("cpu"), 5, 9, TWO_MODES, until=55)
+    assert loops == [training.BARE, "32-true", "bf16-mixed", training.BARE, "32-true"]
+    assert [row is None for row in result["modes"].values()] == [False, False, True]
+
+
+def test_a_mode_without_a_measurement_is_shown_as_such(loops, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(throughput, "peak_flops", lambda device, dtype: 1e3)
+    modes = [training.EAGER, f"{training.EAGER}, bfloat16"]
+    arguments = ["--train", "--points", "--techniques", "dcgan", "wgan", "--modes", *modes]
+    throughput.main([*arguments, "--minutes", "0.8", "--output", str(tmp_path)])
+    assert "not measured" in capsys.readouterr().out
+    result = json.loads((tmp_path / "train-all-cpu.json").read_text())
+    assert [case["technique"] for case in result["cases"]] == ["DCGAN", "WGAN"]
+    page = training_tables(tmp_path)
+    # There is time for two measurements of the first.
+    assert page.count("| not measured | - | - | - |") == 4
+
+
+def test_launches_are_counted_per_update():
+    loop = training.BareLoop(CASE, torch.device("cpu"))
+    counted = training.count_launches(loop, [training.ProfilerActivity.CPU])
+    assert counted == {"launches": 0, "kernels": 0}
+
+
+def test_modes_are_compiled_before_they_are_timed(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(training, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(
+        training, "LightningLoop", lambda case, device, mode: Compiling(compiled, case, mode)
+    )
+    cases = [training.Case(name, (2,), 4) for name in ("dcgan", "wgan")]
+    training.compile_ahead(cases, torch.device("cpu"), training.MODES)
+    training.compile_ahead(cases, torch.device("cpu"), {"eager": training.Mode()})
+    assert compiled == [("dcgan", {"compile": True}), ("wgan", {"compile": True})]
+
+
+class Inline:
+    """A pool that calls functions at once."""
+
+    def __init__(self, workers, context):
+        assert workers >= 1
+        assert context.get_start_method() == "spawn"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+class Compiling:
+    def __init__(self, compiled, case, mode):
+        compiled.append((case.technique, mode.options))
+
+    def seconds(self, updates):
+        assert updates == 1
 
 
 def test_operations_match_a_count_by_hand():
