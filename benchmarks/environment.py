@@ -14,6 +14,8 @@ import torch
 from benchmarks.environment_lock import installed_lock
 from benchmarks.protocol import INSTALLED, ROOT
 
+#: The environment variable with the commit of a copy without its history.
+COMMIT_VARIABLE = "GAN_LIGHTNING_COMMIT"
 #: The files that affect results.
 SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
 LIBRARIES = (
@@ -21,6 +23,7 @@ LIBRARIES = (
     *("numpy", "scipy", "scikit-learn", "pillow", "gan-lightning"),
 )
 CPUINFO = Path("/proc/cpuinfo")
+DRIVER = Path("/proc/driver/nvidia/version")
 #: What /proc/cpuinfo calls the identity of a processor: first x86, then ARM.
 IDENTITY = {
     "vendor_id": "vendor",
@@ -87,16 +90,29 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
         "cuda": torch.version.cuda or "none",  # what torch was built for
+        **(_gpu_versions() if torch.cuda.is_available() else {}),
         "libc": " ".join(platform.libc_ver()).strip(),
         "lock": installed_lock(),
     }
 
 
+def _gpu_versions() -> dict[str, str]:
+    """cuDNN's version, and the driver's where Linux says it."""
+    found = {"cudnn": str(torch.backends.cudnn.version())}
+    text = DRIVER.read_text() if DRIVER.is_file() else ""
+    if number := re.search(r"Module.*?\s(\d+(\.\d+)+)\s", text):
+        found["driver"] = number[1]
+    return found
+
+
 def commit() -> str:
     """The commit, with ``-dirty`` if files have changed; "" outside a git checkout.
 
-    An installed package has none: its version is among ``versions``.
+    An installed package has none: its version is among ``versions``. Where a checkout was copied
+    without its history, ``GAN_LIGHTNING_COMMIT`` says what it is of.
     """
+    if given := os.environ.get(COMMIT_VARIABLE):
+        return given
     try:
         head = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--", *SOURCES)

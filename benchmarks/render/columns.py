@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from benchmarks.protocol import Protocol
+from benchmarks.records import Record
 from benchmarks.render.difference import Difference
 from benchmarks.render.markdown import code_span, escape_markdown
 from benchmarks.render.names import score_title
 from benchmarks.render.numbers import mean_and_deviation, short, thousands
 from benchmarks.render.ranks import Rank, ranks
+from benchmarks.render.sources import runs_on_a_gpu
 from benchmarks.render.table import Row, score_name
 from benchmarks.render.target import TimeToTarget
 
@@ -124,9 +126,19 @@ def _cells(
         *_target_cells(row, protocol),
         cell([run.budget["generator_updates"] for run in done], thousands),
         cell([run.budget["images"] for run in done], thousands),
-        cell([run.wall_seconds / 60 for run in done], short),
+        _minutes_cell(done),
         Cell(str(len(done)), len(done), (len(done),)),
     ]
+
+
+def _minutes_cell(runs: Sequence[Record]) -> Cell:
+    """The mean; where runs shared a GPU with others, which slowed them down, it says so."""
+    if not runs:
+        return Cell("-", SORTED_LAST)
+    minutes = mean(run.wall_seconds / 60 for run in runs)
+    shared = max(runs_on_a_gpu(run) for run in runs)
+    text = short(minutes) + f", {shared} on a GPU" * (shared > 1)
+    return Cell(text, minutes, (minutes,))
 
 
 def _target_cells(row: Row, protocol: Protocol) -> list[Cell]:

@@ -99,4 +99,12 @@ def hardware(run: Record) -> str:
         parts.append(f"{threads} thread{'s' * (threads != '1')}")
     if isinstance(count := device.get("count"), int) and count > 1:
         parts.append(f"{count} devices")
+    if (shared := runs_on_a_gpu(run)) > 1:
+        parts.append(f"{shared} runs on a GPU")
     return ", ".join(parts)
+
+
+def runs_on_a_gpu(run: Record) -> int:
+    """How many runs shared the GPU of this one, with it."""
+    shared = run.device.get("runs_per_gpu")
+    return shared if isinstance(shared, int) else 1

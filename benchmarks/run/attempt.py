@@ -260,11 +260,17 @@ class Attempt:
         protocol = self.run.protocol
         return Training(
             self._arguments(checkpoint),
-            threads=protocol.threads,
+            threads=self._threads,
             gpus=[] if protocol.accelerator == "cpu" else self.gpus,
             report=self._report_path,
             modules=self.run.row.modules,
         )
+
+    @property
+    def _threads(self) -> int:
+        """CPU threads of each process: on a CPU they are the protocol's."""
+        fixed = self.run.protocol.threads
+        return max(fixed, self.options.gpu_threads) if self.gpus else fixed
 
     def _arguments(self, checkpoint: Path | None) -> list[str]:
         run, options = self.run, self.options
@@ -355,6 +361,8 @@ class Attempt:
         device: dict[str, Any] = {"name": history.gpu}
         if not history.gpu:
             device = {"name": processor(), "threads": self.run.protocol.threads}
+        elif self.options.per_gpu > 1:
+            device["runs_per_gpu"] = self.options.per_gpu
         device["count"] = self.options.devices
         here = _machine()
         others = [machine for machine in history.machines if machine != here]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.command_line import Parser, add_results
+from benchmarks.command_line import Parser, add_results, count
 from benchmarks.protocol import PATH_OPTIONS, Protocol
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.run import cluster, pool
@@ -65,22 +65,29 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.run") -> Non
                 f"{run.row.key}'s batch of {run.batch_size} cannot be divided among "
                 f"{options.devices} devices"
             )
+    cores, gpu_threads = os.cpu_count() or 1, 1
     if options.ray is None:
         gpus = [] if protocol.accelerator == "cpu" else _gpus()
         if len(gpus) > (present := torch.cuda.device_count()):
             parser.error(
                 f"CUDA_VISIBLE_DEVICES names {len(gpus)} GPUs, of which {present} are present"
             )
-        parallel = options.parallel or (
-            max(len(gpus) // options.devices, 1) if gpus else os.cpu_count() or 1
-        )
-        if gpus and parallel * options.devices > len(gpus):
+        if not gpus and options.per_gpu > 1:
+            parser.error("--per-gpu: there is no GPU here that runs could share")
+        places = len(gpus) // options.devices * options.per_gpu
+        parallel = options.parallel or (max(places, 1) if gpus else cores)
+        if gpus and parallel > places:
             parser.error(
                 f"{parallel} runs on {options.devices} device(s) each need more than the "
-                f"{len(gpus)} GPU(s) available"
+                f"{len(gpus)} GPU(s) available: --per-gpu lets runs share them"
             )
-    elif options.parallel is not None:
-        parser.error("--parallel is for one machine: a Ray cluster trains what its devices allow")
+        # Beside a GPU, which computes all but what is left of the scores, no core needs to idle.
+        gpu_threads = max(1, cores // (parallel * options.devices))
+    elif options.parallel is not None or options.per_gpu > 1:
+        parser.error(
+            "--parallel and --per-gpu are for one machine: a Ray cluster trains what its devices "
+            "allow"
+        )
     machine_options = Options(
         options.results.resolve(),
         options.work.resolve(),
@@ -88,6 +95,8 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.run") -> Non
         paths,
         options.wandb,
         options.wandb_checkpoints,
+        options.per_gpu,
+        gpu_threads,
     )
     for option, folder in (("--results", options.results), ("--work", options.work)):
         try:
@@ -152,6 +161,12 @@ def _parser(prog: str) -> Parser:
         help="concurrent runs, each on its own devices (default: one per GPU, else one per core)",
     )
     parser.add_argument("--devices", type=int, default=1, help="devices that each run trains on")
+    parser.add_argument(
+        "--per-gpu",
+        type=count,
+        default=1,
+        help="runs that share a GPU; their minutes do not compare with others (default: 1)",
+    )
     parser.add_argument("--retry", action="store_true", help="repeat failed runs")
     parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
     parser.add_argument(

@@ -63,6 +63,8 @@ class Options:
         paths: command-line options with the paths of data and weights, which are not recorded.
         wandb: the W&B project; None does not log to W&B.
         wandb_checkpoints: also store the last checkpoint in W&B.
+        per_gpu: the number of runs that share a GPU.
+        gpu_threads: CPU threads of each process of a run on a GPU.
     """
 
     results: Path
@@ -71,6 +73,8 @@ class Options:
     paths: Mapping[str, str] = field(default_factory=dict)
     wandb: str | None = None
     wandb_checkpoints: bool = False
+    per_gpu: int = 1
+    gpu_threads: int = 1
 
 
 def rows_of_protocol(protocol: Protocol, keys: Sequence[str] | None) -> tuple[Variant, ...]:

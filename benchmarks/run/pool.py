@@ -17,8 +17,8 @@ def train(grid: Grid, parallel: int, gpus: Sequence[str]) -> None:
     Args:
         grid: the grid.
         parallel: the number of runs at the same time.
-        gpus: the GPUs, as in CUDA_VISIBLE_DEVICES, that the runs divide among themselves; without
-            any, each run has its own choice.
+        gpus: the GPUs, as in CUDA_VISIBLE_DEVICES, that the runs divide among themselves, and share
+            if there are more runs than GPUs; without any, each run has its own choice.
     """
     grid.report_start(f"{parallel} at a time")
     pool = _Pool(grid, parallel, gpus)
@@ -40,8 +40,11 @@ class _Pool:
         self._grid = grid
         self._free: SimpleQueue[list[str] | None] = SimpleQueue()
         devices = grid.options.devices
+        places = max(len(gpus) // devices, 1)
         for slot in range(parallel):
-            self._free.put(list(gpus[slot * devices : (slot + 1) * devices]) or None)
+            # Runs share a GPU only where each GPU has one already.
+            first = slot % places * devices
+            self._free.put(list(gpus[first : first + devices]) or None)
         self._attempts: set[Attempt] = set()
         self._stopped = threading.Event()
 

@@ -108,3 +108,23 @@ def test_a_file_of_results_names_the_device_in_words_and_in_detail():
     assert described["processor"] == describe_processor()
     assert json.loads(json.dumps(described)) == described
     assert str(Path.home()) not in json.dumps(described)
+
+
+def test_versions_of_a_gpu_are_told_where_there_is_one(monkeypatch, tmp_path):
+    assert not {"cudnn", "driver"} & set(versions())
+    (tmp_path / "version").write_text(
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 2025\nGCC version:"
+    )
+    monkeypatch.setattr(environment, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    found = versions()
+    assert (found["cudnn"], found["driver"]) == ("91002", "580.65.06")
+    monkeypatch.setattr(environment, "DRIVER", tmp_path / "none")
+    assert "driver" not in versions()
+
+
+def test_a_copy_without_its_history_is_told_its_commit(monkeypatch):
+    monkeypatch.setenv("GAN_LIGHTNING_COMMIT", "0123abc-dirty")
+    assert environment.commit() == "0123abc-dirty"
+    assert environment.revision() == "0123abc-"

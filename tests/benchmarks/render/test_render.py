@@ -15,6 +15,7 @@ from benchmarks.render.columns import headers, table_cells
 from benchmarks.render.failures import FAILURES, failure_table
 from benchmarks.render.numbers import mean_and_deviation, short, thousands
 from benchmarks.render.published import published_rows, read_reported
+from benchmarks.render.sources import hardware
 from benchmarks.render.table import rows
 from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
@@ -429,3 +430,15 @@ def test_numbers_are_short():
     numbers = (999, 1000, 1200, 192_000, 999_600, 16_000_000)
     assert [thousands(x) for x in numbers] == ["999", "1k", "1.2k", "192k", "1M", "16M"]
     assert record_path(ROOT, "p", "t", 3) == ROOT / "p" / "t" / "seed3.json"
+
+
+def test_minutes_of_runs_that_shared_a_gpu_say_so(record, tmp_path):
+    device = {"name": "NVIDIA H100", "count": 1, "runs_per_gpu": 4}
+    shared = dataclasses.replace(record, device=device, wall_seconds=90)
+    columns = [header.text for header in headers(DIGITS, [])]
+    for one, minutes in ((record, short(record.wall_seconds / 60)), (shared, "1.50, 4 on a GPU")):
+        table = rows([one], DIGITS, tmp_path)
+        cells = table_cells(DIGITS, table)[0]
+        assert cells[columns.index("minutes")].text == minutes
+    assert hardware(shared) == "NVIDIA H100, 4 runs on a GPU"
+    assert "on a GPU" not in hardware(record)

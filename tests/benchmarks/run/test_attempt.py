@@ -84,6 +84,14 @@ def test_a_run_sees_only_the_gpus_of_its_slot_and_one_thread(tmp_path, monkeypat
     assert seen.items() >= planned(todo, options).items()
 
 
+def test_threads_beside_a_gpu_are_shared_and_those_of_a_cpu_are_fixed(tmp_path):
+    options = Options(tmp_path, tmp_path, gpu_threads=4)
+    cases = [("folder", ["0"], "4"), ("folder", None, "1"), ("digits", None, "1")]
+    for name, gpus, threads in cases:
+        todo = Run(PROTOCOLS[name], Variant("dcgan"), 0)
+        assert planned(todo, options, gpus)["OMP_NUM_THREADS"] == threads
+
+
 def test_a_run_on_a_cpu_sees_no_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     todo, options = Run(PROTOCOLS["digits"], Variant("dcgan"), 0), Options(tmp_path, tmp_path)

@@ -164,6 +164,10 @@ def test_a_run_of_an_older_version_is_repeated(tiny, tmp_path, record):
             ["--protocol", "cifar10-fair", "--parallel", "2", "--devices", "2"],
             "need more than the 3 GPU",
         ),
+        (["--protocol", "cifar10-fair", "--parallel", "4"], "--per-gpu lets runs share them"),
+        (["--protocol", "cifar10-fair", "--per-gpu", "2", "--parallel", "7"], "need more than"),
+        (["--protocol", "digits", "--per-gpu", "2"], "there is no GPU here that runs could share"),
+        (["--ray", "auto", "--per-gpu", "2"], "are for one machine"),
         (
             ["--protocol", "cifar10-fair", "--devices", "3"],
             "dcgan's batch of 64 cannot be divided among 3 devices",
@@ -180,6 +184,24 @@ def test_invalid_arguments_are_reported_before_anything_runs(
         run.main(arguments)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parallel", "threads"),
+    [([], 3, 5), (["--per-gpu", "4"], 12, 1), (["--devices", "2"], 1, 8)],
+)
+def test_runs_take_all_gpus_and_share_the_cores(
+    monkeypatch, tmp_path, arguments, parallel, threads
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
+    monkeypatch.setattr(run.torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(run.os, "cpu_count", lambda: 16)
+    planned = []
+    monkeypatch.setattr(run.pool, "train", lambda *given: planned.append(given))
+    with pytest.raises(SystemExit):  # nothing has finished
+        _run(tmp_path, "--protocol", "cifar10-fair", *arguments)
+    ((grid, slots, gpus),) = planned
+    assert (slots, gpus, grid.options.gpu_threads) == (parallel, ["4", "5", "6"], threads)
 
 
 def test_gpus_that_are_named_but_absent_are_reported(monkeypatch, capsys):

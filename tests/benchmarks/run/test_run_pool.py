@@ -73,6 +73,18 @@ def test_runs_at_the_same_time_have_their_own_devices(grid, trained, record):
         assert sorted([first[1], second[1]]) == [["0", "GPU-1"], ["2", "3"]]
 
 
+def test_runs_share_gpus_where_there_are_more_of_them(grid, trained, record):
+    all_four = threading.Barrier(4, timeout=10)
+
+    def hook(attempt):
+        all_four.wait()
+        return record
+
+    trained.hook = hook
+    pool.train(grid(4, per_gpu=2), 4, ["0", "1"])
+    assert sorted(gpus for _, gpus in trained) == [["0"], ["0"], ["1"], ["1"]]
+
+
 def test_a_run_whose_process_a_signal_has_stopped_resumes(grid, trained, record):
     trained.hook = lambda attempt: record if len(trained) == 3 else None
     pool.train(grid(1), 1, [])
