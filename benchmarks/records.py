@@ -49,7 +49,8 @@ class Record:
             diversities were recorded have none.
         best: the same at the update with the smallest distance.
         curve: the same at every evaluation, with ``update``, real ``images`` seen and
-            ``train_seconds``, which exclude evaluations.
+            ``train_seconds``, which exclude evaluations, and where there are some
+            ``compile_seconds``, which they exclude too.
         budget: ``generator_updates``, ``critic_updates`` and real ``images`` seen.
         wall_seconds: the time of the whole process, with its start and evaluations; for an
             interrupted run the sum over its processes, without the work that was lost.
@@ -209,7 +210,8 @@ def _check_complete(record: Record) -> None:
     counts = [record.seed, record.protocol_version, record.peak_memory_bytes, record.wall_seconds]
     counts += record.budget.values()
     for point in record.curve:
-        counts += (point.get(name, 0) for name in ("update", "images", "train_seconds"))
+        names = ("update", "images", "train_seconds", "compile_seconds")
+        counts += (point.get(name, 0) for name in names)
     if min(counts) < 0:
         raise ValueError(f"{min(counts)} is not a count")
 

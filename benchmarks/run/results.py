@@ -165,7 +165,7 @@ def _learning_curve(folder: Path, images: int, protocol: Protocol) -> tuple[str,
             | {
                 name: row[name]
                 for name in (
-                    *("train_seconds", distance, score),
+                    *("train_seconds", "compile_seconds", distance, score),
                     *protocol.more_scores,
                     *DIVERSITY,
                 )

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -81,6 +82,10 @@ class Iteration:
         optimizers: returns the critic's and the generator's, as Lightning wraps them.
         backward: of a loss.
         averages: whether gradients are averaged here over all ranks, as no one else does it.
+        is_compiled: whether the objectives compile themselves when they are first called.
+
+    Attributes:
+        preparation_seconds: the time of iterations that were compiled or captured first.
     """
 
     def __init__(
@@ -91,15 +96,35 @@ class Iteration:
         backward: Callable[[Tensor], None],
         *,
         averages: bool = False,
+        is_compiled: bool = False,
     ) -> None:
         self._iterate = iterate
         self._objectives = objectives
         self._optimizers = optimizers
         self._backward = backward
         self._averages = averages
+        self._is_compiled = is_compiled
+        self._seen: set[tuple[Kind, torch.Size]] = set()
+        self.preparation_seconds = 0.0
 
     def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
         """One iteration; returns the terms to log, over which the next one may write."""
+        if self._is_ready(x, kind):
+            return self._compute(x, y, kind)
+        _wait_for(x.device)
+        started = time.monotonic()
+        terms = self._compute(x, y, kind)
+        _wait_for(x.device)
+        self.preparation_seconds += time.monotonic() - started
+        return terms
+
+    def _is_ready(self, x: Tensor, kind: Kind) -> bool:
+        """Whether an iteration like this one has nothing to compile any more."""
+        ready = not self._is_compiled or (kind, x.shape) in self._seen
+        self._seen.add((kind, x.shape))
+        return ready
+
+    def _compute(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
         optimizers = self._optimizers()
 
         def update(which: int, loss: Tensor) -> None:
@@ -133,8 +158,11 @@ class CapturedIteration(Iteration):
             keep_on_device(optimizer)
         self._graphs: dict[tuple[Kind, torch.Size], _Graph] = {}
 
-    def __call__(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
-        """One iteration; returns the terms to log, over which the next one may write."""
+    def _is_ready(self, x: Tensor, kind: Kind) -> bool:
+        """Whether the graph is captured."""
+        return (kind, x.shape) in self._graphs and self._graphs[kind, x.shape].is_captured
+
+    def _compute(self, x: Tensor, y: Tensor | None, kind: Kind) -> dict[str, Tensor]:
         if any(other.level != kind.level for other, _ in self._graphs):
             self._graphs.clear()  # networks that grow do not shrink, and each graph takes memory
         key = kind, x.shape
@@ -168,6 +196,10 @@ class _Graph:
         self._replay: Callable[[], None] | None = None
         self._terms: dict[str, Tensor] = {}
 
+    @property
+    def is_captured(self) -> bool:
+        return self._replay is not None
+
     def __call__(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
         if self._made < WARM_UP:
             self._made += 1
@@ -180,6 +212,11 @@ class _Graph:
             _copy(self._arguments, (x, y))
         self._replay()
         return self._terms
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def side_stream() -> torch.cuda.Stream:

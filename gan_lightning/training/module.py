@@ -183,8 +183,14 @@ class TrainingModule(pl.LightningModule):
                 self.both_optimizers,
                 self.manual_backward,
                 averages=self._averages_gradients,
+                is_compiled=self.compiled,
             )
         return self._iteration
+
+    @property
+    def preparation_seconds(self) -> float:
+        """The time of this fit's iterations that were compiled or captured first."""
+        return 0.0 if self._iteration is None else self._iteration.preparation_seconds
 
     def kind(self, update: int) -> Kind:
         """The kind of the iteration that makes generator update ``update``, from 0."""
