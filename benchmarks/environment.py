@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.environment_lock import installed_lock
 from benchmarks.protocol import INSTALLED, ROOT
+from gan_lightning.version import __version__
 
 #: The environment variable with the commit of a copy without its history.
 COMMIT_VARIABLE = "GAN_LIGHTNING_COMMIT"
@@ -20,7 +21,7 @@ COMMIT_VARIABLE = "GAN_LIGHTNING_COMMIT"
 SOURCES = ("gan_lightning", "configs", "benchmarks/*.py", "pyproject.toml")
 LIBRARIES = (
     *("torch", "torchvision", "pytorch-lightning", "torchmetrics", "torch-fidelity"),
-    *("numpy", "scipy", "scikit-learn", "pillow", "gan-lightning"),
+    *("numpy", "scipy", "scikit-learn", "pillow"),
 )
 CPUINFO = Path("/proc/cpuinfo")
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -89,6 +90,7 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
+        "gan-lightning": __version__,
         "cuda": torch.version.cuda or "none",  # what torch was built for
         **(_gpu_versions() if torch.cuda.is_available() else {}),
         "libc": " ".join(platform.libc_ver()).strip(),
@@ -159,7 +161,7 @@ def gpu_names() -> list[str]:
 
 def revision() -> str:
     """The first digits of the commit or, of an installed package, its version."""
-    return commit()[:8] or f"v{version('gan-lightning')}"
+    return commit()[:8] or f"v{__version__}"
 
 
 def _git(*args: str) -> str:

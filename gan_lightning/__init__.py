@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import gan_lightning.moved  # noqa: F401  (finds modules by their old paths)
 from gan_lightning.techniques import TECHNIQUES
+from gan_lightning.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gan_lightning.gan import GAN
@@ -56,8 +57,6 @@ __all__ = [
     "list_pretrained",
     "load",
 ]
-__version__ = "0.1.0"
-
 #: The modules of names that are not techniques.
 _MODULES = {
     "GAN": "gan",

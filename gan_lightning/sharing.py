@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -30,6 +29,7 @@ from gan_lightning.training.saved_states import check_tensors
 from gan_lightning.utils.errors import ArgumentError, WrongFileError
 from gan_lightning.utils.files import user_path, whole_file
 from gan_lightning.utils.images import image_grid, save_image
+from gan_lightning.version import __version__
 
 if TYPE_CHECKING:
     from gan_lightning.gan import GAN
@@ -128,7 +128,7 @@ class Sharing(pl.LightningModule):
                 config.updates,
                 config.images,
                 _parts(model, critic, dtype),
-                version("gan-lightning"),
+                __version__,
             ),
             facts,
             picture=picture is not None,
@@ -317,7 +317,7 @@ def _config_text(config: Config) -> str:
     content = {
         "library_name": LIBRARY,
         "format": FORMAT,
-        "version": version("gan-lightning"),
+        "version": __version__,
         "technique": config.technique,
         "critic": config.critic,
         "updates": config.updates,

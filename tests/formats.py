@@ -6,9 +6,8 @@ import io
 import pickle
 import zipfile
 
-import datasets as huggingface
-import lmdb
 import numpy as np
+import pytest
 from PIL import Image
 from scipy.io import savemat
 from torchvision import datasets
@@ -89,6 +88,7 @@ def write_celeba(folder, patch):
 
 def write_lsun(folder, patch):
     """Two LMDB databases of JPEG files with hexadecimal keys."""
+    lmdb = pytest.importorskip("lmdb", reason="NOT TESTED: lmdb is not installed")
     for split, count in {"train": TRAIN, "val": TEST}.items():
         path = str(folder / f"bedroom_{split}_lmdb")
         with lmdb.open(path, map_size=2**24) as database, database.begin(write=True) as transaction:
@@ -110,6 +110,7 @@ def write_image_folder(folder, patch):
 
 def write_huggingface(folder, patch):
     """The output of ``save_to_disk``: Arrow files of PNG images and classes."""
+    huggingface = pytest.importorskip("datasets", reason="NOT TESTED: datasets is not installed")
     splits = {}
     for split, count in {"train": TRAIN, "test": TEST}.items():
         images = [{"bytes": encoded(picture(20, 16, i), "PNG"), "path": None} for i in range(count)]

@@ -4,7 +4,6 @@ import copy
 import math
 
 import numpy as np
-import onnxruntime
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -25,6 +24,8 @@ from helpers import (
 )
 
 from gan_lightning import DCGAN, load, sampling
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="NOT TESTED: onnxruntime is not installed")
 
 each_case = pytest.mark.parametrize(
     ("name", "shape", "num_classes"), slow_but(["dcgan", "began"], CASES)

@@ -4,7 +4,6 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from gan_lightning.training.seeds import global_seed
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.files import whole_file
 from gan_lightning.utils.suggestions import no_such
+from gan_lightning.version import __version__
 
 #: What a saved config begins with.
 WRITTEN_BY = "# gan_lightning=="
@@ -77,7 +77,7 @@ class SaveConfig(SaveConfigCallback):
             del config["init_from"]
         text = self.parser.dump(config, skip_none=False)
         with whole_file(path, "w") as file:
-            file.write(f"{WRITTEN_BY}{version('gan-lightning')}\n{text}")
+            file.write(f"{WRITTEN_BY}{__version__}\n{text}")
         return path
 
 
@@ -178,7 +178,7 @@ def hint_at_other_versions(args: Sequence[str]) -> str:
                 first = file.readline().strip()
         except OSError:
             continue
-        theirs, ours = first.removeprefix(WRITTEN_BY), version("gan-lightning")
+        theirs, ours = first.removeprefix(WRITTEN_BY), __version__
         if first.startswith(WRITTEN_BY) and theirs != ours:
             return f" ({path} was written by gan_lightning {theirs}, and this is {ours})"
     return ""

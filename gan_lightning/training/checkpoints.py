@@ -5,7 +5,6 @@ import pickle
 import re
 import zipfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from gan_lightning.training.lightning_internals import last_saved
 from gan_lightning.utils.errors import WrongFileError
 from gan_lightning.utils.files import real_path, remove_abandoned, whole_file
 from gan_lightning.utils.tensors import CompressedError, check_stored, load_tensors
+from gan_lightning.version import __version__
 
 #: The format of what ``GAN`` adds to Lightning's checkpoints; a later one is not read.
 FORMAT = 1
@@ -170,7 +170,7 @@ def describe(checkpoint: dict[str, Any], technique: type, **counts: int) -> None
     checkpoint["technique"] = class_name(technique)
     checkpoint["gan_lightning"] = {
         "format": FORMAT,
-        "version": version("gan-lightning"),
+        "version": __version__,
         **counts,
     }
 

@@ -13,8 +13,6 @@ from inspect import isabstract
 from pathlib import Path
 from types import SimpleNamespace
 
-import datasets as huggingface
-import lmdb
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -53,6 +51,9 @@ from gan_lightning.utils.errors import (
     TooFewSamplesError,
     WrongFileError,
 )
+
+huggingface = pytest.importorskip("datasets", reason="NOT TESTED: datasets is not installed")
+lmdb = pytest.importorskip("lmdb", reason="NOT TESTED: lmdb is not installed")
 
 ALL = [
     cls

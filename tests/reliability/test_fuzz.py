@@ -20,8 +20,6 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from formats import encoded, picture
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.trainer import call
 from pytorch_lightning.trainer.states import TrainerStatus
@@ -42,6 +40,12 @@ from gan_lightning.data.sources import FolderSource
 from gan_lightning.metrics import Features, Pool
 from gan_lightning.metrics.statistics import read_statistics, write_statistics
 from gan_lightning.utils.errors import UserError
+
+hypothesis = pytest.importorskip("hypothesis", reason="NOT TESTED: hypothesis is not installed")
+HealthCheck, example, given, settings, st = (
+    getattr(hypothesis, name)
+    for name in ("HealthCheck", "example", "given", "settings", "strategies")
+)
 
 #: Up to this number, the examples are the same in every run.
 MAX_DETERMINISTIC = 100

@@ -22,7 +22,6 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
-import datasets as huggingface
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -556,6 +555,7 @@ def test_links_in_a_folder_are_read_but_never_written_through(tmp_path):
 def rows_of(*paths):
     """The images at these paths, in a Hugging Face data set."""
     files = {"image": [{"bytes": None, "path": str(path)} for path in paths]}
+    huggingface = pytest.importorskip("datasets", reason="NOT TESTED: datasets is not installed")
     rows = huggingface.Dataset.from_dict(files, huggingface.Features(image=huggingface.Image()))
     return _ColumnSource(rows, "image", sources.WHITE, None)
 

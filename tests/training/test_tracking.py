@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import wandb
 from helpers import IMAGE, batches, tiny
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
@@ -18,6 +17,8 @@ from gan_lightning import Trainer
 from gan_lightning.callbacks import Evaluate
 from gan_lightning.cli import main
 from gan_lightning.utils.rows import read_rows
+
+wandb = pytest.importorskip("wandb", reason="NOT TESTED: wandb is not installed")
 
 #: The commands of the docs, and the package that each needs.
 COMMANDS = [

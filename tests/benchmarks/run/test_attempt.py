@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-import wandb
 import yaml
 from filelock import FileLock
 from torchvision import models
@@ -26,6 +25,8 @@ from benchmarks.variants import Variant
 from gan_lightning import TECHNIQUES
 from gan_lightning.metrics.classifier import load_classifier
 from gan_lightning.metrics.extractors import load_extractor
+
+wandb = pytest.importorskip("wandb", reason="NOT TESTED: wandb is not installed")
 
 pytestmark = pytest.mark.usefixtures("forked")
 
