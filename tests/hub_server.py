@@ -10,7 +10,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from huggingface_hub import constants
+import pytest
 
 COMMIT = "1" * 40
 USER = "ada"
@@ -34,6 +34,9 @@ class Hub(ThreadingHTTPServer):
     def use(self, monkeypatch, folder):
         """Have huggingface_hub talk to this server, and cache in a folder."""
         template = self.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        constants = pytest.importorskip(
+            "huggingface_hub.constants", reason="NOT TESTED: huggingface_hub is not installed"
+        )
         monkeypatch.setattr(constants, "ENDPOINT", self.endpoint)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))

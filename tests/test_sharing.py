@@ -10,7 +10,6 @@ import torch
 import yaml
 from helpers import CLASSES, IMAGE, VECTOR, batches, differences, state, tiny, train
 from hub_server import COMMIT, USER
-from huggingface_hub import ModelCard, constants
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -25,6 +24,11 @@ from gan_lightning.utils.errors import (
     UserError,
     WrongFileError,
 )
+
+huggingface = pytest.importorskip(
+    "huggingface_hub", reason="NOT TESTED: huggingface_hub is not installed"
+)
+ModelCard, constants = huggingface.ModelCard, huggingface.constants
 
 FILES = {"config.json", "model.safetensors", "README.md", "samples.png"}
 

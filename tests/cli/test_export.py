@@ -9,11 +9,15 @@ import pytest
 import torch
 from helpers import IMAGE, batches, tiny, train
 from hub_server import USER
-from huggingface_hub import ModelCard, constants
 
 from gan_lightning import GAN, list_pretrained, load
 from gan_lightning.cli import main
 from gan_lightning.cli.program import main as program
+
+huggingface = pytest.importorskip(
+    "huggingface_hub", reason="NOT TESTED: huggingface_hub is not installed"
+)
+ModelCard, constants = huggingface.ModelCard, huggingface.constants
 
 PAGE = Path(__file__).parents[2] / "docs" / "sharing.md"
 FIT = ("fit", "--model=DCGAN", "--data=Digits", "--trainer.max_steps=2", "--data.batch_size=4")

@@ -435,7 +435,7 @@ def test_numbers_are_short():
 def test_minutes_of_runs_that_shared_a_gpu_say_so(record, tmp_path):
     device = {"name": "NVIDIA H100", "count": 1, "runs_per_gpu": 4}
     shared = dataclasses.replace(record, device=device, wall_seconds=90)
-    columns = [header.text for header in headers(DIGITS, [])]
+    columns = [header.title for header in headers(DIGITS, [])]
     for one, minutes in ((record, short(record.wall_seconds / 60)), (shared, "1.50, 4 on a GPU")):
         table = rows([one], DIGITS, tmp_path)
         cells = table_cells(DIGITS, table)[0]
