@@ -72,6 +72,8 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.run") -> Non
             parser.error(
                 f"CUDA_VISIBLE_DEVICES names {len(gpus)} GPUs, of which {present} are present"
             )
+        if not gpus and protocol.accelerator == "gpu":
+            parser.error(f"{protocol.name} trains on a GPU, and there is none here")
         if not gpus and options.per_gpu > 1:
             parser.error("--per-gpu: there is no GPU here that runs could share")
         places = len(gpus) // options.devices * options.per_gpu

@@ -19,6 +19,11 @@ class Backbone(nn.Module):
     bilinear with antialiasing, and normalised as these weights need; grey images are repeated to
     three channels. Weights without the last layer give features but no logits.
 
+    Args:
+        name: torchvision's, such as ``mobilenet_v2``.
+        weights: the file; by default that which the environment names, ``GAN_LIGHTNING_`` and the
+            name in capitals.
+
     Raises:
         MissingFileError: the file does not exist.
         WrongFileError: the file does not hold weights of this network.
@@ -26,12 +31,14 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, weights: str | Path | None) -> None:
         super().__init__()
-        if weights is None:
+        variable = f"GAN_LIGHTNING_{name.upper()}"
+        given = weights or os.environ.get(variable)
+        if not given:
             raise MissingFileError(
-                f"{name} needs a file of weights: pass it with --evaluate.weights, or score's "
-                f"--weights ({_source_of(name)})"
+                f"{name} needs a file of weights: pass it with --evaluate.weights, score's "
+                f"--weights or {variable} ({_source_of(name)})"
             )
-        path = user_path(weights)
+        path = user_path(given)
         if not os.path.isfile(path):
             raise MissingFileError(f"the weights {path} do not exist: {_source_of(name)}")
         self.net = models.get_model(name, weights=None)

@@ -108,6 +108,17 @@ def test_inception_returns_features_and_logits_without_bias(inception_file):
     assert not any(parameter.requires_grad for parameter in extractor.network.parameters())
 
 
+def test_weights_of_a_torchvision_network_are_found_through_the_environment(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = models.resnet18(weights=None)
+    torch.save(network.state_dict(), tmp_path / "complete.pt")
+    with pytest.raises(MissingFileError, match="or GAN_LIGHTNING_RESNET18"):
+        load_extractor("resnet18")
+    monkeypatch.setenv("GAN_LIGHTNING_RESNET18", str(tmp_path / "complete.pt"))
+    found = load_extractor("resnet18").network
+    assert torch.equal(found.net.conv1.weight, network.conv1.weight)
+
+
 def test_inception_is_found_through_the_environment_variable(
     inception_file, empty_cache, monkeypatch
 ):
