@@ -126,7 +126,8 @@ class StopOnSignal(pl.Callback):
         """The signal that any rank has received, or 0; the same on all ranks."""
         if self._deferred is None:
             return self._received
-        self._deferred.add(max_over_ranks(torch.full((), self._received, device=device)))
+        if self._deferred.is_turn():
+            self._deferred.add(max_over_ranks(torch.full((), self._received, device=device)))
         return max(self._deferred.due(), default=0)
 
     def on_exception(

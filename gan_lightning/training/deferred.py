@@ -16,9 +16,23 @@ class DeferredReads:
     """
 
     def __init__(self, device: torch.device) -> None:
-        #: How many may be unread. With networks of ordinary size no GPU falls this far behind.
-        self.delay = 8 if device.type == "cuda" else 0
+        # With networks of ordinary size, no GPU falls eight updates behind.
+        on_gpu = device.type == "cuda"
+        #: At every how many calls of ``is_turn`` it is the turn of one.
+        self.every = 8 if on_gpu else 1
+        #: How many may be unread.
+        self.delay = 1 if on_gpu else 0
+        self._calls = 0
         self._pending: deque[tuple[Tensor, Callable[[], None]]] = deque()
+
+    def is_turn(self) -> bool:
+        """Whether to queue a number now, if it is asked once in each update.
+
+        To queue one takes the host about as long as a small network's update takes a GPU.
+        """
+        turn = self._calls % self.every == 0
+        self._calls += 1
+        return turn
 
     def add(self, number: Tensor) -> None:
         """Queue a number of shape (); the tensor may change afterwards."""

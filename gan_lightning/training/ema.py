@@ -22,9 +22,15 @@ def update_average(average: nn.Module, network: nn.Module, decay: float | Tensor
     else:
         torch._foreach_lerp_(averaged, current, 1 - decay)
     kept = {id(tensor) for tensor in averaged}
+    # Each kind in one operation, not each buffer.
+    copied: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
     for ours, theirs in zip(average.buffers(), network.buffers(), strict=True):
         if id(ours) not in kept:
-            ours.copy_(theirs)
+            targets, sources = copied.setdefault(ours.dtype, ([], []))
+            targets.append(ours)
+            sources.append(theirs)
+    for targets, sources in copied.values():
+        torch._foreach_copy_(targets, sources)
 
 
 def _averaged(network: nn.Module) -> list[Tensor]:

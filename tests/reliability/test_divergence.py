@@ -89,30 +89,32 @@ def test_a_resumed_run_counts_updates_from_its_beginning(tmp_path):
         )
 
 
-def delay_reads(monkeypatch, iterations):
+@pytest.fixture
+def _late_reads(monkeypatch):
     """Counts are read late, as they are on a GPU."""
     init = DeferredReads.__init__
 
     def slow(self, device):
         init(self, device)
-        self.delay = iterations
+        self.every, self.delay = 8, 1
 
     monkeypatch.setattr(DeferredReads, "__init__", slow)
 
 
-def test_a_delayed_read_reports_the_same_update(monkeypatch):
-    delay_reads(monkeypatch, 8)
+@pytest.mark.usefixtures("_late_reads")
+def test_a_delayed_read_reports_the_same_update():
     spoil, seen = Spoil("generator", math.nan), []
     count = pl.callbacks.LambdaCallback(
         on_train_batch_start=lambda trainer, *_: seen.append(trainer.global_step)
     )
     with pytest.raises(DivergedError, match="at update 4:"):
         train(tiny("dcgan", IMAGE), batches(IMAGE), 40, callbacks=[spoil, count])
-    assert max(seen) == 11  # the next update is number 4, and 8 more follow
+    # The fault of update 4 is queued after update 9, and read after 8 more, the last from 16 on.
+    assert max(seen) == 16
 
 
-def test_a_checkpoint_is_only_saved_after_its_counts_are_read(monkeypatch, tmp_path):
-    delay_reads(monkeypatch, 8)
+@pytest.mark.usefixtures("_late_reads")
+def test_a_checkpoint_is_only_saved_after_its_counts_are_read(tmp_path):
     arguments = saving_checkpoints(tmp_path)
     arguments["callbacks"].insert(0, Spoil("critic", math.nan))
     with pytest.raises(DivergedError, match=r"at update 4: .*step=2.ckpt"):
@@ -121,8 +123,8 @@ def test_a_checkpoint_is_only_saved_after_its_counts_are_read(monkeypatch, tmp_p
     assert_good(tmp_path / "step=2.ckpt")
 
 
-def test_divergence_in_the_last_updates_is_reported_when_the_fit_ends(monkeypatch):
-    delay_reads(monkeypatch, 8)
+@pytest.mark.usefixtures("_late_reads")
+def test_divergence_in_the_last_updates_is_reported_when_the_fit_ends():
     with pytest.raises(DivergedError, match="at update 4:"):
         train(tiny("dcgan", IMAGE), batches(IMAGE), 5, callbacks=[Spoil("critic", math.nan)])
 

@@ -182,8 +182,8 @@ def test_two_processes_train_when_the_first_has_pid_1(tmp_path):
 def test_a_signal_to_another_rank_is_known_some_updates_later(monkeypatch):
     stop, device = StopOnSignal(), torch.device("cpu")
     stop._deferred = DeferredReads(device)
-    stop._deferred.delay = 3
-    maxima = iter([0, 15, 15, 15, 15])
+    stop._deferred.every, stop._deferred.delay = 2, 1
+    maxima = iter([0, 15, 15])
     monkeypatch.setattr(signals, "max_over_ranks", lambda x: torch.tensor(next(maxima)))
     assert [stop._agreed_signal(device) for _ in range(5)] == [0, 0, 0, 0, 15]
 
