@@ -56,6 +56,7 @@ from benchmarks.render.published import (
     published_rows,
     read_reported,
 )
+from benchmarks.render.scaling import averaging_table, cache_table, ranks_table
 from benchmarks.render.summary import summary_table
 from benchmarks.render.table import Row, rows, score_name
 from benchmarks.render.target import target_text
@@ -159,7 +160,12 @@ def _files(tables: Tables, links: Links, dates: Dates) -> dict[Path, str]:
             "training throughput": training_tables(THROUGHPUT),
             "host profile": profile_tables(THROUGHPUT),
         },
-        "scaling": {"paper runs": paper_runs_table(PAPER_RUNS, reported)},
+        "scaling": {
+            "paper runs": paper_runs_table(PAPER_RUNS, reported),
+            "averaging": averaging_table(PAPER_RUNS),
+            "caches": cache_table(THROUGHPUT / "data-cpu.json"),
+            "evaluations": ranks_table(THROUGHPUT / "eval-inception-cpu.json"),
+        },
         "data": {"data throughput": data_tables(THROUGHPUT)},
         "reliability": {"reliability": reliability_table(RELIABILITY)},
         "evaluation": {

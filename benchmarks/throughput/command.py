@@ -23,7 +23,12 @@ from benchmarks.protocol import INSTALLED, THROUGHPUT
 from benchmarks.quiet import quiet
 from benchmarks.records import write_atomically
 from benchmarks.throughput.evaluation import measure_evaluation
-from benchmarks.throughput.loaders import build_loaders, folder_start_times, stopwatch
+from benchmarks.throughput.loaders import (
+    build_loaders,
+    decoding_rates,
+    folder_start_times,
+    stopwatch,
+)
 from benchmarks.throughput.profiling import measure_host_profile
 from benchmarks.throughput.shared_batch import SETTINGS, measure_shared_batch
 from benchmarks.throughput.timing import median_and_range, run_interleaved
@@ -227,10 +232,13 @@ def _measure_data(options: argparse.Namespace, device: torch.device, write: Writ
                 for name, rounds in seconds.items()
             },
         }
+        result["decoding"] = decoding_rates(Path(scratch))
         if options.folder is not None:
             result["folder"] = folder_start_times(options.folder, Path(scratch))
     for name, figure in result["images_per_second"].items():
         print(f"{name:50} {figure['median']:12,.0f} images/s")
+    for size, rate in result["decoding"].items():
+        print(f"{f'JPEG files of {size}, each core':50} {rate:12,.0f} images/s")
     if "folder" in result:
         print(
             "{images:,} files decoded in {first:.1f} s, opened in {second:.2f} s".format(

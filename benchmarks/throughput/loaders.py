@@ -1,5 +1,6 @@
 """Our loaders compared with torch's DataLoader, over the same images."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain, islice, repeat
@@ -17,6 +18,9 @@ from benchmarks.throughput.timing import synchronize
 from gan_lightning.data import ImageFolder, PrefetchLoader, TensorLoader
 
 CIFAR_SHAPE = (50_000, 3, 32, 32)
+#: Widths and heights of files: those of CelebA, LSUN and, about, ImageNet; and how many of each.
+FILES = ((178, 218), (256, 256), (500, 375))
+FILE_COUNT = 2_000
 Batches = TensorLoader | PrefetchLoader | DataLoader[Any]
 
 
@@ -89,6 +93,26 @@ def folder_start_times(folder: Path, scratch: Path) -> dict[str, float]:
 
     (images, first), (_, second) = start(), start()
     return {"images": images, "first": round(first, 2), "second": round(second, 3)}
+
+
+def decoding_rates(scratch: Path) -> dict[str, float]:
+    """JPEG files decoded and made 64 x 64 in a second, by each core, by the size of the files."""
+    rates = {}
+    for width, height in FILES:
+        folder = scratch / f"{width}x{height}"
+        (folder / "train" / "any").mkdir(parents=True)
+        draws = np.random.default_rng(0)
+        for i in range(FILE_COUNT):
+            # Smooth, as photographs are: noise would take longer to decode.
+            coarse = draws.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+            image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+            image.save(folder / "train" / "any" / f"{i}.jpg", quality=90)
+        started = time.perf_counter()
+        data = ImageFolder(str(folder), size=64, cache_dir=str(scratch / "decoded"))
+        count = len(data.load("train")[0])
+        seconds = time.perf_counter() - started
+        rates[f"{width} x {height}"] = float(f"{count / seconds / (os.cpu_count() or 1):.3g}")
+    return rates
 
 
 class _Images(Dataset[tuple[Tensor, int]]):

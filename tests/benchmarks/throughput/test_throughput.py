@@ -85,12 +85,15 @@ def test_all_cases_load_the_same_images(tmp_path, data_files, monkeypatch):
 
 def test_measurements_are_written_and_shown(tmp_path, data_files, monkeypatch, capsys):
     monkeypatch.setattr(loaders, "CIFAR_SHAPE", (64, 3, 8, 8))
+    monkeypatch.setattr(loaders, "FILE_COUNT", 4)
     arguments = ["--data", "--folder", data_files("ImageFolder")["data_dir"]]
     arguments += ["--batch-size", "8", "--batches", "3", "--rounds", "2"]
     throughput.main([*arguments, "--output", str(tmp_path / "figures")])
     (path,) = (tmp_path / "figures").iterdir()
     result = json.loads(path.read_text())
     assert result["folder"]["images"] == TRAIN + TEST
+    assert list(result["decoding"]) == ["178 x 218", "256 x 256", "500 x 375"]
+    assert min(result["decoding"].values()) > 0
     assert 0 < result["folder"]["second"] < result["folder"]["first"]
     assert f"wrote {path}" in capsys.readouterr().out
     page = data_tables(tmp_path / "figures")
