@@ -23,6 +23,7 @@ THROUGHPUT = RESULTS / "throughput"
 SENSITIVITY = RESULTS / "sensitivity"
 RELIABILITY = RESULTS / "reliability"
 PAPER_RUNS = RESULTS / "paper_runs.json"
+SPEEDRUNS = RESULTS / "speedruns"
 EXTRACTORS = ROOT / "benchmarks" / "extractors"
 #: Pictures of real samples, drawn by ``benchmarks.draw_real_samples``.
 REAL_SAMPLES = ROOT / "benchmarks" / "real_samples"

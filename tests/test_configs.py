@@ -117,7 +117,7 @@ def test_a_config_repeats_no_default(path):
             path,
             id=str(path.relative_to(FOLDER)),
             # The folders differ in their data, the files of a folder in their technique.
-            marks=() if path.parent.name == "digits" or path.stem == "dcgan" else pytest.mark.slow,
+            marks=() if path.stem == "dcgan" else pytest.mark.slow,
         )
         for path in CONFIGS
     ],

@@ -348,7 +348,7 @@ def test_bfloat16_trains_to_finite_weights(name):
     assert all(p.isfinite().all() and p.dtype == torch.float32 for p in model.parameters())
 
 
-@every_technique
+@every_kind
 def test_the_same_seed_gives_the_same_bits(name):
     def run(seed):
         torch.manual_seed(seed)
@@ -448,7 +448,7 @@ def test_the_average_is_not_trained(name):
 # Checkpoints.
 
 
-@every_case
+@every_case_of_a_kind
 def test_a_checkpoint_loads_as_the_technique_that_wrote_it(name, shape, num_classes, tmp_path):
     model = tiny(name, shape, num_classes, n_critic=2, ema_decay=0.5)
     trainer = train(model, batches(shape), max_steps=5)
@@ -546,7 +546,7 @@ def assert_resumes_exactly(name, path, batches_per_epoch, **arguments):
 
 
 @pytest.mark.parametrize("batches_per_epoch", [4, 3], ids=["mid-epoch", "at an epoch's end"])
-@every_technique
+@every_kind
 def test_a_resumed_run_equals_an_uninterrupted_run(name, batches_per_epoch, tmp_path):
     path = tmp_path / "3.ckpt"
     stopped = resumable(name, seed=0)

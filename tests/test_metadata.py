@@ -36,7 +36,7 @@ def test_the_version_is_written_once():
     assert content["project"]["dynamic"] == ["version"]
     assert "version" not in content["project"]
     assert content["tool"]["setuptools"]["dynamic"]["version"] == {
-        "attr": "gan_lightning.__version__"
+        "attr": "gan_lightning.version.__version__"
     }
     assert content["project"]["authors"] == [{"name": copyright_holder()}]
 

@@ -27,6 +27,7 @@ from benchmarks.protocol import (
     RESULTS,
     ROOT,
     SENSITIVITY,
+    SPEEDRUNS,
     THROUGHPUT,
     Protocol,
 )
@@ -57,6 +58,7 @@ from benchmarks.render.published import (
     read_reported,
 )
 from benchmarks.render.scaling import averaging_table, cache_table, ranks_table
+from benchmarks.render.speedruns import speedrun_tables
 from benchmarks.render.summary import summary_table
 from benchmarks.render.table import Row, rows, score_name
 from benchmarks.render.target import target_text
@@ -168,6 +170,7 @@ def _files(tables: Tables, links: Links, dates: Dates) -> dict[Path, str]:
         },
         "data": {"data throughput": data_tables(THROUGHPUT)},
         "reliability": {"reliability": reliability_table(RELIABILITY)},
+        "speedrun": {"speed runs": speedrun_tables(SPEEDRUNS)},
         "evaluation": {
             "sensitivity": sensitivity_tables(SENSITIVITY),
             "evaluation throughput": evaluation_tables(THROUGHPUT),

@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from helpers import (
+    CASES,
     IMAGE,
     SILENT,
     VECTOR,
@@ -24,6 +25,7 @@ from helpers import (
     samples,
     slow_but,
     state,
+    techniques,
     tiny,
     train,
 )
@@ -55,7 +57,7 @@ def test_the_mode_detects_a_value_that_is_read():
                 read()
 
 
-@every_case
+@every_case_of_a_kind
 def test_a_step_reads_no_value_from_the_device(name, shape, num_classes, monkeypatch):
     model = tiny(name, shape, num_classes, decay_steps=10, ema_decay=0.9)
     step, steps = type(model).training_step, []
@@ -103,7 +105,7 @@ def test_a_batch_on_the_device_is_not_moved():
     assert moved.device == labels.device == torch.device("meta")
 
 
-@every_case_of_a_kind
+@pytest.mark.parametrize(("name", "shape", "num_classes"), slow_but(["dcgan", "wgan_gp"], CASES))
 def test_tensors_of_a_step_are_freed_after_it(name, shape, num_classes):
     model = tiny(name, shape, num_classes, ema_decay=0.9)
     computed, alive = [], []
@@ -242,7 +244,7 @@ def assert_close(one, other, tolerance):
         assert ours == pytest.approx(theirs, rel=20 * tolerance, abs=20 * tolerance)
 
 
-@every_technique
+@every_kind
 def test_a_captured_run_equals_an_eager_run(name, tmp_path, as_if_captured):
     eager, captured = run(name, tmp_path, False), run(name, tmp_path, True)
     assert captured[1].global_step == 12
@@ -253,7 +255,7 @@ def test_a_captured_run_equals_an_eager_run(name, tmp_path, as_if_captured):
     assert_close(eager, captured, 1e-5)
 
 
-@every_kind
+@pytest.mark.parametrize("name", techniques("dcgan", "began"))
 def test_a_captured_run_resumes_from_a_standard_checkpoint(name, tmp_path, as_if_captured):
     whole = run(name, tmp_path, True)
     run(name, tmp_path, True, max_steps=6)

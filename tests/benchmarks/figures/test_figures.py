@@ -23,7 +23,13 @@ def silent(share, reached):
     assert reached
 
 
-@pytest.fixture(params=FIGURES)
+#: Figures that are made after each edit; the others take a few seconds each.
+QUICK = ("ttur-saddle", "unrolled-ring", "lost-again")
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FIGURES]
+)
 def made(request, tmp_path):
     """A figure made in small, and the folder of its files."""
     figure = FIGURES[request.param]

@@ -34,8 +34,10 @@ def test_without_ray_a_message_says_how_to_install_it(refused, monkeypatch):
     )
 
 
-def test_parallel_is_refused_with_ray(refused):
-    assert "--parallel is for one machine" in refused("--ray", "auto", "--parallel", "2")
+@pytest.mark.parametrize("option", ["--parallel", "--per-gpu"])
+def test_options_of_one_machine_are_refused_with_ray(refused, option):
+    message = "--parallel and --per-gpu are for one machine"
+    assert message in refused("--ray", "auto", option, "2")
 
 
 @pytest.mark.parametrize("address", ["local", "ray://head:10001", "head", "head:", ":6379"])
