@@ -41,7 +41,7 @@ CPU = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false")
 LONG = ("benchmarks.figures", "benchmarks.paper_runs", "benchmarks.reliability")
 LONG += ("benchmarks.render.picture", "benchmarks.sensitivity", "benchmarks.throughput")
 LONG += ("benchmarks.draw_real_samples", "benchmarks.figures.curves", "benchmarks.site.notebooks")
-LONG += ("benchmarks.weights",)
+LONG += ("benchmarks.weights", "benchmarks.gpu_day", "benchmarks.speedrun")
 LONG += ("gan_lightning.metrics.train_digits_cnn", "benchmarks.reproduce", "gan_lightning")
 
 
