@@ -10,6 +10,9 @@ from torchvision.utils import make_grid
 
 from gan_lightning.utils.files import whole_file
 
+#: How much further the axes of a plot reach than its real points.
+VIEW = 1.5
+
 
 def to_uint8(x: Tensor) -> Tensor:
     """Images in [-1, 1] to uint8: scaled to [0, 255], rounded once, clamped.
@@ -51,6 +54,9 @@ def image_grid(x: Tensor, columns: int, size: int = 32) -> Tensor:
 def scatter_plot(real: Tensor, fake: Tensor, path: Path) -> None:
     """Write the first two coordinates of real and generated vectors ``(N, D)`` as a PNG.
 
+    The axes are those of the real ones, so that pictures of one training have the same. Generated
+    points that lie beyond them are drawn at the edge, and counted.
+
     Raises:
         StorageError: it cannot be written.
     """
@@ -58,9 +64,26 @@ def scatter_plot(real: Tensor, fake: Tensor, path: Path) -> None:
 
     figure = Figure(figsize=(4, 4), dpi=100, layout="tight")
     axes = figure.add_subplot(aspect="equal")
-    for points, label in ((real.float(), "real"), (fake.float(), "generated")):
-        second = points[:, min(1, points.shape[1] - 1)]
-        axes.scatter(points[:, 0].cpu(), second.cpu(), s=3, alpha=0.5, linewidths=0, label=label)
+    planes = [
+        torch.stack([points[:, 0], points[:, min(1, points.shape[1] - 1)]]).float().cpu()
+        for points in (real, fake)
+    ]
+    low, high = planes[0].amin(dim=1), planes[0].amax(dim=1)
+    middle, reach = (low + high) / 2, VIEW * (high - low).amax().clamp(min=1e-6) / 2
+    beyond = int((~((planes[1] - middle[:, None]).abs() <= reach)).any(dim=0).sum())
+    for (first, second), label in zip(
+        planes, ("real", "generated" + f", {beyond:,} beyond" * (beyond > 0)), strict=True
+    ):
+        axes.scatter(
+            first.clamp(middle[0] - reach, middle[0] + reach),
+            second.clamp(middle[1] - reach, middle[1] + reach),
+            s=3,
+            alpha=0.5,
+            linewidths=0,
+            label=label,
+        )
+    axes.set_xlim(float(middle[0] - 1.05 * reach), float(middle[0] + 1.05 * reach))
+    axes.set_ylim(float(middle[1] - 1.05 * reach), float(middle[1] + 1.05 * reach))
     axes.legend(loc="upper right", markerscale=4)
     with whole_file(path) as file:
         figure.savefig(file, format="png")

@@ -1,20 +1,25 @@
 """Communication between ranks; on a single process, each function returns its argument."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed import (
+    ProcessGroup,
     ReduceOp,
     all_reduce,
     broadcast,
     broadcast_object_list,
     gather_object,
+    get_backend,
     get_rank,
     get_world_size,
+    group,
     is_available,
     is_initialized,
+    new_group,
 )
 
 from gan_lightning.utils.errors import UserError
@@ -98,13 +103,30 @@ def share_buffers(module: nn.Module) -> None:
             broadcast(buffer, src=0)
 
 
+@lru_cache(maxsize=1)
+def _gloo_group(world: ProcessGroup) -> Any:  # noqa: ANN401
+    """A group of all ranks; ``world`` is the one that is running, which tells it from others."""
+    return new_group(backend="gloo")
+
+
+def _host_group() -> Any:  # noqa: ANN401
+    """A group that sends objects from host to host; None for the one that is running.
+
+    NCCL would send them through the memory of the GPUs, each as large as the largest.
+    """
+    if get_backend() != "nccl":
+        return None
+    assert group.WORLD is not None
+    return _gloo_group(group.WORLD)
+
+
 def gather_on_first(x: T) -> list[T]:
     """Every rank's ``x``, in the order of ranks, on the first; nothing on the others."""
     if not several_ranks():
         return [x]
     first = get_rank() == 0
     parts: list[T] | None = [x for _ in range(get_world_size())] if first else None
-    gather_object(x, parts, dst=0)
+    gather_object(x, parts, dst=0, group=_host_group())
     return parts or []
 
 
@@ -121,7 +143,7 @@ def from_first(compute: Callable[[], T]) -> T:
         except Exception as error:
             # Every rank must stop, also where the error cannot be pickled.
             result = [RuntimeError(f"{type(error).__name__}: {error}")]
-    broadcast_object_list(result, src=0)
+    broadcast_object_list(result, src=0, group=_host_group())
     if isinstance(result[0], Exception):
         raise result[0]
     return result[0]  # type: ignore[return-value]

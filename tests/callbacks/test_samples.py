@@ -16,7 +16,7 @@ from gan_lightning import WGANGP, sampling
 from gan_lightning.callbacks import SampleGrid, SampleWriter
 from gan_lightning.data import Digits, FashionMNIST, ImageFolder, Ring
 from gan_lightning.utils.errors import ArgumentError
-from gan_lightning.utils.images import image_grid
+from gan_lightning.utils.images import image_grid, scatter_plot
 
 TINY = [
     "--model=WGANGP",
@@ -143,6 +143,22 @@ def test_vectors_are_plotted_with_real_ones(picture):
     blue, orange = colours - [31, 119, 180], colours - [255, 127, 14]
     assert min(abs(blue).sum(axis=1).min(), 99) < 60
     assert min(abs(orange).sum(axis=1).min(), 99) < 60
+
+
+def test_plots_of_one_training_have_the_same_axes(tmp_path):
+    real = torch.randn(300, 2)
+    fakes = {"near": real[:60], "far": 100 * real[:60], "nan": torch.full((60, 2), torch.nan)}
+    pictures = {}
+    for name, fake in fakes.items():
+        scatter_plot(real, fake, tmp_path / f"{name}.png")
+        pictures[name] = pixels(tmp_path / f"{name}.png")
+    # The numbers beside the axes and below them.
+    for other in ("far", "nan"):
+        for part in (np.s_[:, :20], np.s_[-20:]):
+            assert np.array_equal(pictures["near"][part], pictures[other][part])
+    # What lies beyond is at the edge, and the legend is longer.
+    assert not np.array_equal(pictures["near"], pictures["far"])
+    assert not np.array_equal(pictures["far"], pictures["nan"])
 
 
 # SampleWriter
