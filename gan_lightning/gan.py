@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_lightning.augment import make_augment
 from gan_lightning.networks import (
     Family,
     Norm,
@@ -77,6 +78,9 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         ema_start: the generator update that the average starts with; before, it is a copy.
         decay_steps: generator updates over which both learning rates fall linearly to 0; 0 keeps
             them constant.
+        augment: what images pass on their way to the critic, real and generated alike:
+            ``diffaugment``, or some of its operations, such as ``translation,cutout``. Penalties
+            are of the gradient before it.
         channels_last: keep maps with their channels innermost, which some kernels are faster on.
         compile: compile the two objectives; the first step takes a while.
         cuda_graph: capture the whole iteration as one CUDA graph, for one GPU. Hooks around
@@ -103,6 +107,7 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
     ema_decay: float = 0.0
     ema_start: int = 0
     decay_steps: int = 0
+    augment: str = "none"
     channels_last: bool = False
     compile: bool = False  # type: ignore[assignment]
     cuda_graph: bool = False
@@ -135,7 +140,7 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         self.compiled: bool = vars(self).pop("compile")
 
         self.generator, self.critic = self.build_networks()
-        self.augment = self.build_augment()
+        self.augmentation = self.build_augment()
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         self._mixes_samples = mixes_samples(self.critic)
@@ -226,8 +231,15 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         )
 
     def build_augment(self) -> nn.Module | None:
-        """What real and generated samples pass on their way to the critic; None for nothing."""
-        return None
+        """What real and generated samples pass on their way to the critic; None for nothing.
+
+        Raises:
+            ArgumentError: there is no such augmentation, or samples are no images.
+        """
+        augmentation = make_augment(self.augment)
+        if augmentation is not None and not self.is_image:
+            raise ArgumentError(f"augment is for images, and samples have the shape {self.shape}")
+        return augmentation
 
     def prepare(self, x: Tensor) -> Tensor:
         """Real samples as the critic is shown them."""
@@ -286,7 +298,7 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         return scores[: len(x)], scores[len(x) :]
 
     def _augmented(self, x: Tensor) -> Tensor:
-        return x if self.augment is None else self.augment(x)
+        return x if self.augmentation is None else self.augmentation(x)
 
     # The two objectives: tensors in; a scalar to minimise and the terms to log out.
 

@@ -99,7 +99,7 @@ class Lazy(DCGAN):
     @torch.no_grad()
     def after_critic_step(self, real, fake):
         assert real.dim() == fake.dim() == 1
-        self.augment.p.add_((real.sign().mean() - 0.6).sign() * 0.01).clamp_(0, 1)
+        self.augmentation.p.add_((real.sign().mean() - 0.6).sign() * 0.01).clamp_(0, 1)
 
 
 class Mirror(nn.Module):
@@ -203,7 +203,7 @@ def test_two_ranks_have_the_same_weights(technique, ranks):
 
 def test_a_lazy_regularizer_is_weighted_by_its_interval_when_it_is_due():
     model = Lazy(IMAGE, **SMALL)
-    model.augment.p.zero_()
+    model.augmentation.p.zero_()
     x, _ = samples(IMAGE, 4)
     z = model.draw_latents(4)
     without, terms, _ = model.critic_objective(x, None, z, due=())

@@ -1,0 +1,112 @@
+"""Augmentation between samples and critic, real and generated alike, with gradients through it."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gan_lightning.utils.errors import ArgumentError
+from gan_lightning.utils.suggestions import no_such
+
+
+class DiffAugment(nn.Module):
+    """The same random operations on every sample that the critic is shown, each with new draws.
+
+    Zhao et al. 2020, arXiv:2006.10738, and the authors' code. Images ``(N, C, H, W)`` in [-1, 1];
+    grey ones have no saturation.
+
+    Args:
+        operations: names in ``OPERATIONS``, in the order in which they are applied.
+
+    Raises:
+        ArgumentError: there is no such operation, or none is given.
+    """
+
+    def __init__(self, operations: Sequence[str]) -> None:
+        super().__init__()
+        for name in operations:
+            if name not in OPERATIONS:
+                raise ArgumentError(no_such("augmentation", name, [*OPERATIONS, *POLICIES]))
+        if not operations:
+            raise ArgumentError("an augmentation has at least one operation")
+        self.operations = tuple(operations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` in, the same shape out."""
+        for name in self.operations:
+            x = OPERATIONS[name](x)
+        return x
+
+    def extra_repr(self) -> str:
+        """What is shown of it."""
+        return ", ".join(self.operations)
+
+
+def _draw(x: Tensor) -> Tensor:
+    """U(0, 1) for each sample, ``(N, 1, 1, 1)``."""
+    return torch.rand(len(x), 1, 1, 1, dtype=x.dtype, device=x.device)
+
+
+def _whole(x: Tensor, low: int, high: int) -> Tensor:
+    """A whole number of [low, high] for each sample, ``(N, 1)``."""
+    return torch.randint(low, high + 1, (len(x), 1), device=x.device)
+
+
+def color(x: Tensor) -> Tensor:
+    """Brightness shifted by U(-0.5, 0.5), saturation times U(0, 2), contrast times U(0.5, 1.5)."""
+    x = x + _draw(x) - 0.5
+    grey = x.mean(dim=1, keepdim=True)
+    x = (x - grey) * (2 * _draw(x)) + grey
+    middle = x.mean(dim=(1, 2, 3), keepdim=True)
+    return (x - middle) * (_draw(x) + 0.5) + middle
+
+
+def translation(x: Tensor) -> Tensor:
+    """Shifted by up to an eighth of the size in each direction; what comes in is 0."""
+    for dim in (2, 3):
+        size = x.shape[dim]
+        reach = (size + 4) // 8  # size / 8, rounded half up
+        source = torch.arange(size, device=x.device) - _whole(x, -reach, reach)
+        inside = (source >= 0) & (source < size)
+        shape = [len(x), 1, 1, 1]
+        shape[dim] = size
+        index = source.clamp(0, size - 1).view(shape).expand_as(x)
+        x = x.gather(dim, index) * inside.view(shape)
+    return x
+
+
+def cutout(x: Tensor) -> Tensor:
+    """A square of half the size, around a uniform centre, is 0; it may reach over the edge."""
+    hidden = torch.ones((), dtype=torch.bool, device=x.device)
+    for dim in (2, 3):
+        size = x.shape[dim]
+        half = (size + 1) // 2  # size / 2, rounded half up
+        first = _whole(x, 0, size - half % 2) - half // 2
+        place = torch.arange(size, device=x.device)
+        shape = [len(x), 1, 1, 1]
+        shape[dim] = size
+        hidden = hidden & ((place >= first) & (place < first + half)).view(shape)
+    return x * ~hidden
+
+
+#: The operations of a policy, by name.
+OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
+}
+#: Names of policies: all operations, in the authors' order.
+POLICIES = {"diffaugment": tuple(OPERATIONS)}
+
+
+def make_augment(policy: str) -> nn.Module | None:
+    """The augmentation of a name in ``POLICIES``, or of operations joined by commas.
+
+    None for ``none``.
+
+    Raises:
+        ArgumentError: there is no such policy or operation.
+    """
+    if policy == "none":
+        return None
+    return DiffAugment(POLICIES.get(policy, tuple(part.strip() for part in policy.split(","))))
