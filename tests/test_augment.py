@@ -79,7 +79,7 @@ def test_cutout_hides_a_square_that_may_reach_over_the_edge(size):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_gradients_of_both_orders_pass(name):
-    x = images((3, 8, 8), 3).double().requires_grad_()
+    x = images((3, 4, 4), 2).double().requires_grad_()
 
     def function(x):
         torch.manual_seed(1)

@@ -144,7 +144,7 @@ def test_a_dry_run_works_without_a_gpu(part, place, capsys):
         "--dry-run",
         *folders,
         "--minutes",
-        "1.2" if part == "train" else "5",
+        "0.7" if part == "train" else "5",
     ]
     if part == "more":
         with pytest.raises(SystemExit):
