@@ -3,8 +3,8 @@
 Each part is a list of steps, worth most first. A step is a process that is given what is left of
 the time, ends by SIGTERM and ten seconds later by SIGKILL, and may fail: the next one follows. What
 it prints is in ``NAME.txt`` in the folder ``--output``, its results are written there as they come
-and packed as ``NAME.tgz`` every 20 seconds, and ``summary.json`` is written after each step. So
-whatever ends the day, what was measured by then is kept.
+and packed as ``NAME.tgz`` every 20 seconds, and ``summary-PART.json`` is written after each step.
+So whatever ends the day, what was measured by then is kept.
 """
 
 import json

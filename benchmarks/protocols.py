@@ -58,7 +58,7 @@ def _small_dcgan(width: int) -> tuple[str, ...]:
     )
 
 
-def _classifier(extractor: str) -> tuple[str, ...]:
+def classifier_arguments(extractor: str) -> tuple[str, ...]:
     """The arguments of a classifier as extractor, of 10,000 samples, by its full name."""
     weights = EXTRACTORS.relative_to(ROOT) / f"{extractor.rpartition('_')[0]}.pt"
     return (
@@ -80,7 +80,7 @@ def _on_a_cpu(
         distance=f"fd10k_{extractor}",
         score=f"is10k_{extractor}",
         accelerator="cpu",
-        arguments=(*arguments, *_classifier(extractor)),
+        arguments=(*arguments, *classifier_arguments(extractor)),
         **fields,
     )
 
@@ -131,7 +131,7 @@ def _on_a_gpu(
         score=f"is10k_{extractor}",
         more_scores=(*_scores("10k", extractor)[2:], "fd10k_mobilenet_v2"),
         accelerator="gpu",
-        arguments=(*arguments, *_classifier(extractor), _COVERED, *_FAST, *_MOBILENET),
+        arguments=(*arguments, *classifier_arguments(extractor), _COVERED, *_FAST, *_MOBILENET),
         budget=Budget(images=1_600_000, batch_size=64, evaluations=8),
         **fields,
     )
@@ -414,7 +414,7 @@ PROTOCOLS = {
             rate="2e-4",
             arguments=(
                 *("--data=FashionMNIST", *_small_dcgan(16), _COVERED),
-                *_classifier(_FASHION_MNIST["extractor"]),
+                *classifier_arguments(_FASHION_MNIST["extractor"]),
             ),
             target=22.0,
             real_samples="fashion-mnist",

@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.command_line import Parser
+from benchmarks.command_line import Parser, technique_key
 from benchmarks.environment import describe_environment
-from benchmarks.protocol import EXTRACTORS, ROOT, SPEEDRUNS
+from benchmarks.protocol import SPEEDRUNS
+from benchmarks.protocols import classifier_arguments
 from benchmarks.records import write_atomically
-from benchmarks.run.process import Training
+from benchmarks.run.process import Training, read_evaluation
 from benchmarks.variants import KEY
 from gan_lightning import TECHNIQUES
 from gan_lightning.utils.errors import ArgumentError, WrongFileError
@@ -59,11 +60,6 @@ class Track:
         return names | {"trainer.accelerator", "trainer.devices", "trainer.logger"}
 
 
-def _classifier(name: str) -> tuple[str, ...]:
-    weights = EXTRACTORS.relative_to(ROOT) / f"{name}.pt"
-    return "--evaluate.extractor=classifier", f"--evaluate.weights={weights}"
-
-
 TRACKS = {
     "digits": Track(
         "Handwritten digits, 8 x 8, one CPU thread",
@@ -76,8 +72,8 @@ TRACKS = {
         "fd10k_fashion_mnist_0495fd30",
         20.0,
         (
-            *("--data=FashionMNIST", "--evaluate.num_samples=10000", "--evaluate.metrics=fd"),
-            *_classifier("fashion_mnist"),
+            *("--data=FashionMNIST", "--evaluate.metrics=fd"),
+            *classifier_arguments("fashion_mnist_0495fd30"),
         ),
         needs_data=True,
     ),
@@ -180,13 +176,17 @@ def run(
     started = time.monotonic()
 
     def on_line(line: str) -> None:
-        found = re.match(rf"update (\d+): .*\b{re.escape(rules.distance)} (\S+)", line)
-        if found is None or reached:
+        evaluation = read_evaluation(line)
+        if evaluation is None or reached:
             return
-        seconds = round(time.monotonic() - started, 2)
-        curve.append({"update": int(found[1]), "seconds": seconds, "distance": float(found[2])})
-        print(f"{seconds:9.1f} s  {line.strip()}", flush=True)
-        if float(found[2]) <= rules.target:
+        update, scores = evaluation
+        found = re.search(rf"\b{re.escape(rules.distance)} (\S+)", scores)
+        if found is None:
+            return
+        seconds, distance = round(time.monotonic() - started, 2), float(found[1])
+        curve.append({"update": update, "seconds": seconds, "distance": distance})
+        print(f"{seconds:9.1f} s  update {update}: {scores}", flush=True)
+        if distance <= rules.target:
             reached.append(seconds)
             training.stop()
 
@@ -213,7 +213,12 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.speedrun") -
     parser = Parser(prog, __doc__)
     parser.add_argument("--track", choices=TRACKS, required=True)
     parser.add_argument("--name", required=True, help="the name of the entry, and of its folder")
-    parser.add_argument("--technique", required=True, help="a technique, or a class of yours")
+    parser.add_argument(
+        "--technique",
+        required=True,
+        type=lambda text: text if "." in text else technique_key(text),
+        help="a technique, or a custom class",
+    )
     parser.add_argument(
         "--options",
         nargs="+",
@@ -229,9 +234,6 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.speedrun") -
     track = TRACKS[options.track]
     if not KEY.fullmatch(options.name):
         parser.error(f"--name: {options.name!r} is not the name of a folder: use a-z, 0-9, - and _")
-    technique = options.technique
-    if "." not in technique and (technique := TECHNIQUES.find(technique) or "") == "":
-        parser.error(f"there is no technique {options.technique}")
     for option in options.options:
         if (name := option.partition("=")[0]) in track.fixed:
             parser.error(f"{name} is the same for all entries of {options.track}")
@@ -250,7 +252,7 @@ def main(args: Sequence[str] | None = None, prog: str = "benchmarks.speedrun") -
     for seed in options.seeds:
         print(f"{options.name}, seed {seed}:")
         try:
-            done = run(options.track, options.name, technique, options.options, seed, paths)
+            done = run(options.track, options.name, options.technique, options.options, seed, paths)
         except ArgumentError as error:
             parser.stop(error)
         path = options.results / options.track / options.name / f"seed{seed}.json"

@@ -57,6 +57,7 @@ __all__ = [
     "list_pretrained",
     "load",
 ]
+
 #: The modules of names that are not techniques.
 _MODULES = {
     "GAN": "gan",

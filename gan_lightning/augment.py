@@ -52,6 +52,11 @@ def _whole(x: Tensor, low: int, high: int) -> Tensor:
     return torch.randint(low, high + 1, (len(x), 1), device=x.device)
 
 
+def _along(dim: int, values: Tensor) -> Tensor:
+    """Values of each place along rows, 2, or columns, 3: ``(N, size)``, for ``(N, C, H, W)``."""
+    return values[:, None, :, None] if dim == 2 else values[:, None, None, :]
+
+
 def color(x: Tensor) -> Tensor:
     """Brightness shifted by U(-0.5, 0.5), saturation times U(0, 2), contrast times U(0.5, 1.5)."""
     x = x + _draw(x) - 0.5
@@ -68,10 +73,8 @@ def translation(x: Tensor) -> Tensor:
         reach = (size + 4) // 8  # size / 8, rounded half up
         source = torch.arange(size, device=x.device) - _whole(x, -reach, reach)
         inside = (source >= 0) & (source < size)
-        shape = [len(x), 1, 1, 1]
-        shape[dim] = size
-        index = source.clamp(0, size - 1).view(shape).expand_as(x)
-        x = x.gather(dim, index) * inside.view(shape)
+        index = _along(dim, source.clamp(0, size - 1)).expand_as(x)
+        x = x.gather(dim, index) * _along(dim, inside)
     return x
 
 
@@ -83,9 +86,7 @@ def cutout(x: Tensor) -> Tensor:
         half = (size + 1) // 2  # size / 2, rounded half up
         first = _whole(x, 0, size - half % 2) - half // 2
         place = torch.arange(size, device=x.device)
-        shape = [len(x), 1, 1, 1]
-        shape[dim] = size
-        hidden = hidden & ((place >= first) & (place < first + half)).view(shape)
+        hidden = hidden & _along(dim, (place >= first) & (place < first + half))
     return x * ~hidden
 
 

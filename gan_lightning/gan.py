@@ -376,6 +376,7 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         self.on_update(update)
         return self.kind(update)
 
+    @without_autocast_cache()
     def iterate(
         self,
         x: Tensor,
@@ -388,17 +389,6 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
 
         ``objectives`` and ``update`` are those of how the iteration runs.
         """
-        with without_autocast_cache():
-            return self._iterate(x, y, kind, objectives, update)
-
-    def _iterate(
-        self,
-        x: Tensor,
-        y: Tensor | None,
-        kind: Kind,
-        objectives: tuple[Objective, Objective],
-        update: Update,
-    ) -> Terms:
         critic_objective, generator_objective = objectives
         losses = []
         parts = torch.tensor_split(x, self.n_critic)

@@ -28,7 +28,7 @@ from benchmarks.records import Record, record_path, write_atomically, write_reco
 from benchmarks.run.grid import say
 from benchmarks.run.lock import held_run
 from benchmarks.run.plan import Options, Run
-from benchmarks.run.process import STOPPED_CODES, Training, read_report
+from benchmarks.run.process import STOPPED_CODES, Training, read_evaluation, read_report
 from benchmarks.run.results import current_record, save_film, with_results
 from gan_lightning.training.checkpoints import read_checkpoint
 from gan_lightning.utils.errors import WrongFileError
@@ -250,8 +250,8 @@ class Attempt:
             def on_line(line: str) -> None:
                 log.write(line)
                 log.flush()
-                if evaluation := re.match(r"update (\d+): (.*)", line):
-                    on_evaluation(int(evaluation[1]), evaluation[2].strip())
+                if evaluation := read_evaluation(line):
+                    on_evaluation(*evaluation)
 
             return self._training.run(on_line)
 

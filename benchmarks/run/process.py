@@ -164,6 +164,12 @@ def _raise_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def read_evaluation(line: str) -> tuple[int, str] | None:
+    """The update and the scores of a line that a training printed; None for another line."""
+    found = re.match(r"update (\d+): (.*)", line)
+    return None if found is None else (int(found[1]), found[2].strip())
+
+
 def read_report(path: Path) -> Report | None:
     """The report of a training; None if the process was killed."""
     try:

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
-from benchmarks.throughput.timing import synchronize
 from gan_lightning.data import ImageFolder, PrefetchLoader, TensorLoader
+from gan_lightning.training.iteration import synchronize
 
 CIFAR_SHAPE = (50_000, 3, 32, 32)
 #: Widths and heights of files: those of CelebA, LSUN and, about, ImageNet; and how many of each.

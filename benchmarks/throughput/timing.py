@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from gan_lightning.training.iteration import synchronize
+
 
 def run_interleaved(
     cases: Mapping[str, Callable[[], float]], rounds: int
@@ -28,12 +30,6 @@ def median_and_range(values: Sequence[float]) -> dict[str, float]:
     """Median, minimum and maximum, to four significant digits."""
     figures = {"median": statistics.median(values), "low": min(values), "high": max(values)}
     return {name: float(f"{value:.4g}") for name, value in figures.items()}
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has finished all its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 class Phases:

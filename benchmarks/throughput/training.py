@@ -25,11 +25,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.quiet import quiet
-from benchmarks.throughput.timing import median_and_range, synchronize
+from benchmarks.throughput.timing import median_and_range
 from gan_lightning import GAN, TECHNIQUES
 from gan_lightning.data import GANDataModule, TensorLoader
 from gan_lightning.data.base import Split
-from gan_lightning.training.iteration import capture, run_on, side_stream
+from gan_lightning.training.iteration import capture, run_on, side_stream, synchronize
 from gan_lightning.training.loggers import ContinuedCSVLogger
 
 #: Updates before the timing: compilation, graph capture and filling of caches.
@@ -276,7 +276,6 @@ class BareLoop:
         x, _ = Noise(case, self.gan.n_critic).load("train")
         loader = TensorLoader(x.to(device), None, self.gan.n_critic * case.batch_size, seed=0)
         self._batches = chain.from_iterable(repeat(loader))
-        self._iterate: Callable[[Tensor], None] = self.iterate
         self._is_captured = captured
         if captured:
             for optimizer in (self.critic_optimizer, self.generator_optimizer):
@@ -300,20 +299,19 @@ class BareLoop:
 
     def update(self) -> None:
         """One iteration on the next batch."""
-        self._iterate(next(self._batches)[0])
+        self.iterate(next(self._batches)[0])
 
     def seconds(self, updates: int, inside: AbstractContextManager[Any] | None = None) -> float:
         """The average time of one of ``updates`` updates, which run ``inside`` a context."""
-        if self._is_captured:
-            # Anew each time: the captures of other loops in between may end an old graph.
-            self._iterate = self._captured()
+        # Captured each time: the end of a graph can spoil others, of the loops in between.
+        iterate = self._captured() if self._is_captured else self.iterate
         for _ in range(WARM_UP_UPDATES):
-            self.update()
+            iterate(next(self._batches)[0])
         synchronize(self.device)
         with inside or nullcontext():
             started = time.perf_counter()
             for _ in range(updates):
-                self.update()
+                iterate(next(self._batches)[0])
             synchronize(self.device)
             return (time.perf_counter() - started) / updates
 
@@ -324,7 +322,6 @@ class BareLoop:
         return counter.flops, counter.operators
 
     def _captured(self) -> Callable[[Tensor], None]:
-        self._iterate = self.iterate  # frees the graph before
         stream = side_stream()
 
         def run(x: Tensor) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ class TrainingClock(pl.Callback):
     def __init__(self) -> None:
         self._seconds = self._compile_seconds = 0.0
         self._since: float | None = None
-        #: Of the module, when the clock was started.
+        #: The module's preparation seconds when the clock was started.
         self._prepared = 0.0
         self._module: pl.LightningModule | None = None
 

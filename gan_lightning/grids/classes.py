@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import torch
 
 from gan_lightning.gan import GAN
-from gan_lightning.grids.inputs import POINTS, image_inputs, sample_in_parts, vector_inputs
+from gan_lightning.grids.inputs import (
+    POINTS,
+    draw_inputs,
+    sample_in_parts,
+    with_images,
+    with_vectors,
+)
 from gan_lightning.grids.pictures import Grid, Plot
 from gan_lightning.utils.checks import at_least
 from gan_lightning.utils.errors import ArgumentError
@@ -33,7 +39,7 @@ def class_grid(
     """
     shown = _classes(model, classes)
     names = _names(model, shown, names)
-    z, _ = image_inputs(model, at_least(1, columns=columns), generator)
+    z, _ = draw_inputs(with_images(model), at_least(1, columns=columns), generator)
     y = torch.tensor(shown, device=model.device).repeat_interleave(columns)
     images = sample_in_parts(model, z.repeat(len(shown), 1), y, truncation, generator)
     return Grid(images, columns, row_names=names)
@@ -53,7 +59,7 @@ def class_plot(
     """
     shown = _classes(model, classes)
     names = _names(model, shown, names)
-    z, _ = vector_inputs(model, POINTS // len(shown), generator)
+    z, _ = draw_inputs(with_vectors(model), POINTS // len(shown), generator)
     labels = torch.tensor(shown, device=model.device)
     samples = [model.sample(z=z, y=label.expand(len(z))) for label in labels]
     return Plot(dict(zip(names, samples, strict=True)))

@@ -54,53 +54,36 @@ def sample_in_parts(
     )
 
 
-def check_images(model: GAN) -> None:
-    """Refuse a model whose samples are no images.
+def with_images(model: GAN) -> GAN:
+    """The model, whose samples must be images.
 
     Raises:
         ArgumentError: they are not.
     """
     if not model.is_image:
         raise ArgumentError(f"a grid is of images, and samples have the shape {model.shape}")
+    return model
 
 
-def check_vectors(model: GAN) -> None:
-    """Refuse a model whose samples are no vectors.
+def with_vectors(model: GAN) -> GAN:
+    """The model, whose samples must be vectors.
 
     Raises:
         ArgumentError: they are not.
     """
     if len(model.shape) != 1:
         raise ArgumentError(f"a plot is of vectors, and samples have the shape {model.shape}")
+    return model
 
 
-def image_inputs(
+def draw_inputs(
     model: GAN,
     n: int,
     generator: torch.Generator | None,
     y: Tensor | None = None,
     each: int = 1,
 ) -> tuple[Tensor, Tensor | None]:
-    """Latents of images, and labels, drawn if not given; ``each`` in a row have one label."""
-    check_images(model)
-    return _drawn(model, n, generator, y, each)
-
-
-def vector_inputs(
-    model: GAN,
-    n: int,
-    generator: torch.Generator | None,
-    y: Tensor | None = None,
-    each: int = 1,
-) -> tuple[Tensor, Tensor | None]:
-    """The same for samples that are vectors."""
-    check_vectors(model)
-    return _drawn(model, n, generator, y, each)
-
-
-def _drawn(
-    model: GAN, n: int, generator: torch.Generator | None, y: Tensor | None, each: int
-) -> tuple[Tensor, Tensor | None]:
+    """Latents, and labels, drawn if not given; ``each`` latents in a row have one label."""
     at_least(1, rows=n)
     if y is not None:
         y = y.to(model.device).repeat_interleave(each)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gan_lightning.gan import GAN
-from gan_lightning.grids.inputs import image_inputs, with_styles
+from gan_lightning.grids.inputs import draw_inputs, with_images, with_styles
 from gan_lightning.grids.pictures import Grid
 from gan_lightning.utils.checks import at_least
 
@@ -26,7 +26,7 @@ def mixing_grid(
     """
     model = with_styles(model)
     at_least(1, styles=styles)
-    z, y = image_inputs(model, sources + styles, generator)
+    z, y = draw_inputs(with_images(model), sources + styles, generator)
     all_styles = model.styles(z, y)
     own, others = all_styles[:sources], all_styles[sources:]
     images = model.synthesize(all_styles)
@@ -59,7 +59,7 @@ def noise_grid(
     """
     model = with_styles(model)
     at_least(1, columns=columns)
-    z, y = image_inputs(model, rows, generator, y)
+    z, y = draw_inputs(with_images(model), rows, generator, y)
     styles = model.styles(z, y).repeat_interleave(columns, dim=0)
     noise = generator or torch.Generator(model.device).manual_seed(torch.initial_seed())
     return Grid(model.synthesize(styles, noise), columns)

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from gan_lightning.gan import GAN
-from gan_lightning.grids.inputs import POINTS, fills_a_box, has_styles, image_inputs, vector_inputs
+from gan_lightning.grids.inputs import (
+    POINTS,
+    draw_inputs,
+    fills_a_box,
+    has_styles,
+    with_images,
+    with_vectors,
+)
 from gan_lightning.grids.pictures import Grid, Plot
 
 #: Shares of styles that are left, and thresholds of latents.
@@ -30,7 +37,7 @@ def truncation_grid(
     Raises:
         ArgumentError: the model makes no images.
     """
-    z, y = image_inputs(model, rows, generator, y)
+    z, y = draw_inputs(with_images(model), rows, generator, y)
     truncations = _truncations(model, truncations)
     columns = [model.sample(z=z, y=y, truncation=t, generator=generator) for t in truncations]
     names = [_name_of_truncation(model, t) for t in truncations]
@@ -47,7 +54,7 @@ def truncation_plot(
     Raises:
         ArgumentError: samples are not vectors.
     """
-    z, y = vector_inputs(model, POINTS // 4, generator)
+    z, y = draw_inputs(with_vectors(model), POINTS // 4, generator)
     # The widest lie lowest.
     truncations = sorted(_truncations(model, truncations), reverse=True)
     return Plot(

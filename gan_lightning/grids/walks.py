@@ -7,14 +7,13 @@ from gan_lightning.gan import GAN
 from gan_lightning.grids.inputs import (
     BATCH,
     POINTS,
-    check_images,
-    check_vectors,
+    draw_inputs,
     fills_a_box,
     has_styles,
-    image_inputs,
     sample_in_parts,
-    vector_inputs,
+    with_images,
     with_styles,
+    with_vectors,
 )
 from gan_lightning.grids.pictures import Grid, Plot
 from gan_lightning.utils.checks import at_least, one_of
@@ -55,9 +54,8 @@ def walk_grid(
     Raises:
         ArgumentError: the model makes no images, or has no space of this name.
     """
-    z, y = image_inputs(
-        model, at_least(1, rows=rows) * at_least(2, stops=stops), generator, y, stops
-    )
+    count = at_least(1, rows=rows) * at_least(2, stops=stops)
+    z, y = draw_inputs(with_images(model), count, generator, y, stops)
     return Grid(_walk(model, z, y, stops, columns, closed, space, truncation, generator), columns)
 
 
@@ -78,7 +76,7 @@ def between_grid(
     Raises:
         ArgumentError: as ``walk_grid`` does.
     """
-    check_images(model)
+    with_images(model)
     return Grid(_walk(model, z, y, len(z), columns, False, space, truncation, generator), columns)
 
 
@@ -100,7 +98,7 @@ def walk_plot(
         ArgumentError: samples are not vectors.
     """
     count = at_least(1, rows=rows) * at_least(2, stops=stops)
-    z, y = vector_inputs(model, count, generator, y, stops)
+    z, y = draw_inputs(with_vectors(model), count, generator, y, stops)
     return _walk_plot(model, z, y, stops, columns, None, generator)
 
 
@@ -120,7 +118,7 @@ def between_plot(
     Raises:
         ArgumentError: samples are not vectors.
     """
-    check_vectors(model)
+    with_vectors(model)
     return _walk_plot(model, z, y, len(z), columns, truncation, generator)
 
 

@@ -125,7 +125,7 @@ def _symmetric_frechet_distance(real: Moments, fake: Moments) -> float:
     least = len(values) * torch.finfo(values.dtype).eps * values.max()
     roots = values.where(values > least, 0).sqrt()
     means = (real.mean.to(device) - fake.mean).square().sum()
-    traces = real.covariance.trace().to(device) + covariance.trace()
+    traces = root.square().sum() + covariance.trace()  # tr S_r = tr A A
     return (means + traces - 2 * roots.sum()).item()
 
 

@@ -111,16 +111,18 @@ class Iteration:
         """One iteration; returns the terms to log, over which the next one may write."""
         if self._is_ready(x, kind):
             return self._compute(x, y, kind)
-        _wait_for(x.device)
+        synchronize(x.device)
         started = time.monotonic()
         terms = self._compute(x, y, kind)
-        _wait_for(x.device)
+        synchronize(x.device)
         self.preparation_seconds += time.monotonic() - started
         return terms
 
     def _is_ready(self, x: Tensor, kind: Kind) -> bool:
         """Whether an iteration like this one has nothing to compile any more."""
-        ready = not self._is_compiled or (kind, x.shape) in self._seen
+        if not self._is_compiled:
+            return True
+        ready = (kind, x.shape) in self._seen
         self._seen.add((kind, x.shape))
         return ready
 
@@ -214,7 +216,8 @@ class _Graph:
         return self._terms
 
 
-def _wait_for(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

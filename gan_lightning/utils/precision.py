@@ -24,7 +24,7 @@ def full_precision(tensor: Tensor) -> AbstractContextManager[None]:
 def without_autocast_cache() -> Iterator[None]:
     """Weights that change inside are cast at each use: autocast would keep the first cast.
 
-    Lightning's precision plugins switch its cache off; others, and loops of one's own, do not.
+    Lightning's precision plugins switch its cache off; other plugins and custom loops do not.
     """
     enabled = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)

@@ -59,28 +59,32 @@ def test_runs_are_trained_in_their_order(grid, trained, capsys):
     assert len(lines) == 6
 
 
-def test_runs_at_the_same_time_have_their_own_devices(grid, trained, record):
-    both = threading.Barrier(2, timeout=10)
+@pytest.fixture
+def together(trained, record):
+    """``together(count)``: no run ends before so many are trained at the same time."""
 
-    def hook(attempt):
-        both.wait()
-        return record
+    def set_hook(count):
+        barrier = threading.Barrier(count, timeout=10)
 
-    trained.hook = hook
+        def hook(attempt):
+            barrier.wait()
+            return record
+
+        trained.hook = hook
+
+    return set_hook
+
+
+def test_runs_at_the_same_time_have_their_own_devices(grid, trained, together):
+    together(2)
     pool.train(grid(4, devices=2), 2, ["0", "GPU-1", "2", "3"])
     assert sorted(seed for seed, _ in trained) == [0, 1, 2, 3]
     for first, second in (trained[:2], trained[2:]):
         assert sorted([first[1], second[1]]) == [["0", "GPU-1"], ["2", "3"]]
 
 
-def test_runs_share_gpus_where_there_are_more_of_them(grid, trained, record):
-    all_four = threading.Barrier(4, timeout=10)
-
-    def hook(attempt):
-        all_four.wait()
-        return record
-
-    trained.hook = hook
+def test_runs_share_gpus_where_there_are_more_of_them(grid, trained, together):
+    together(4)
     pool.train(grid(4, per_gpu=2), 4, ["0", "1"])
     assert sorted(gpus for _, gpus in trained) == [["0"], ["0"], ["1"], ["1"]]
 
