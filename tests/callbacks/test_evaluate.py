@@ -17,6 +17,7 @@ from torchmetrics import Metric
 
 from gan_lightning import GAN
 from gan_lightning.callbacks import Evaluate
+from gan_lightning.callbacks.evaluate import generated_at_a_time
 from gan_lightning.data import Digits, Ring, TensorLoader
 from gan_lightning.data.base import GANDataModule
 from gan_lightning.metrics import extract, load_extractor
@@ -527,6 +528,19 @@ def test_scores_do_not_depend_on_the_batch_size(scores):
         for size in (300, 7)
     )
     assert one == pytest.approx(other, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "device", "count"),
+    [
+        ((3, 32, 32), "cpu", 256),
+        ((3, 64, 64), "cuda", 1024),
+        ((3, 128, 128), "cuda", 256),  # which take four times the memory
+        ((2,), "cuda", 1024),
+    ],
+)
+def test_a_gpu_generates_more_small_samples_at_a_time(shape, device, count):
+    assert generated_at_a_time(shape, torch.device(device)) == count
 
 
 def test_a_distance_of_few_samples_warns(scores, recwarn):
