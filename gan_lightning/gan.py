@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import field
 from typing import Any, ClassVar, get_args
@@ -12,15 +12,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lightning.augment import make_augment
+from gan_lightning.losses import Relativistic, relativistic_scores, top_share_loss
 from gan_lightning.networks import (
     Family,
     Norm,
     family_for,
+    has_batch_norm,
     mixes_samples,
     start_from_data,
     starts_from_data,
 )
 from gan_lightning.penalties import Regularizer, regularization
+from gan_lightning.regularizers import CriticRegularizer, make_regularizers
 from gan_lightning.sampling import Sampling
 from gan_lightning.sharing import Sharing
 from gan_lightning.training.batches import Batch
@@ -38,6 +41,8 @@ __all__ = ["GAN", "Batch", "Regularizer", "Scores", "Terms"]
 Scores = tuple[Tensor, Tensor]
 #: One of 256, for images in [-1, 1].
 GREY_LEVEL = 2 / 255
+#: Real samples with which the share that ``top_k`` ends at falls by a hundredth.
+TOP_K_IMAGES = 50_000
 
 
 class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
@@ -81,6 +86,13 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         augment: what images pass on their way to the critic, real and generated alike:
             ``diffaugment``, or some of its operations, such as ``translation,cutout``. Penalties
             are of the gradient before it.
+        regularize: terms that the critic's loss gets, each perhaps with a weight in place of its
+            paper's: ``r1``, ``r2``, ``dragan``, ``lecam``, ``cr``, ``bcr``; ``r1=0.1,lecam``.
+        relativistic: scores are judged in ``pairs`` of a real and a generated sample, or against
+            the ``averages`` of the other side; the generator's loss is then the critic's with the
+            roles exchanged.
+        top_k: the share of generated samples, those with the highest scores, that the generator's
+            loss is of in the end: it falls from 1 by a hundredth with every 50,000 real images.
         channels_last: keep maps with their channels innermost, which some kernels are faster on.
         compile: compile the two objectives; the first step takes a while.
         cuda_graph: capture the whole iteration as one CUDA graph, for one GPU. Hooks around
@@ -108,6 +120,9 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
     ema_start: int = 0
     decay_steps: int = 0
     augment: str = "none"
+    regularize: str = "none"
+    relativistic: Relativistic = "none"
+    top_k: float = 1.0
     channels_last: bool = False
     compile: bool = False  # type: ignore[assignment]
     cuda_graph: bool = False
@@ -117,6 +132,10 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
     own_networks: ClassVar[bool] = False
     #: Whether the generator's loss takes the scores of real samples too.
     pairs: ClassVar[bool] = False
+    #: Whether real samples have the high scores.
+    high_scores_are_real: ClassVar[bool] = True
+    #: Whether the losses are of differences of scores, so that ``relativistic`` changes nothing.
+    compares_scores: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -141,6 +160,8 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
 
         self.generator, self.critic = self.build_networks()
         self.augmentation = self.build_augment()
+        self.regularizers = self.build_regularizers()
+        self._check_comparison()
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
         self._mixes_samples = mixes_samples(self.critic)
@@ -148,6 +169,11 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         self.generator_ema: nn.Module | None = None
         if self.keeps_average:
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
+        #: The share of samples that the generator's loss is of in the present update.
+        self.top_share: Tensor | None
+        self.register_buffer(
+            "top_share", torch.ones(()) if self.top_k < 1 else None, persistent=False
+        )
         varies = self.ema_start > 0 or type(self).average_decay is not GAN.average_decay
         #: The decay of the average in the present update, where it is not the same in all.
         self.present_decay: Tensor | None
@@ -168,6 +194,28 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         one_of(get_args(Norm), critic_norm=self.critic_norm)
+        one_of(get_args(Relativistic), relativistic=self.relativistic)
+        if not 0 < self.top_k <= 1:
+            raise ValueError(f"top_k must be in (0, 1], got {self.top_k}")
+
+    def _low_scores(self, option: str) -> str:
+        name = type(self).__name__
+        return f"{name} gives real samples low scores, and {option} takes them for high ones"
+
+    def _check_comparison(self) -> None:
+        """Raise ArgumentError if the losses are not such that ``relativistic`` or ``top_k`` fit."""
+        name, compares = type(self).__name__, self.relativistic != "none"
+        if not compares and self.top_k == 1:
+            return
+        option = "relativistic" if compares else "top_k"
+        if type(self).generator_objective is not GAN.generator_objective:
+            raise ArgumentError(f"{name} has an objective of its own, which {option} does not fit")
+        if not self.high_scores_are_real:
+            raise ArgumentError(self._low_scores(option))
+        if compares and (self.compares_scores or self.pairs):
+            raise ArgumentError(f"{name} compares scores already: leave out relativistic")
+        if self.top_k < 1 and (compares or self.pairs):
+            raise ArgumentError("top_k does not fit a loss of pairs of samples")
 
     # What a technique says.
 
@@ -241,6 +289,27 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
             raise ArgumentError(f"augment is for images, and samples have the shape {self.shape}")
         return augmentation
 
+    def build_regularizers(self) -> nn.ModuleDict | None:
+        """The terms that ``regularize`` names, ``CriticRegularizer``; None for nothing.
+
+        Raises:
+            ArgumentError: there is no such term, or it does not fit the critic.
+        """
+        regularizers = make_regularizers(self.regularize)
+        for name, term in regularizers.items():
+            assert isinstance(term, CriticRegularizer)
+            if term.of_gradients and has_batch_norm(self.critic):
+                raise ArgumentError(
+                    f"{name} penalises each sample's gradient: critic_norm must be none or layer"
+                )
+            if term.of_images and not self.is_image:
+                raise ArgumentError(
+                    f"{name} is for images, and samples have the shape {self.shape}"
+                )
+            if term.of_high_scores and not self.high_scores_are_real:
+                raise ArgumentError(self._low_scores(name))
+        return regularizers or None
+
     def prepare(self, x: Tensor) -> Tensor:
         """Real samples as the critic is shown them."""
         if not self.dequantize:
@@ -312,11 +381,15 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         with torch.no_grad():
             generated = self.generator(z, y)
         real, fake = self.compare(x, generated, y)
-        loss = self.critic_loss(real, fake)
+        loss = self._judge(real, fake)
         scores = real.detach(), fake.detach()
         terms = {"score/real": scores[0].mean(), "score/fake": scores[1].mean()}
         terms |= self.watch(*scores)
         penalty, logged = regularization(self.critic_regularizers(), due, x, y, generated)
+        for term in () if self.regularizers is None else self.regularizers.values():
+            value, more = term(self, x, y, generated, (real, fake))
+            value, logged = term.weight * value, {**logged, **more}
+            penalty = value if penalty is None else penalty + value
         if penalty is not None:
             loss = loss + penalty
             terms |= {"penalty": penalty.detach(), **logged}
@@ -333,13 +406,23 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         latents.
         """
         generated = self.generator(z, y)
-        if self.pairs:
+        if self.pairs or self.relativistic != "none":
             shown = x.repeat(len(z) // len(x), *[1] * (x.dim() - 1))
             real, fake = self.compare(shown, generated, y)
-            loss = self.generator_loss(fake, real)  # type: ignore[call-arg]
+            judge: Callable[..., Tensor] = self.generator_loss if self.pairs else self._judge
+            loss = judge(fake, real)
+        elif self.top_share is not None:
+            fake = self.score(generated, y)
+            loss = top_share_loss(self.generator_loss, fake, self.top_share)
         else:
             loss = self.generator_loss(self.score(generated, y))
         return self.with_generator_penalty(loss, {}, y, z, due)
+
+    def _judge(self, first: Tensor, second: Tensor) -> Tensor:
+        """The critic's loss with ``first`` as real, relativistic where that is chosen."""
+        if self.relativistic == "none":
+            return self.critic_loss(first, second)
+        return self.critic_loss(*relativistic_scores(first, second, self.relativistic)) / 2
 
     def with_generator_penalty(
         self, loss: Tensor, terms: Terms, y: Tensor | None, z: Tensor, due: Sequence[int] | None
@@ -373,6 +456,8 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
             reset_moments(optimizers)
         if self.present_decay is not None:
             self.present_decay.fill_(self.average_decay(update))
+        if self.top_share is not None:
+            self.top_share.fill_(max(self.top_k, 0.99 ** (self.images // TOP_K_IMAGES)))
         self.on_update(update)
         return self.kind(update)
 

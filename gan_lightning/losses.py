@@ -3,8 +3,14 @@
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from gan_lightning.utils.ranks import mean_over_ranks
+
+#: Whether scores are judged alone, or in comparison.
+Relativistic = Literal["none", "pairs", "averages"]
 
 
 def logistic_critic_loss(
@@ -101,6 +107,36 @@ def equilibrium_generator_loss(fake: Tensor) -> Tensor:
     Berthelot et al. 2017, arXiv:1703.10717, section 3.4.
     """
     return fake.mean()
+
+
+def relativistic_scores(
+    first: Tensor, second: Tensor, comparison: Relativistic
+) -> tuple[Tensor, Tensor]:
+    """Both scores ``(N,)`` as a loss takes them that judges each sample beside the others.
+
+    ``pairs`` compares the i-th samples with each other, ``averages`` each sample with the mean of
+    the other side, over all ranks. Half of the loss of these scores is that of a relativistic GAN;
+    the generator's has the roles exchanged.
+
+    Jolicoeur-Martineau 2019, arXiv:1807.00734, sections 4.1 and 4.2.
+    """
+    if comparison == "pairs":
+        return first - second, second - first
+    return first - mean_over_ranks(second.mean()), second - mean_over_ranks(first.mean())
+
+
+def top_share_loss(loss: Callable[[Tensor], Tensor], fake: Tensor, share: Tensor) -> Tensor:
+    """The generator's ``loss`` of the share, in (0, 1], of its samples with the highest scores.
+
+    ``loss`` is a mean over samples; scores are ``(N,)``, of which at least one counts. The others
+    are masked: no shape depends on the share, a scalar.
+
+    Sinha et al. 2020, arXiv:2002.06224, section 3.
+    """
+    losses = torch.vmap(lambda score: loss(score[None]))(fake)
+    rank = fake.detach().argsort(descending=True).argsort()
+    kept = (rank < (share * len(fake)).round().clamp(min=1)).to(losses)
+    return (losses * kept).sum() / kept.sum()
 
 
 #: What techniques take whose paper is about networks, normalisation or what the critic sees, and

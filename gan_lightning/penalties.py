@@ -116,3 +116,37 @@ def squared_gradient_norms(critic: Critic, x: Tensor, y: Tensor | None = None) -
     """
     gradient = torch.func.grad(lambda x: critic(x, y).sum())(x.detach())
     return gradient.flatten(1).square().sum(dim=1)
+
+
+def perturbed_gradient_norms(critic: Critic, real: Tensor, y: Tensor | None = None) -> Tensor:
+    """|grad_x critic(x_hat, y)|_2 ``(N,)`` at x_hat = real + 1/2 a std(real) u, a and u ~ U(0, 1).
+
+    There is one a per sample, one u per value, and one standard deviation for all values.
+
+    Kodali et al. 2017, arXiv:1705.07215, Algorithm 1; the noise is that of the authors' code.
+    """
+    share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
+    noise = torch.rand(real.shape, device=real.device, dtype=real.dtype)
+    x = real.detach() + share * (0.5 * real.detach().std() * noise)
+    gradient = torch.func.grad(lambda x: critic(x, y).float().sum())(x)
+    return gradient.flatten(1).norm(dim=1)
+
+
+def consistency_penalty(scores: Tensor, changed: Tensor) -> Tensor:
+    """E[(critic(x) - critic(T x))^2] of the scores ``(N,)`` of samples and of changed ones.
+
+    Zhang et al. 2020, arXiv:1910.12027, eq. 4.
+    """
+    return (scores - changed).square().mean()
+
+
+def lecam_penalty(real: Tensor, fake: Tensor, real_anchor: Tensor, fake_anchor: Tensor) -> Tensor:
+    """E[max(0, real - fake_anchor)^2] + E[max(0, real_anchor - fake)^2] of scores ``(N,)``.
+
+    The anchors are moving averages of mean scores. It is 0 where all scores lie between them.
+
+    Tseng et al. 2021, arXiv:2104.03310, eq. 5; the maxima are those of the authors' code.
+    """
+    above = (real - fake_anchor).clamp(min=0).square().mean()
+    below = (real_anchor - fake).clamp(min=0).square().mean()
+    return above + below

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gan_lightning.networks.autoencoder import AUTOENCODER, set_carry
 from gan_lightning.networks.biggan import BIGGAN, BIGGAN_FLAT
 from gan_lightning.networks.dcgan import DCGAN, DCGAN_PLAIN, SNDCGAN, SNDCGAN_WIDE
-from gan_lightning.networks.family import Family, Norm, mixes_samples
+from gan_lightning.networks.family import Family, Norm, has_batch_norm, mixes_samples
 from gan_lightning.networks.improved_gan import IMPROVED_GAN, IMPROVED_GAN_NOISE
 from gan_lightning.networks.mlp import MLP, MLP_GENERATOR
 from gan_lightning.networks.progressive import PROGRESSIVE
@@ -55,6 +55,7 @@ __all__ = [
     "Family",
     "Norm",
     "family_for",
+    "has_batch_norm",
     "largest_singular_values",
     "mixes_samples",
     "set_carry",

@@ -71,10 +71,14 @@ def mixes_samples(network: nn.Module) -> bool:
 
     It does with batch normalisation, and with a layer whose attribute ``mixes_samples`` is true.
     """
-    return any(
-        isinstance(layer, _BatchNorm) or getattr(layer, "mixes_samples", False)
-        for layer in network.modules()
+    return has_batch_norm(network) or any(
+        getattr(layer, "mixes_samples", False) for layer in network.modules()
     )
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether there is batch normalisation in it."""
+    return any(isinstance(layer, _BatchNorm) for layer in network.modules())
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,8 @@ class BEGAN(GAN):
     critic_lr: float = 1e-4
     generator_lr: float = 1e-4
     network: str = "autoencoder"
+
+    high_scores_are_real: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.num_classes:

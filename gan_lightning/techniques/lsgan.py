@@ -33,6 +33,14 @@ class LSGAN(GAN):
     betas: tuple[float, float] = (0.5, 0.999)
     critic_norm: Norm = "batch"
 
+    def __post_init__(self) -> None:
+        if self.relativistic != "none" and self.fake_target != -self.real_target:
+            raise ValueError(
+                "relativistic scores are differences, whose targets are opposite: take fake_target "
+                f"{-self.real_target:g} with real_target {self.real_target:g}"
+            )
+        super().__post_init__()
+
     def draw_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Uniform in [-1, 1], as in the authors' code."""
         z = torch.rand(n, self.latent_dim, device=self.device, generator=generator)

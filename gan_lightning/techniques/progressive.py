@@ -51,6 +51,7 @@ class ProgressiveGAN(GAN):
     ema_decay: float = 0.999
 
     own_networks: ClassVar[bool] = True
+    compares_scores: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         at_least(0, phase_images=self.phase_images)

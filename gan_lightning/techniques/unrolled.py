@@ -84,7 +84,7 @@ class UnrolledGAN(GAN):
                 "UnrolledGAN scores real and generated samples in one pass: its critic cannot have "
                 "layers that mix samples"
             )
-        if self.critic_regularizers():
+        if self.critic_regularizers() or self.regularizers:
             raise ValueError(
                 "UnrolledGAN tries steps of its critic without regularizers: it cannot have any"
             )

@@ -1,6 +1,7 @@
 """WGAN: a critic that estimates the Wasserstein distance, kept Lipschitz by clipping."""
 
 from dataclasses import field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class WGAN(GAN):
     generator_lr: float = 5e-5
     betas: tuple[float, float] = field(default=(0.0, 0.0), init=False)  # Adam's
     critic_norm: Norm = "batch"
+
+    compares_scores: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.clip <= 0:

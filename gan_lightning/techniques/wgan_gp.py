@@ -1,6 +1,7 @@
 """WGAN-GP: a Wasserstein critic, kept Lipschitz by a gradient penalty."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -38,6 +39,8 @@ class WGANGP(GAN):
     network: str = "wgan_gp_resnet"
     generator_batch: int = 2
     dequantize: bool = True
+
+    compares_scores: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.critic_norm == "batch":

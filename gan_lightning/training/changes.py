@@ -34,7 +34,15 @@ WITHOUT_EFFECT = (
     "data.strict",
 )
 #: What no optimiser and no schedule holds, whatever the technique.
-IN_NO_OPTIMIZER = (*NETWORK_ARGUMENTS, "augment", "generator_batch", "dequantize", "ema_start")
+IN_NO_OPTIMIZER = (
+    *NETWORK_ARGUMENTS,
+    "augment",
+    "relativistic",
+    "top_k",
+    "generator_batch",
+    "dequantize",
+    "ema_start",
+)
 #: Hyperparameters of which None means a number that the network's family chooses.
 CHOSEN = ("generator_width", "critic_width")
 #: By name: what the checkpoint has, and what the model or the data has.
