@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gan_lightning.augment import make_augment
+from gan_lightning.augment import ADA, make_augment
 from gan_lightning.losses import Relativistic, relativistic_scores, top_share_loss
 from gan_lightning.networks import (
     Family,
@@ -84,8 +84,8 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         decay_steps: generator updates over which both learning rates fall linearly to 0; 0 keeps
             them constant.
         augment: what images pass on their way to the critic, real and generated alike:
-            ``diffaugment``, or some of its operations, such as ``translation,cutout``. Penalties
-            are of the gradient before it.
+            ``diffaugment``, or some of its operations, such as ``translation,cutout``; or ``ada``,
+            as often as the critic needs it. Penalties are of the gradient before it.
         regularize: terms that the critic's loss gets, each perhaps with a weight in place of its
             paper's: ``r1``, ``r2``, ``dragan``, ``lecam``, ``cr``, ``bcr``; ``r1=0.1,lecam``.
         relativistic: scores are judged in ``pairs`` of a real and a generated sample, or against
@@ -198,6 +198,13 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         if not 0 < self.top_k <= 1:
             raise ValueError(f"top_k must be in (0, 1], got {self.top_k}")
 
+    @property
+    def scores_have_signs(self) -> bool:
+        """Whether a positive score means that the critic takes a sample for real."""
+        return not (self.compares_scores or self.pairs or self.relativistic != "none") and (
+            self.high_scores_are_real
+        )
+
     def _low_scores(self, option: str) -> str:
         name = type(self).__name__
         return f"{name} gives real samples low scores, and {option} takes them for high ones"
@@ -287,6 +294,11 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
         augmentation = make_augment(self.augment)
         if augmentation is not None and not self.is_image:
             raise ArgumentError(f"augment is for images, and samples have the shape {self.shape}")
+        if isinstance(augmentation, ADA) and not self.scores_have_signs:
+            raise ArgumentError(
+                "ada follows the signs of real samples' scores, which tell nothing where they are "
+                f"not judged alone: {type(self).__name__} takes diffaugment"
+            )
         return augmentation
 
     def build_regularizers(self) -> nn.ModuleDict | None:
@@ -486,6 +498,9 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
             update(0, loss)
             losses.append(loss.detach())
             self.after_critic_step(*scores)
+            if isinstance(self.augmentation, ADA):
+                self.augmentation.adapt(scores[0])
+                critic_terms = {**critic_terms, "augment/p": self.augmentation.p}
 
         with _frozen(self.critic):
             y = None if y is None else y.repeat(self.generator_batch)

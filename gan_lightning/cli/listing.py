@@ -53,6 +53,19 @@ def data_table() -> str:
     return _table([("CLASS", "DESCRIPTION"), *rows])
 
 
+def augmentations_table() -> str:
+    """The table of the augmentations, and of the operations that they may be made of, as text."""
+    package = "gan_lightning.augment"
+    rows = [*_remarks(package, "POLICIES"), *_remarks(f"{package}.diffaugment", "OPERATIONS")]
+    return _table([("NAME", "AUGMENTATION"), *rows])
+
+
+def regularizers_table() -> str:
+    """The table of the terms that the critic's loss of any technique may get, as text."""
+    rows = _remarks("gan_lightning.regularizers", "REGULARIZERS")
+    return _table([("NAME", "REGULARIZER"), *rows])
+
+
 def extractors_table() -> str:
     """The table of the networks that scores are computed with, as text."""
     rows = list(_remarks("gan_lightning.metrics.extractors", "EXTRACTORS"))
@@ -91,6 +104,8 @@ def weights_table() -> str:
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "techniques": ("--model", techniques_table),
     "networks": ("--model.network", networks_table),
+    "augmentations": ("--model.augment", augmentations_table),
+    "regularizers": ("--model.regularize", regularizers_table),
     "data": ("--data", data_table),
     "extractors": ("--evaluate.extractor, and score --extractor", extractors_table),
     "protocols": ("benchmark run --protocol", protocols_table),

@@ -36,7 +36,6 @@ WITHOUT_EFFECT = (
 #: What no optimiser and no schedule holds, whatever the technique.
 IN_NO_OPTIMIZER = (
     *NETWORK_ARGUMENTS,
-    "augment",
     "relativistic",
     "top_k",
     "generator_batch",

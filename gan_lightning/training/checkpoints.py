@@ -57,6 +57,7 @@ NETWORK_ARGUMENTS = (
     "critic_norm",
     "skip_connections",
     "ema_decay",
+    "augment",
     "regularize",
 )
 

@@ -7,12 +7,14 @@ from torch_fidelity.feature_extractor_dinov2 import MODEL_METADATA
 
 from benchmarks.protocols import PROTOCOLS
 from gan_lightning import data
+from gan_lightning.augment import OPERATIONS, POLICIES
 from gan_lightning.cli import main
 from gan_lightning.cli.configs import named_configs
 from gan_lightning.cli.listing import SECTIONS, sections
 from gan_lightning.metrics import EXTRACTORS
 from gan_lightning.metrics.extractors import DINOV2
 from gan_lightning.networks import FAMILIES
+from gan_lightning.regularizers import REGULARIZERS
 
 
 def rows(section):
@@ -29,6 +31,11 @@ def test_every_family_of_networks_has_a_remark():
     found = rows("networks")
     assert [name for name, _ in found] == list(FAMILIES)
     assert all(len(remark) > 10 for _, remark in found)
+
+
+def test_augmentations_and_regularizers_are_listed():
+    assert [name for name, _ in rows("augmentations")] == [*POLICIES, *OPERATIONS]
+    assert [name for name, _ in rows("regularizers")] == [*REGULARIZERS]
 
 
 def test_every_data_module_is_listed_with_its_docstring():
