@@ -109,6 +109,22 @@ def equilibrium_generator_loss(fake: Tensor) -> Tensor:
     return fake.mean()
 
 
+def relativistic_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """-E[log s(real - fake)] of pairs, s the sigmoid; scores are logits ``(N,)``.
+
+    Jolicoeur-Martineau 2019, arXiv:1807.00734, eq. 11; Huang et al. 2024, arXiv:2501.05441, eq. 2.
+    """
+    return F.softplus(fake - real).mean()
+
+
+def relativistic_generator_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """-E[log s(fake - real)] of pairs, s the sigmoid; scores are logits ``(N,)``.
+
+    Jolicoeur-Martineau 2019, arXiv:1807.00734, eq. 12; Huang et al. 2024, arXiv:2501.05441, eq. 2.
+    """
+    return F.softplus(real - fake).mean()
+
+
 def relativistic_scores(
     first: Tensor, second: Tensor, comparison: Relativistic
 ) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ def always(monkeypatch, *operations):
     order = ["shift_rows", "shift_columns", "turn", "mirror", "brightness", "contrast"]
     order += ["luma", "hue", "saturation"]
 
-    def chosen(x):
+    def chosen(x, share=1.0):
         calls.append(order[len(calls) % len(order)])
         return torch.full((len(x),), calls[-1] in operations)
 

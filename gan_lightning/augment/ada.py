@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gan_lightning.augment.diffaugment import cutout
 from gan_lightning.utils.ranks import mean_over_ranks, number_of_ranks
 
 
@@ -28,13 +29,27 @@ class ADA(nn.Module):
         target: the mean sign that p is steered to.
         images: real samples in which p can rise from 0 to 1.
         interval: critic updates between two changes of p.
+        colour: p of colours, as a multiple of p.
+        cutout: p of hiding a square of half the size, as a multiple of p.
+        adapts: whether p follows the scores, and is not set from outside.
     """
 
-    def __init__(self, target: float = 0.6, images: int = 500_000, interval: int = 4) -> None:
+    def __init__(
+        self,
+        target: float = 0.6,
+        images: int = 500_000,
+        interval: int = 4,
+        colour: float = 1.0,
+        cutout: float = 0.0,
+        adapts: bool = True,
+    ) -> None:
         super().__init__()
         self.target = target
         self.images = images
         self.interval = interval
+        self.colour = colour
+        self.cutout = cutout
+        self.adapts = adapts
         self.p: Tensor
         self.signs: Tensor
         self.updates: Tensor
@@ -45,11 +60,16 @@ class ADA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` in, the same shape out."""
-        return self._recolour(self._move(x))
+        x = self._recolour(self._move(x))
+        if not self.cutout:
+            return x
+        return torch.where(self._chosen(x, self.cutout)[:, None, None, None], cutout(x), x)
 
     @torch.no_grad()
     def adapt(self, real: Tensor) -> None:
         """Change p, every few updates, with the scores ``(N,)`` of augmented real samples."""
+        if not self.adapts:
+            return
         self.signs.add_(mean_over_ranks(real.sign().mean().to(self.signs)))
         self.updates.add_(1)
         due = (self.updates >= self.interval).to(self.p)
@@ -63,9 +83,9 @@ class ADA(nn.Module):
         """What is shown of it."""
         return f"target={self.target:g}, images={self.images}, interval={self.interval}"
 
-    def _chosen(self, x: Tensor) -> Tensor:
+    def _chosen(self, x: Tensor, share: float = 1.0) -> Tensor:
         """Which samples an operation befalls, ``(N,)``."""
-        return torch.rand(len(x), device=x.device) < self.p
+        return torch.rand(len(x), device=x.device) < share * self.p
 
     def _move(self, x: Tensor) -> Tensor:
         """Mirrored, then turned, then shifted: each pixel is taken from where it was before."""
@@ -118,7 +138,7 @@ class ADA(nn.Module):
 
     def _values(self, x: Tensor, values: Tensor, neutral: float) -> Tensor:
         """The values ``(N,)`` of samples that an operation befalls, ``(N, 1, 1, 1)``."""
-        chosen = torch.where(self._chosen(x), values, neutral)
+        chosen = torch.where(self._chosen(x, self.colour), values, neutral)
         return chosen.to(x.dtype)[:, None, None, None]
 
 

@@ -9,6 +9,7 @@ from gan_lightning.networks.family import Family, Norm, has_batch_norm, mixes_sa
 from gan_lightning.networks.improved_gan import IMPROVED_GAN, IMPROVED_GAN_NOISE
 from gan_lightning.networks.mlp import MLP, MLP_GENERATOR
 from gan_lightning.networks.progressive import PROGRESSIVE
+from gan_lightning.networks.r3gan import R3GAN
 from gan_lightning.networks.resnet import RESNET, SAGAN, WGAN_GP_RESNET
 from gan_lightning.networks.spectral import largest_singular_values, spectral_normalize
 from gan_lightning.networks.start import start_from_data, starts_from_data
@@ -36,6 +37,7 @@ FAMILIES = {
     "stylegan": STYLEGAN,  # styles in every layer, arXiv:1812.04948
     "stylegan2": STYLEGAN2,  # with skips, arXiv:1912.04958
     "stylegan2_plain": STYLEGAN2_PLAIN,  # stylegan2 without skips in the critic
+    "r3gan": R3GAN,  # grouped convolutions in residual blocks, arXiv:2501.05441
 }
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gan_lightning.techniques.lsgan import LSGAN
     from gan_lightning.techniques.minibatch_discrimination import MinibatchDiscrimination
     from gan_lightning.techniques.progressive import ProgressiveGAN
+    from gan_lightning.techniques.r3gan import R3GAN
     from gan_lightning.techniques.sagan import SAGAN
     from gan_lightning.techniques.sngan import SNGAN
     from gan_lightning.techniques.stylegan import StyleGAN
@@ -38,6 +39,7 @@ TECHNIQUES = Techniques(
         "biggan": "BigGAN",
         "stylegan": "StyleGAN",
         "stylegan2": "StyleGAN2",
+        "r3gan": "R3GAN",
     }
 )
 
@@ -45,6 +47,7 @@ __all__ = [
     "BEGAN",
     "DCGAN",
     "LSGAN",
+    "R3GAN",
     "SAGAN",
     "SNGAN",
     "TECHNIQUES",

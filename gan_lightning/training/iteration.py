@@ -290,6 +290,11 @@ def keep_on_device(optimizer: Optimizer) -> None:
         device = group["params"][0].device
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=device)
         group["capturable"] = device.type == "cuda"
+        if group["capturable"] and "betas" in group and not group.get("fused"):
+            # A schedule may change them; fused steps take numbers alone.
+            group["betas"] = tuple(
+                torch.as_tensor(beta, dtype=torch.float32, device=device) for beta in group["betas"]
+            )
     for parameter, state in optimizer.state.items():
         if "step" in state:
             state["step"] = torch.as_tensor(state["step"], device=parameter.device)
@@ -313,6 +318,8 @@ def uncaptured(
     for state in optimizer_states:
         for group in state["param_groups"]:
             group["lr"], group["capturable"] = _as_float(group["lr"]), False
+            if "betas" in group:
+                group["betas"] = tuple(map(_as_float, group["betas"]))
     for schedule in schedules:
         schedule["_last_lr"] = [_as_float(lr) for lr in schedule["_last_lr"]]
 
@@ -325,12 +332,21 @@ def set_rate(group: dict[str, Any], lr: float) -> None:
         group["lr"] = lr
 
 
+def set_betas(group: dict[str, Any], betas: tuple[float, float]) -> None:
+    """Set Adam's betas of a group of parameters, also where they are tensors."""
+    if isinstance(group["betas"][0], Tensor):
+        for kept, beta in zip(group["betas"], betas, strict=True):
+            kept.fill_(beta)
+    else:
+        group["betas"] = betas
+
+
 def _copy(kept: tuple[Tensor, Tensor | None], given: tuple[Tensor, Tensor | None]) -> None:
     for ours, theirs in zip(kept, given, strict=True):
         if ours is not None and theirs is not None:
             ours.copy_(theirs)
 
 
-def _as_float(lr: float | Tensor) -> float:
-    """A rate as it was before it was rounded to a float32."""
-    return float(f"{float(lr):.7g}") if isinstance(lr, Tensor) else lr
+def _as_float(number: float | Tensor) -> float:
+    """A number as it was before it was rounded to a float32."""
+    return float(f"{float(number):.7g}") if isinstance(number, Tensor) else number

@@ -227,6 +227,14 @@ PUBLISHED = [
         {"network": "stylegan2_plain", "mapping_layers": 2},
         (19_947_539, 20_720_641),
     ),
+    Published(
+        "brownvc/R3GAN, R3GAN/Networks.py, the preset for CIFAR-10",
+        "r3gan",
+        32,
+        {},
+        (20_781_952, 21_280_512),
+        num_classes=10,
+    ),
 ]
 
 # Ours where nothing is published, from the shapes of the layers.
@@ -240,6 +248,7 @@ OURS = [
     ("began", 64, {"skip_connections": True}, (673_987, 4_122_243)),
     ("stylegan", 64, {}, (25_131_779, 22_489_857)),
     ("stylegan2", 64, {}, (23_819_544, 23_407_361)),
+    ("r3gan", 64, {}, (22_429_824, 22_381_440)),
 ]
 
 

@@ -30,6 +30,7 @@ HYPERPARAMETERS = {
     # Each rank mixes styles from a layer of its own on.
     "stylegan": {"n_critic": 2, "mixing": 0.0},
     "stylegan2": {"n_critic": 2, "mixing": 0.0},
+    "r3gan": {"n_critic": 2, "schedule_images": 200},
 }
 
 

@@ -51,6 +51,7 @@ NAMES = {
     "biggan": "BigGAN",
     "stylegan": "StyleGAN",
     "stylegan2": "StyleGAN2",
+    "r3gan": "R3GAN",
 }
 
 # Each value with its source, by default a section of the technique's paper.
@@ -241,6 +242,23 @@ DEFAULTS = {
         "network": ("stylegan2", "section 4"),
         "critic_norm": ("none", "the authors' code"),
     },
+    # Huang et al. 2024; all values are those of the authors' preset for CIFAR-10.
+    "r3gan": {
+        "gamma": (0.05, "the authors' code"),
+        "last_gamma": (0.005, "the authors' code"),
+        "last_rate": (0.25, "the authors' code: 2e-4 to 5e-5"),
+        "last_beta2": (0.99, "the authors' code"),
+        "last_p": (0.55, "the authors' code"),
+        "ema_half_life": (5_000_000, "the authors' code"),
+        "schedule_images": (20_000_000, "the authors' code"),
+        "latent_dim": (64, "the authors' code"),
+        "n_critic": (1, "the authors' code"),
+        "critic_lr": (2e-4, "the authors' code"),
+        "generator_lr": (2e-4, "the authors' code"),
+        "betas": ((0, 0.9), "the authors' code"),
+        "network": ("r3gan", "section 3.3"),
+        "critic_norm": ("none", "section 3.3"),
+    },
 }
 
 # Channels of the generator and critic at an image size, with their source.
@@ -259,6 +277,7 @@ WIDTHS = {
     ("biggan", 32): (256, 256, "the authors' code"),
     ("stylegan", 128): (512, 512, "the authors' code"),
     ("stylegan2", 128): (512, 512, "the authors' code"),
+    ("r3gan", 32): (768, 768, "the authors' code, CIFAR-10"),
 }
 
 LOSSES = {
@@ -279,6 +298,7 @@ LOSSES = {
     "biggan": (losses.hinge_critic_loss, losses.hinge_generator_loss),
     "stylegan": (losses.logistic_critic_loss, losses.logistic_generator_loss),
     "stylegan2": (losses.logistic_critic_loss, losses.logistic_generator_loss),
+    "r3gan": (losses.relativistic_critic_loss, losses.relativistic_generator_loss),
 }
 
 
@@ -358,7 +378,8 @@ def test_losses_match_the_papers(name):
     real, fake = torch.randn(2, 16)
     critic_loss, generator_loss = LOSSES[name]
     assert torch.equal(model.critic_loss(real, fake), critic_loss(real, fake))
-    assert torch.equal(model.generator_loss(fake), generator_loss(fake))
+    scores = (fake, real) if model.pairs else (fake,)
+    assert torch.equal(model.generator_loss(*scores), generator_loss(*scores))
 
 
 def test_began_balances_its_critic_with_k():
@@ -401,6 +422,7 @@ def test_only_the_techniques_of_these_papers_have_regularizers(name):
         "progressive": [("penalty", 1)],
         "stylegan": [("r1", 1)],
         "stylegan2": [("r1", 16)],
+        "r3gan": [("penalties", 1)],
     }
     of_generator = {"stylegan2": [("path_length", 4)]}
     for regularizers, expected in (
