@@ -51,9 +51,13 @@ from benchmarks.render.page import DIVERSITY, page, table_texts
 from benchmarks.render.paper_runs import paper_runs_table
 from benchmarks.render.pictures import BESIDE, Links
 from benchmarks.render.published import (
+    NEWEST,
+    NEWEST_HEADERS,
+    NEWEST_TERMS,
     PUBLISHED,
     PUBLISHED_HEADERS,
     Reported,
+    newest_rows,
     published_rows,
     read_reported,
 )
@@ -218,6 +222,9 @@ def _leaderboard(tables: Tables, links: Links, reported: Reported) -> str:
                 PUBLISHED,
                 markdown_table(PUBLISHED_HEADERS, published, text_columns=range(8)),
             ]
+    if newest := newest_rows(reported):
+        parts += [f"## {NEWEST}", NEWEST_TERMS]
+        parts.append(markdown_table(NEWEST_HEADERS, newest, text_columns=[0, 1, 5]))
     return "\n\n".join(parts) + "\n"
 
 

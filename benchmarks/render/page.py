@@ -27,7 +27,16 @@ from benchmarks.render.dates import Dates
 from benchmarks.render.names import score_title
 from benchmarks.render.numbers import short, thousands
 from benchmarks.render.pictures import BESIDE, Links, read_film
-from benchmarks.render.published import PUBLISHED, PUBLISHED_HEADERS, Reported, published_rows
+from benchmarks.render.published import (
+    NEWEST,
+    NEWEST_HEADERS,
+    NEWEST_TERMS,
+    PUBLISHED,
+    PUBLISHED_HEADERS,
+    Reported,
+    newest_rows,
+    published_rows,
+)
 from benchmarks.render.sources import Source, hardware, sources
 from benchmarks.render.table import Row, score_name
 from benchmarks.render.target import target_text
@@ -141,6 +150,10 @@ def page(
         },
         published_title=PUBLISHED,
         published_headers=PUBLISHED_HEADERS,
+        newest_title=NEWEST,
+        newest_terms=NEWEST_TERMS,
+        newest_headers=NEWEST_HEADERS,
+        newest=newest_rows(reported),
         most_bands=MOST_BANDS,
         style=Markup((folder / "leaderboard.css").read_text()),
         script=Markup((folder / "leaderboard.js").read_text()),

@@ -23,7 +23,7 @@ def spectral_normalize(network: nn.Module, embeddings: bool = True) -> nn.Module
     kinds = (*_LAYERS, nn.Embedding) if embeddings else _LAYERS
     for module in list(network.modules()):
         if isinstance(module, kinds):
-            if not module.weight.any():
+            if not module.weight.is_meta and not module.weight.any():
                 module.reset_parameters()  # weights of 0 have nothing to be divided by
             spectral_norm(module)
             parametrizations: Any = module.parametrizations

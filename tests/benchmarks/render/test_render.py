@@ -14,7 +14,12 @@ from benchmarks.render.chart import COLORS, DASHES, HEIGHT, MAX_TICKS, WIDTH, Li
 from benchmarks.render.columns import headers, table_cells
 from benchmarks.render.failures import FAILURES, failure_table
 from benchmarks.render.numbers import mean_and_deviation, short, thousands
-from benchmarks.render.published import published_rows, read_reported
+from benchmarks.render.published import (
+    NEWEST_HEADERS,
+    newest_rows,
+    published_rows,
+    read_reported,
+)
 from benchmarks.render.sources import hardware
 from benchmarks.render.table import rows
 from benchmarks.variants import Variant
@@ -202,6 +207,23 @@ def test_each_failure_is_counted(protocol, distances, last, failures, record, tm
     counts = ["**1 of 1**" if name in failures else "0 of 1" for name in FAILURES]
     assert f"| Hinge loss | {' | '.join(counts)} |" in lines
     assert "| Saturating loss | - | - | - |" in lines
+
+
+def test_the_newest_scores_are_shown_in_three_classes():
+    reported = read_reported()
+    lines = newest_rows(reported)
+    kinds = list(dict.fromkeys(line[0] for line in lines))
+    assert kinds == [
+        "from scratch",
+        "with pretrained features in the critic",
+        "from a pretrained diffusion model",
+    ]
+    assert all(len(line) == len(NEWEST_HEADERS) and "http" in line[-1] for line in lines)
+    # Each class is together, and sorted by its better score.
+    assert [line[0] for line in lines] == sorted((line[0] for line in lines), key=kinds.index)
+    for kind in kinds:
+        best = [min(float(x) for x in line[3:5] if x != "-") for line in lines if line[0] == kind]
+        assert best == sorted(best)
 
 
 def test_published_scores_are_shown_beside_ours_with_whether_they_compare(record):

@@ -137,7 +137,12 @@ def test_published_scores_and_parameters_are_complete():
     for entry in reported.scores:
         assert {type(value) for value in entry.values()} == {str}, entry
         assert "http" in entry["source"]
-    assert yaml.safe_load(REPORTED.read_text()).keys() == {"scores", "parameters", "seconds"}
+    assert yaml.safe_load(REPORTED.read_text()).keys() == {
+        "scores",
+        "newest",
+        "parameters",
+        "seconds",
+    }
 
 
 def test_render_fills_a_page_and_checks_it(tmp_path, record):
