@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_lightning.augment import ADA, make_augment
-from gan_lightning.losses import Relativistic, relativistic_scores, top_share_loss
+from gan_lightning.losses import Relativistic, mean_of_top_share, relativistic_scores
 from gan_lightning.networks import (
     Family,
     Norm,
@@ -425,7 +425,7 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
             loss = judge(fake, real)
         elif self.top_share is not None:
             fake = self.score(generated, y)
-            loss = top_share_loss(self.generator_loss, fake, self.top_share)
+            loss = mean_of_top_share(self.generator_loss, fake, self.top_share)
         else:
             loss = self.generator_loss(self.score(generated, y))
         return self.with_generator_penalty(loss, {}, y, z, due)

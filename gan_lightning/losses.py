@@ -141,7 +141,7 @@ def relativistic_scores(
     return first - mean_over_ranks(second.mean()), second - mean_over_ranks(first.mean())
 
 
-def top_share_loss(loss: Callable[[Tensor], Tensor], fake: Tensor, share: Tensor) -> Tensor:
+def mean_of_top_share(loss: Callable[[Tensor], Tensor], fake: Tensor, share: Tensor) -> Tensor:
     """The generator's ``loss`` of the share, in (0, 1], of its samples with the highest scores.
 
     ``loss`` is a mean over samples; scores are ``(N,)``, of which at least one counts. The others

@@ -50,6 +50,7 @@ WATCHED = {
     "unrolled": ("unrolled_gain",),
     "progressive": ("wasserstein", "gradient_norm", "penalty", "images"),
     "stylegan": ("r1", "penalty"),
+    "r3gan": ("accuracy", "r1", "r2", "gamma", "penalty"),
 }
 
 

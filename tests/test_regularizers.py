@@ -12,9 +12,9 @@ from gan_lightning.losses import (
     hinge_critic_loss,
     least_squares_critic_loss,
     logistic_critic_loss,
+    mean_of_top_share,
     minimax_generator_loss,
     relativistic_scores,
-    top_share_loss,
 )
 from gan_lightning.penalties import (
     consistency_penalty,
@@ -135,17 +135,17 @@ def test_the_loss_of_all_samples_is_the_plain_one_and_of_few_that_of_the_best():
     _, fake = scores(8)
     model = tiny("dcgan")
     plain = model.generator_loss(fake).item()
-    assert top_share_loss(model.generator_loss, fake, torch.tensor(1.0)).item() == pytest.approx(
+    assert mean_of_top_share(model.generator_loss, fake, torch.tensor(1.0)).item() == pytest.approx(
         plain
     )
     best = model.generator_loss(fake.sort(descending=True).values[:4]).item()
-    assert top_share_loss(model.generator_loss, fake, torch.tensor(0.5)).item() == pytest.approx(
+    assert mean_of_top_share(model.generator_loss, fake, torch.tensor(0.5)).item() == pytest.approx(
         best
     )
     one = model.generator_loss(fake.max()[None]).item()
-    assert top_share_loss(model.generator_loss, fake, torch.tensor(0.01)).item() == pytest.approx(
-        one
-    )
+    assert mean_of_top_share(
+        model.generator_loss, fake, torch.tensor(0.01)
+    ).item() == pytest.approx(one)
 
 
 # The Dirac-GAN: real samples are 0, the generated one is theta, the critic is w x.

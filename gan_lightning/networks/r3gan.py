@@ -39,6 +39,7 @@ def convolution(
 ) -> nn.Module:
     """A convolution that keeps the size, without bias."""
     layer = nn.Conv2d(before, after, kernel, padding=kernel // 2, groups=groups, bias=False)
+    layer.starts_at_zero = gain == 0  # type: ignore[assignment]
     return start_with(layer, gain)
 
 

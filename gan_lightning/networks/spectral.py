@@ -15,15 +15,15 @@ def spectral_normalize(network: nn.Module, embeddings: bool = True) -> nn.Module
     """Divide every weight matrix by its largest singular value, one power iteration a pass.
 
     Convolutions are treated as matrices ``(out, in * kh * kw)``. With ``embeddings``, these are
-    normalised too, such as the projection of a conditional critic. Layers that start at 0 start as
-    torch starts them. Changes the network in place.
+    normalised too, such as the projection of a conditional critic. Layers whose attribute
+    ``starts_at_zero`` is true start as torch starts them. Changes the network in place.
 
     Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
     kinds = (*_LAYERS, nn.Embedding) if embeddings else _LAYERS
     for module in list(network.modules()):
         if isinstance(module, kinds):
-            if not module.weight.is_meta and not module.weight.any():
+            if getattr(module, "starts_at_zero", False):
                 module.reset_parameters()  # weights of 0 have nothing to be divided by
             spectral_norm(module)
             parametrizations: Any = module.parametrizations

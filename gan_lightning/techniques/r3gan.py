@@ -95,7 +95,7 @@ class R3GAN(GAN):
         rate = self.scheduled(1, self.last_rate)
         betas = self.betas[0], self.scheduled(self.betas[1], self.last_beta2)
         optimizers = list(optimizers)
-        for optimizer, lr in zip(optimizers, (self.critic_lr, self.generator_lr), strict=True):
+        for optimizer, lr in zip(optimizers, (self.critic_lr, self.generator_lr), strict=False):
             for group in optimizer.param_groups:
                 if not self.decay_steps:
                     set_rate(group, rate * lr)
