@@ -168,15 +168,15 @@ class EmbeddedLabelHead(nn.Module):
         super().__init__()
         linear = nn.Linear(features, features if num_classes else 1, bias=False)
         self.linear = start_with(linear, 1)
-        self.embed = nn.Embedding(num_classes, features) if num_classes else None
-        if self.embed is not None:
-            nn.init.normal_(self.embed.weight, std=1 / math.sqrt(num_classes * features))
+        self.projection = nn.Embedding(num_classes, features) if num_classes else None
+        if self.projection is not None:
+            nn.init.normal_(self.projection.weight, std=1 / math.sqrt(num_classes * features))
 
     def forward(self, h: Tensor, y: Tensor | None = None) -> Tensor:
         h = self.linear(h)
-        if self.embed is None:
+        if self.projection is None:
             return h.squeeze(1)
-        return (h * self.embed(y)).sum(dim=1)
+        return (h * self.projection(y)).sum(dim=1)
 
 
 R3GAN = Family(

@@ -17,7 +17,7 @@ from gan_lightning.networks.family import make_norm
 from gan_lightning.networks.resnet import DownBlock, FirstDownBlock, UpBlock
 from gan_lightning.networks.sizes import halvings
 
-UNBOUNDED = ["autoencoder", "mlp_generator", *MIXING]
+UNBOUNDED = ["autoencoder", "mlp_generator", "r3gan", *MIXING]
 STYLED = [name for name in MIXING if name != "progressive"]
 BOUNDED = [name for name in FAMILIES if name not in UNBOUNDED]
 NAMES = [*FAMILIES, "mlp"]

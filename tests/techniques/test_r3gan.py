@@ -91,7 +91,7 @@ def test_a_critic_restated():
         h = block(h, each.layers)
     h = (h * features.basis.weight[:, 0]).sum(dim=(2, 3))
     torch.testing.assert_close(features(x), h)
-    scores = ((h @ head.linear.weight.T) * head.embed.weight[y]).sum(dim=1)
+    scores = ((h @ head.linear.weight.T) * head.projection.weight[y]).sum(dim=1)
     torch.testing.assert_close(head(h, y), scores)
 
 
@@ -118,7 +118,7 @@ def test_a_conditional_start_has_the_variance_of_the_authors_layers():
     # What one-hot labels become: a linear layer of 10 inputs.
     assert generator.embed.weight.std().item() == pytest.approx(10**-0.5, rel=0.1)
     head = EmbeddedLabelHead(256, 10)
-    assert head.embed.weight.std().item() == pytest.approx((10 * 256) ** -0.5, rel=0.1)
+    assert head.projection.weight.std().item() == pytest.approx((10 * 256) ** -0.5, rel=0.1)
 
 
 @pytest.mark.parametrize("size", [8, 9, 28, 32, 33])

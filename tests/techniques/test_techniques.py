@@ -837,6 +837,7 @@ FAST = {
     "unrolled": {"unrolled_steps": 1, "critic_lr": 2e-3},
     "progressive": {"n_critic": 5, "critic_lr": 3e-3, "penalty_weight": 1, "ema_decay": 0.9},
     "stylegan": {"gamma": 0.1, "ema_half_life": 100},
+    "r3gan": {"critic_lr": 3e-3, "generator_lr": 3e-3, "ema_half_life": 100},
 }
 
 
