@@ -21,7 +21,7 @@ test: .venv/installed  ## the fast tests, to run after each edit
 	$(TESTS) -m "not slow" $(PYTEST)
 
 test-slow: .venv/installed  ## the tests marked slow
-	$(TESTS) -m slow $(PYTEST)
+	$(TESTS) -m slow --durations=30 --durations-min=10 $(PYTEST)
 
 test-all: .venv/installed  ## all tests; slow ones slow down the fast ones, so the limit is higher
 	$(TESTS) --fast=20 $(PYTEST)
