@@ -171,13 +171,14 @@ class GAN(Hyperparameters, Sampling, Sharing, TrainingModule, ABC):
             self.generator_ema = copy.deepcopy(self.generator).requires_grad_(False)
         #: The share of samples that the generator's loss is of in the present update.
         self.top_share: Tensor | None
-        self.register_buffer(
-            "top_share", torch.ones(()) if self.top_k < 1 else None, persistent=False
-        )
-        varies = self.ema_start > 0 or type(self).average_decay is not GAN.average_decay
         #: The decay of the average in the present update, where it is not the same in all.
         self.present_decay: Tensor | None
-        self.register_buffer("present_decay", torch.zeros(()) if varies else None, persistent=False)
+        varies = self.ema_start > 0 or type(self).average_decay is not GAN.average_decay
+        for name, is_needed in (("top_share", self.top_k < 1), ("present_decay", varies)):
+            if is_needed:
+                self.register_buffer(name, torch.ones(()), persistent=False)
+            else:
+                setattr(self, name, None)  # not a buffer, which torch.export would count
 
     def _check_arguments(self) -> None:
         self.shape = checked_shape(self.shape)

@@ -67,7 +67,8 @@ def test_the_reference_has_all_public_names():
         for page in text.values()
         for name in re.findall(r"^::: gan_lightning\.(\w+)$", page, re.MULTILINE)
     }
-    modules = {"losses", "penalties", "networks", "data", "metrics", "callbacks", "grids"}
+    modules = {"losses", "penalties", "regularizers", "augment", "networks", "data", "metrics"}
+    modules |= {"callbacks", "grids"}
     assert shown == {*gan_lightning.__all__} | modules
     for module in (data, metrics, callbacks, networks):
         assert module.__all__
