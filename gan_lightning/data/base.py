@@ -16,7 +16,7 @@ from gan_lightning.data.classes import LabelLoader, class_numbers
 from gan_lightning.data.loader import Loader, PrefetchLoader, TensorLoader
 from gan_lightning.training.hyperparameters import Hyperparameters
 from gan_lightning.utils.checks import at_least, one_of
-from gan_lightning.utils.errors import ArgumentError, WrongFileError
+from gan_lightning.utils.errors import ArgumentError, TooFewSamplesError, WrongFileError
 
 Split = Literal["train", "test"]
 Placement = Literal["auto", "device", "host"]
@@ -39,6 +39,8 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
 
     Args:
         batch_size: real samples per critic update, on each device.
+        train_samples: train on so many of the training samples, the same in every run; by default
+            on all. Scores compare with all of them.
         conditional: return labels, and make the model use them.
         placement: ``device`` holds all samples as one tensor on the training device; ``host``
             leaves them in memory or on disk, and threads fetch the next batches; ``auto`` is
@@ -53,6 +55,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
     """
 
     batch_size: int = 64
+    train_samples: int | None = None
     conditional: bool = False
     placement: Placement = "auto"
     predict_samples: int = 64
@@ -69,6 +72,8 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         if self.conditional and not self.classes:
             raise ValueError(f"{type(self).__name__} has no labels: conditional must be false")
         at_least(1, batch_size=self.batch_size)
+        if self.train_samples is not None:
+            at_least(1, train_samples=self.train_samples)
         one_of(get_args(Placement), placement=self.placement)
         at_least(0, predict_samples=self.predict_samples)
         self._predicted_classes()
@@ -139,6 +144,7 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         self._training = self._loader(
             "train",
             n_critic * self.batch_size,
+            self.train_samples,
             seed=self._seed,
             flip=self.flip,
             repeat=getattr(self.trainer, "overfit_batches", 0) > 0,
@@ -184,15 +190,34 @@ class GANDataModule(Hyperparameters, pl.LightningDataModule, ABC):
         names = [self.class_name(i) for i in range(self.num_classes)]
         return class_numbers(asked if isinstance(asked, list) else [asked], names)
 
-    def _loader(self, split: Split, batch_size: int, **options: Any) -> Loader:
+    def _loader(
+        self, split: Split, batch_size: int, count: int | None = None, **options: Any
+    ) -> Loader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if split not in self._splits:
             self._splits[split] = self._place_split(split, device)
         x, y, on_device = self._splits[split]
+        if count is not None:
+            x, y = self._some_of(x, y, count)
         options["rank"], options["world_size"] = self._rank_and_world_size()
         if on_device:
             return TensorLoader(x, y, batch_size, **options)
         return PrefetchLoader(x, y, batch_size, device=device, **options)
+
+    def _some_of(self, x: Tensor, y: Tensor | None, count: int) -> tuple[Tensor, Tensor | None]:
+        """So many training samples, drawn without replacement, always the same.
+
+        Raises:
+            TooFewSamplesError: there are fewer.
+            WrongFileError: there is none of a class.
+        """
+        if count > len(x):
+            raise TooFewSamplesError(
+                f"train_samples is {count:,}, and there are {len(x):,} samples"
+            )
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+        index = order[:count].sort().values.to(x.device)
+        return x[index], None if y is None else self._checked_labels("train", y[index])
 
     def _place_split(
         self, split: Split, device: torch.device

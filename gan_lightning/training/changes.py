@@ -22,7 +22,7 @@ from gan_lightning.utils.errors import WrongFileError
 #: The key of a checkpoint under which ``describe_fit`` is saved.
 FIT = "fit"
 #: What decides which samples an update gets. The shapes of networks are compared elsewhere.
-FIXED = ("n_critic", "data.batch_size")
+FIXED = ("n_critic", "data.batch_size", "data.train_samples")
 #: What changes no result: how something is computed, and where samples are.
 WITHOUT_EFFECT = (
     "compile",

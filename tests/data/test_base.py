@@ -89,3 +89,53 @@ def test_a_default_without_an_annotation_is_rejected():
 def test_attributes_that_are_not_options_need_no_annotation():
     assert {GANDataModule.shape, GANDataModule.classes} == {(), 0}
     assert ImageDataModule.extractor == "inception"
+
+
+# Some of the training samples.
+
+
+def flat(loader):
+    """The rows of a pass through a loader, sorted."""
+    x = torch.cat([batch[0] for batch in loader])
+    return x[x[:, 0].argsort()]
+
+
+class Numbers(GANDataModule):
+    """The numbers below 100, with the class of their last digit but one."""
+
+    classes = 2
+    shape = (1,)
+
+    def load(self, split):
+        x = torch.arange(100.0)
+        return x[:, None], (x.long() // 50)
+
+
+def test_training_on_some_samples_takes_the_same_in_every_run_and_scores_compare_with_all():
+    passes = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        data = Numbers(batch_size=5, train_samples=20, conditional=True)
+        data.setup("fit")
+        passes.append(flat(data.train_dataloader()))
+        assert torch.equal(flat(data.val_dataloader())[:, 0], torch.arange(100.0))
+        for x, y in data.train_dataloader():
+            assert torch.equal(y, x[:, 0].long() // 50)
+    assert torch.equal(*passes)
+    assert len(passes[0].unique()) == 20
+    assert passes[0].max() > 80  # not the first ones
+    assert data.split_of(data.val_dataloader()) == "train"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"train_samples": 0}, "train_samples must be at least 1, got 0"),
+        ({"train_samples": 101}, "train_samples is 101, and there are 100 samples"),
+        ({"train_samples": 2}, "2 samples do not fill one batch"),
+        ({"train_samples": 1, "batch_size": 1, "conditional": True}, "no training samples of the"),
+    ],
+)
+def test_samples_that_do_not_suffice_are_told(options, said):
+    with pytest.raises(ValueError, match=said):
+        Numbers(**{"batch_size": 5} | options).train_dataloader()

@@ -170,6 +170,7 @@ def test_a_fit_that_has_changed_once_resumes_in_its_new_folder(resume, fit, tmp_
     [
         ("--model.n_critic=2", "n_critic 2, not 1"),
         ("--data.batch_size=8", "data.batch_size 8, not 16"),
+        ("--data.train_samples=100", "data.train_samples 100, not None"),
     ],
 )
 def test_what_decides_on_the_samples_cannot_change(resume, tmp_path, capfd, option, said):
