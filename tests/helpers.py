@@ -75,7 +75,7 @@ def tiny(name, shape=VECTOR, num_classes=0, **hyperparameters):
         defaults["unrolled_steps"] = 2  # each takes its time, and more to compile
     if name in ("stylegan", "stylegan2"):
         defaults["mapping_layers"] = 2  # the same
-    if name in ("stylegan", "stylegan2"):
+    if name in ("stylegan", "stylegan2", "r3gan"):
         defaults["ema_half_life"] = 0  # no moving average but that of a test
     return TECHNIQUES[name](shape, num_classes, **(defaults | hyperparameters))
 

@@ -33,12 +33,14 @@ class Program:
 
     def __init__(self, folder, *arguments, anew=False, **environment):
         forked = processes.forks() and not anew
+        # A service of W&B that another test started may end before this program does.
+        inherited = {name: x for name, x in os.environ.items() if name != "WANDB_SERVICE"}
         self.said = folder / f"said-{time.monotonic_ns()}.txt"
         with self.said.open("w") as said:
             self.process = (processes.Popen if forked else processes.STANDARD)(
                 [sys.executable, *map(str, arguments)],
                 cwd=folder,
-                env=os.environ | environment,
+                env=inherited | environment,
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -383,6 +383,7 @@ class RateRecorder(pl.Callback):
 @every_kind
 def test_learning_rates_decay_linearly_over_generator_updates(name, decay_steps, factors):
     rates = {"critic_lr": 0.25, "generator_lr": 0.125}
+    rates |= {"last_rate": 1.0} if name == "r3gan" else {}  # its own schedule is left out
     model = tiny(name, n_critic=2, decay_steps=decay_steps, **rates)
     recorder = RateRecorder()
     # Two updates per epoch: the end of an epoch changes nothing.

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 #: The folder of the pages, and the one on the site of everything else.
 DOCS, REPOSITORY = "docs", "repository"
 #: Blocks and spans of code: what looks like a link there is none.
-CODE = re.compile(r"^(```+|~~~+).*?^\1\s*$|(`+)[^`](?:.*?[^`])?\2(?!`)", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^(```+|~~~+).*?^\1\s*$|(`+)[^`](?:.*?[^`])??\2(?!`)", re.MULTILINE | re.DOTALL)
 #: A Markdown link or picture, or an attribute of HTML, with a relative path.
 LINK = re.compile(
     r"""(?P<before>\]\(|\b(?:src|href)=")(?P<path>(?![a-z]+:|[/#])[^)"\s#]+)(?P<rest>[#)"\s])"""

@@ -48,6 +48,7 @@ def test_everything_in_the_repository_has_a_place(links, path, uri):
         ),
         ("a.md", "[x](../none.md)", "[x](../none.md)"),
         ("a.md", "`[x](../README.md)`", "`[x](../README.md)`"),
+        ("a.md", "`k` [x](../README.md) `k`", "`k` [x](repository/README.md) `k`"),
         ("a.md", "```\n[x](../README.md)\n```\n", "```\n[x](../README.md)\n```\n"),
     ],
 )
