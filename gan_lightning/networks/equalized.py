@@ -78,6 +78,18 @@ class EqualizedScoreHead(nn.Module):
         return score
 
 
+def arrange_by_columns(layer: nn.Module) -> None:
+    """Give a linear layer that latents enter the same weights in another order, column by column.
+
+    Row by row, the first layer of a network that is built right after a seed is set would have the
+    very numbers of latents that are drawn right after the same seed: such a latent would meet its
+    own copy, and its sample would be like no other.
+    """
+    with torch.no_grad():
+        weight: Tensor = layer.weight  # type: ignore[assignment]
+        weight.copy_(weight.flatten().view(weight.shape[::-1]).T.clone())
+
+
 def keep_start(module: nn.Module) -> None:
     """The initialisation of families whose layers start as they should when they are built."""
 

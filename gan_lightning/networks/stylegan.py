@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gan_lightning.networks.equalized import (
     EqualizedConv2d,
     EqualizedLinear,
+    arrange_by_columns,
     keep_start,
     pixel_norm,
 )
@@ -116,6 +117,7 @@ class Mapping(nn.Module):
         self.layers = nn.ModuleList(
             EqualizedLinear(width if i else first, width, multiplier=0.01) for i in range(layers)
         )
+        arrange_by_columns(self.layers[0])
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.embed is not None:

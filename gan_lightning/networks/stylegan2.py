@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gan_lightning.networks.equalized import (
     EqualizedConv2d,
     EqualizedLinear,
+    arrange_by_columns,
     keep_start,
     pixel_norm,
 )
@@ -60,6 +61,7 @@ class Mapping(nn.Module):
             EqualizedLinear(width if i else first, width, gain=1, multiplier=0.01)
             for i in range(layers)
         )
+        arrange_by_columns(self.layers[0])
 
     def forward(self, z: Tensor | None, y: Tensor | None = None) -> Tensor:
         parts = [] if z is None else [pixel_norm(z)]

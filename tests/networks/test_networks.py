@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from helpers import MIXING
 from torch import nn
 
+from gan_lightning import TECHNIQUES
 from gan_lightning.networks import FAMILIES, MLP, set_carry, spectral_normalize
 from gan_lightning.networks.attention import SelfAttention2d
 from gan_lightning.networks.autoencoder import Decoder, TwoConvs
@@ -649,3 +650,17 @@ def test_a_pass_makes_one_power_iteration_which_updates_u_before_v():
     torch.testing.assert_close(layer(x), F.linear(x, weight / (u @ weight @ v), layer.bias))
     torch.testing.assert_close(vectors._u, u)
     torch.testing.assert_close(vectors._v, v)
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_the_first_weights_are_not_latents_of_the_same_seed(name):
+    """Or a latent meets its own copy, and its sample is like no other."""
+    torch.manual_seed(0)
+    model = TECHNIQUES[name]((1, 8, 8), latent_dim=100, generator_width=16, critic_width=16)
+    torch.manual_seed(0)
+    z = torch.nn.functional.normalize(model.draw_latents(200), dim=1)
+    for layer in model.generator.modules():
+        weight = dict(layer.named_parameters(recurse=False)).get("weight")
+        if weight is not None and weight.dim() == 2 and weight.shape[1] == z.shape[1]:
+            rows = torch.nn.functional.normalize(weight.detach(), dim=1)
+            assert (z @ rows.T).abs().max() < 0.6
