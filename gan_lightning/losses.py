@@ -112,7 +112,7 @@ def equilibrium_generator_loss(fake: Tensor) -> Tensor:
 def relativistic_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
     """-E[log s(real - fake)] of pairs, s the sigmoid; scores are logits ``(N,)``.
 
-    Jolicoeur-Martineau 2019, arXiv:1807.00734, eq. 11; Huang et al. 2024, arXiv:2501.05441, eq. 2.
+    Jolicoeur-Martineau 2019, arXiv:1807.00734, section 4.1; Huang et al. 2024, arXiv:2501.05441.
     """
     return F.softplus(fake - real).mean()
 
@@ -120,7 +120,7 @@ def relativistic_critic_loss(real: Tensor, fake: Tensor) -> Tensor:
 def relativistic_generator_loss(fake: Tensor, real: Tensor) -> Tensor:
     """-E[log s(fake - real)] of pairs, s the sigmoid; scores are logits ``(N,)``.
 
-    Jolicoeur-Martineau 2019, arXiv:1807.00734, eq. 12; Huang et al. 2024, arXiv:2501.05441, eq. 2.
+    Jolicoeur-Martineau 2019, arXiv:1807.00734, section 4.1; Huang et al. 2024, arXiv:2501.05441.
     """
     return F.softplus(real - fake).mean()
 
@@ -147,7 +147,7 @@ def mean_of_top_share(loss: Callable[[Tensor], Tensor], fake: Tensor, share: Ten
     ``loss`` is a mean over samples; scores are ``(N,)``, of which at least one counts. The others
     are masked: no shape depends on the share, a scalar.
 
-    Sinha et al. 2020, arXiv:2002.06224, section 3.
+    Sinha et al. 2020, arXiv:2002.06224.
     """
     losses = torch.vmap(lambda score: loss(score[None]))(fake)
     rank = fake.detach().argsort(descending=True).argsort()

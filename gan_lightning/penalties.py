@@ -85,12 +85,10 @@ def interpolate_gradient_norms(
 
     Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1.
     """
-    epsilon = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
+    epsilon = _one_each(real)
     # Under autocast, generated samples have another dtype than real ones.
     interpolates = torch.lerp(fake.detach().to(real.dtype), real.detach(), epsilon)
-    # torch.func.grad compiles with fullgraph=True; torch.autograd.grad would run eagerly.
-    gradient = torch.func.grad(lambda x: critic(x, y).float().sum())(interpolates)
-    return gradient.flatten(1).norm(dim=1)
+    return _gradient_norms(critic, interpolates, y)
 
 
 def orthogonal_penalty(weights: Iterable[Tensor]) -> Tensor:
@@ -123,11 +121,21 @@ def perturbed_gradient_norms(critic: Critic, real: Tensor, y: Tensor | None = No
 
     There is one a per sample, one u per value, and one standard deviation for all values.
 
-    Kodali et al. 2017, arXiv:1705.07215, Algorithm 1; the noise is that of the authors' code.
+    Kodali et al. 2017, arXiv:1705.07215; the noise is that of the authors' code.
     """
-    share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device, dtype=real.dtype)
+    share = _one_each(real)
     noise = torch.rand(real.shape, device=real.device, dtype=real.dtype)
-    x = real.detach() + share * (0.5 * real.detach().std() * noise)
+    return _gradient_norms(critic, real.detach() + share * (0.5 * real.detach().std() * noise), y)
+
+
+def _one_each(x: Tensor) -> Tensor:
+    """A number ~ U(0, 1) for each sample, of the shape ``(N, 1, ...)``."""
+    return torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device, dtype=x.dtype)
+
+
+def _gradient_norms(critic: Critic, x: Tensor, y: Tensor | None) -> Tensor:
+    """|grad_x critic(x, y)|_2 ``(N,)`` of samples that need no gradient."""
+    # torch.func.grad compiles with fullgraph=True; torch.autograd.grad would run eagerly.
     gradient = torch.func.grad(lambda x: critic(x, y).float().sum())(x)
     return gradient.flatten(1).norm(dim=1)
 
@@ -135,7 +143,7 @@ def perturbed_gradient_norms(critic: Critic, real: Tensor, y: Tensor | None = No
 def consistency_penalty(scores: Tensor, changed: Tensor) -> Tensor:
     """E[(critic(x) - critic(T x))^2] of the scores ``(N,)`` of samples and of changed ones.
 
-    Zhang et al. 2020, arXiv:1910.12027, eq. 4.
+    Zhang et al. 2020, arXiv:1910.12027.
     """
     return (scores - changed).square().mean()
 
@@ -145,7 +153,7 @@ def lecam_penalty(real: Tensor, fake: Tensor, real_anchor: Tensor, fake_anchor: 
 
     The anchors are moving averages of mean scores. It is 0 where all scores lie between them.
 
-    Tseng et al. 2021, arXiv:2104.03310, eq. 5; the maxima are those of the authors' code.
+    Tseng et al. 2021, arXiv:2104.03310; the maxima are those of the authors' code.
     """
     above = (real - fake_anchor).clamp(min=0).square().mean()
     below = (real_anchor - fake).clamp(min=0).square().mean()

@@ -68,26 +68,29 @@ class R1(CriticRegularizer):
     published = 10.0
     of_gradients = True
 
+    #: The name of the value in logs.
+    logged: ClassVar[str] = "r1"
+
     def forward(
         self, gan: "GAN", x: Tensor, y: Tensor | None, generated: Tensor, scores: "Scores"
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See the class."""
-        value = squared_gradient_norms(gan.score, x, y).mean()
-        return value / 2, {"r1": value.detach()}
+        value = squared_gradient_norms(gan.score, self.samples(x, generated), y).mean()
+        return value / 2, {self.logged: value.detach()}
+
+    def samples(self, x: Tensor, generated: Tensor) -> Tensor:
+        """Those of which the gradient is."""
+        return x
 
 
-class R2(CriticRegularizer):
+class R2(R1):
     """1/2 E[|grad critic(G(z))|^2] of generated samples, arXiv:1801.04406, eq. 10."""
 
-    published = 10.0
-    of_gradients = True
+    logged = "r2"
 
-    def forward(
-        self, gan: "GAN", x: Tensor, y: Tensor | None, generated: Tensor, scores: "Scores"
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See the class."""
-        value = squared_gradient_norms(gan.score, generated.to(x.dtype), y).mean()
-        return value / 2, {"r2": value.detach()}
+    def samples(self, x: Tensor, generated: Tensor) -> Tensor:
+        """The generated ones."""
+        return generated.to(x.dtype)
 
 
 class DRAGAN(CriticRegularizer):
@@ -107,7 +110,7 @@ class DRAGAN(CriticRegularizer):
 class LeCam(CriticRegularizer):
     """Scores stay near the moving averages of the other side's.
 
-    Tseng et al. 2021, arXiv:2104.03310, eq. 5. As in the authors' code, the averages have a decay
+    Tseng et al. 2021, arXiv:2104.03310. As in the authors' code, the averages have a decay
     of 0.99, and all begins after 1,000 updates of the critic: until then the averages are copies,
     and the term counts nothing.
     """

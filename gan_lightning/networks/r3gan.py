@@ -59,7 +59,7 @@ class Block(nn.Module):
 
     The last layer starts at 0, so that the block starts as the identity. The others' start is
     divided by the fourth root of ``blocks``, the number of blocks of the network: fixed-update
-    initialisation, arXiv:1901.09321. Section 3.3 and figure 4.
+    initialisation, arXiv:1901.09321. Section 3.
     """
 
     def __init__(self, channels: int, blocks: int, norm: Norm = "none") -> None:

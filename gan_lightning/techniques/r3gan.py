@@ -12,6 +12,7 @@ from gan_lightning.augment import ADA
 from gan_lightning.gan import GAN, Terms
 from gan_lightning.losses import relativistic_critic_loss, relativistic_generator_loss
 from gan_lightning.penalties import Regularizer, squared_gradient_norms
+from gan_lightning.training.ema import half_life_decay
 from gan_lightning.training.iteration import Kind, set_betas, set_rate
 from gan_lightning.utils.checks import at_least
 
@@ -112,11 +113,11 @@ class R3GAN(GAN):
         return super().build_augment()
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """E[softplus(-(D(x) - D(G)))], section 2.1, eq. 2."""
+        """E[softplus(-(D(x) - D(G)))], section 2.1."""
         return relativistic_critic_loss(real, fake)
 
     def generator_loss(self, fake: Tensor, real: Tensor) -> Tensor:  # type: ignore[override]
-        """E[softplus(-(D(G) - D(x)))], section 2.1, eq. 2."""
+        """E[softplus(-(D(G) - D(x)))], section 2.1."""
         return relativistic_generator_loss(fake, real)
 
     def critic_regularizers(self) -> Sequence[Regularizer]:
@@ -124,7 +125,7 @@ class R3GAN(GAN):
         return [Regularizer(self.penalties)] if self.gamma or self.last_gamma else []
 
     def penalties(self, x: Tensor, y: Tensor | None, fake: Tensor) -> tuple[Tensor, Terms]:
-        """gamma / 2 (E[|grad D(x)|^2] + E[|grad D(G)|^2]), section 2.2, eq. 3 and 4.
+        """gamma / 2 (E[|grad D(x)|^2] + E[|grad D(G)|^2]), section 2.2.
 
         In one pass over both, except where the critic mixes samples.
         """
@@ -153,7 +154,4 @@ class R3GAN(GAN):
         """1/2 to the power of the images of an update over the present half-life."""
         if self.ema_decay:
             return super().average_decay(update)
-        half_life = self.scheduled(0, self.ema_half_life)
-        if not (self.images and update and half_life):
-            return 0.0
-        return float(0.5 ** (self.images / update / half_life))
+        return half_life_decay(self.images, update, self.scheduled(0, self.ema_half_life))

@@ -13,6 +13,7 @@ from gan_lightning.losses import logistic_critic_loss, logistic_generator_loss
 from gan_lightning.networks.stylegan import StyledGenerator
 from gan_lightning.penalties import Regularizer, squared_gradient_norms
 from gan_lightning.sampling import in_eval_mode
+from gan_lightning.training.ema import half_life_decay
 from gan_lightning.utils.checks import at_least
 from gan_lightning.utils.errors import ArgumentError
 from gan_lightning.utils.ranks import number_of_ranks
@@ -114,12 +115,10 @@ class StyleGAN(GAN):
         """1/2 to the power of the images of an update over the half-life."""
         if self.ema_decay:
             return super().average_decay(update)
-        if not (self.images and update and self.ema_half_life):
-            return 0.0
         half_life = self.ema_half_life
         if self.ema_rampup:
             half_life = min(half_life, self.ema_rampup * self.images)
-        return float(0.5 ** (self.images / update / half_life))
+        return half_life_decay(self.images, update, half_life)
 
     # Styles.
 

@@ -33,6 +33,17 @@ def update_average(average: nn.Module, network: nn.Module, decay: float | Tensor
         torch._foreach_copy_(targets, sources)
 
 
+def half_life_decay(images: int, update: int, half_life: float) -> float:
+    """The decay in generator update ``update`` of an average with a half-life in real images.
+
+    1/2 to the power of the images of an update, a mean over those made, over the half-life. It is
+    0, which copies, before the first images and for no half-life.
+    """
+    if not (images and update and half_life):
+        return 0.0
+    return float(0.5 ** (images / update / half_life))
+
+
 def _averaged(network: nn.Module) -> list[Tensor]:
     tensors: list[Tensor] = list(network.parameters())
     for module in network.modules():
